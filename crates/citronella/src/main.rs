@@ -1,0 +1,2 @@
+//! Intrusion detection for MQTT networks with an LSTM over packets.
+fn main() {}

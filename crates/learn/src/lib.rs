@@ -1,0 +1,1 @@
+//! Data sets, preparation, training, honest evaluation, reports.

@@ -1,0 +1,1 @@
+//! The LSTM and its few companions: forward, backward, streaming step.

@@ -1,0 +1,1 @@
+//! The data path: capture, flow, feature, detect, alert.

@@ -1,0 +1,1 @@
+//! Bytes to headers and MQTT messages: pure functions on byte slices.
