@@ -1,1 +1,5 @@
-//! The data path: capture, flow, feature, detect, alert.
+//! The data path of Citronella, in order: `capture -> flow -> feature -> detect -> alert`.
+//!
+//! It knows packet time only; hostile packets are data, counted and named, never a panic.
+
+pub mod feature;

@@ -1,0 +1,111 @@
+//! The packet level: one row per TCP segment or UDP datagram.
+//!
+//! In: a packet of a capture. Out: a [`PacketRow`], and its cells in the order of [`schema::PACKET`](super::schema::PACKET).
+
+use std::net::IpAddr;
+
+use citronella_wire::TcpFlags;
+
+/// One cell of a row: what a writer or a data set takes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Cell {
+    /// The field does not apply to this packet.
+    Empty,
+    /// Microseconds since 1970-01-01 UTC.
+    Micros(i64),
+    /// An address.
+    Address(IpAddr),
+    /// One of a fixed set of names.
+    Name(&'static str),
+    /// An unsigned integer.
+    UInt(u32),
+    /// 0 or 1.
+    Flag(bool),
+    /// A number.
+    Float(f64),
+}
+
+/// The MQTT cells of a packet: those of the first message that ends in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MqttCells {
+    /// Control packet type, 0 to 15.
+    pub kind: u8,
+    /// Remaining Length in bytes.
+    pub remaining_length: u32,
+    /// The CONNECT flags byte; `None` for every other type.
+    pub connect_flags: Option<u8>,
+}
+
+/// One row of the packet level, typed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PacketRow {
+    /// Nanoseconds since 1970-01-01 UTC.
+    pub time_nanos: i64,
+    /// Sender.
+    pub src: IpAddr,
+    /// Receiver.
+    pub dst: IpAddr,
+    /// Wireshark's name of the highest layer.
+    pub protocol: &'static str,
+    /// Time to live or hop limit.
+    pub ttl: u8,
+    /// IP datagram length in bytes.
+    pub ip_len: u32,
+    /// IPv4's flags (DF, MF, reserved); `None` for IPv6.
+    pub ip_flags: Option<[bool; 3]>,
+    /// Sender's port.
+    pub src_port: u16,
+    /// Receiver's port.
+    pub dst_port: u16,
+    /// TCP's flags; `None` for UDP.
+    pub tcp: Option<TcpFlags>,
+    /// The MQTT cells; `None` where no message ends in the packet.
+    pub mqtt: Option<MqttCells>,
+    /// Whether the attacker sent or receives it; `None` where no manifest says.
+    pub is_attack: Option<bool>,
+}
+
+impl PacketRow {
+    /// The row's 31 cells in the published order.
+    #[inline]
+    pub fn cells(&self) -> [Cell; 31] {
+        use Cell::{Address, Empty, Flag, Micros, Name, UInt};
+        let ip = |bit: usize| self.ip_flags.map_or(Empty, |flags| Flag(flags.get(bit).copied().unwrap_or(false)));
+        let tcp = |bits: u16| self.tcp.map_or(Empty, |flags| Flag(flags.0 & bits != 0));
+        let connect = self.mqtt.and_then(|m| m.connect_flags);
+        let flag = |mask: u8| connect.map_or(Empty, |flags| Flag(flags & mask != 0));
+        [
+            Micros(self.time_nanos.div_euclid(1000)),
+            Address(self.src),
+            Address(self.dst),
+            Name(self.protocol),
+            UInt(self.ttl.into()),
+            UInt(self.ip_len),
+            ip(0),
+            ip(1),
+            ip(2),
+            UInt(self.src_port.into()),
+            UInt(self.dst_port.into()),
+            tcp(0xe00),
+            tcp(0x100),
+            tcp(0x080),
+            tcp(0x040),
+            tcp(0x020),
+            tcp(0x010),
+            tcp(0x008),
+            tcp(0x004),
+            tcp(0x002),
+            tcp(0x001),
+            self.mqtt.map_or(Empty, |m| UInt(m.kind.into())),
+            self.mqtt.map_or(Empty, |m| UInt(m.remaining_length)),
+            flag(0x80),
+            flag(0x40),
+            flag(0x20),
+            connect.map_or(Empty, |flags| UInt(u32::from(flags >> 3 & 3))),
+            flag(0x04),
+            flag(0x02),
+            flag(0x01),
+            self.is_attack.map_or(Empty, Flag),
+        ]
+    }
+}

@@ -1,0 +1,157 @@
+//! One table per feature level: the CSV header, the Arrow schema, `docs/schema.md` and the trainers' choice of
+//! columns all come from it.
+//!
+//! In: nothing. Out: [`Column`]s with name, kind, unit, role and the Wireshark field that defines the value.
+
+/// What a column is to a trainer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Who talks: addresses and ports. Never a feature by default.
+    Identity,
+    /// When it happened. Never a feature by default: in recordings that follow one another, time is the class.
+    Time,
+    /// What a detector may learn from.
+    Feature,
+    /// What the detector is asked.
+    Label,
+}
+
+impl Role {
+    /// The role's name as `docs/schema.md` prints it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Role::Identity => "identity",
+            Role::Time => "time",
+            Role::Feature => "feature",
+            Role::Label => "label",
+        }
+    }
+}
+
+/// How a column's values are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Microseconds since 1970-01-01 UTC; in CSV `2020-02-14 16:45:36.818127`.
+    Timestamp,
+    /// Text from a small set (addresses, protocol names).
+    Text,
+    /// An unsigned integer below 2^32.
+    UInt,
+    /// 0 or 1.
+    Flag,
+    /// A 64-bit float.
+    Float,
+}
+
+impl Kind {
+    /// The kind's name as `docs/schema.md` prints it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::Timestamp => "timestamp",
+            Kind::Text => "text",
+            Kind::UInt => "integer",
+            Kind::Flag => "0 or 1",
+            Kind::Float => "float",
+        }
+    }
+}
+
+/// One column of a feature level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// The data set's name for it, verbatim.
+    pub name: &'static str,
+    /// How its values are written.
+    pub kind: Kind,
+    /// What it is to a trainer.
+    pub role: Role,
+    /// Unit of the values; empty where the value has none.
+    pub unit: &'static str,
+    /// The Wireshark display field with the same value; empty where there is none.
+    pub wireshark: &'static str,
+    /// What the value means, in a few words.
+    pub meaning: &'static str,
+}
+
+const fn column(
+    name: &'static str,
+    kind: Kind,
+    role: Role,
+    unit: &'static str,
+    wireshark: &'static str,
+    meaning: &'static str,
+) -> Column {
+    Column { name, kind, role, unit, wireshark, meaning }
+}
+
+/// The packet level of MQTT-IoT-IDS2020: 31 columns in the published order, the label last.
+pub const PACKET: [Column; 31] = {
+    use Kind::{Flag, Text, Timestamp, UInt};
+    use Role::{Feature, Identity, Label, Time};
+    [
+        column("timestamp", Timestamp, Time, "UTC", "frame.time_epoch", "when the packet was captured"),
+        column("src_ip", Text, Identity, "", "ip.src, ipv6.src", "sender's address"),
+        column("dst_ip", Text, Identity, "", "ip.dst, ipv6.dst", "receiver's address"),
+        column("protocol", Text, Feature, "", "_ws.col.Protocol", "highest layer that was recognised"),
+        column("ttl", UInt, Feature, "hops", "ip.ttl, ipv6.hlim", "time to live, or hop limit"),
+        column("ip_len", UInt, Feature, "bytes", "ip.len", "IP datagram with its header; IPv6: 40 + payload"),
+        column("ip_flag_df", Flag, Feature, "", "ip.flags.df", "don't fragment; empty for IPv6"),
+        column("ip_flag_mf", Flag, Feature, "", "ip.flags.mf", "more fragments; empty for IPv6"),
+        column("ip_flag_rb", Flag, Feature, "", "ip.flags.rb", "reserved bit; empty for IPv6"),
+        column("src_port", UInt, Identity, "", "tcp.srcport, udp.srcport", "sender's port"),
+        column("dst_port", UInt, Identity, "", "tcp.dstport, udp.dstport", "receiver's port"),
+        column("tcp_flag_res", Flag, Feature, "", "tcp.flags.res", "any of the reserved bits"),
+        column("tcp_flag_ns", Flag, Feature, "", "tcp.flags.ns", "nonce sum, now accurate ECN"),
+        column("tcp_flag_cwr", Flag, Feature, "", "tcp.flags.cwr", "congestion window reduced"),
+        column("tcp_flag_ecn", Flag, Feature, "", "tcp.flags.ecn", "ECN echo"),
+        column("tcp_flag_urg", Flag, Feature, "", "tcp.flags.urg", "urgent"),
+        column("tcp_flag_ack", Flag, Feature, "", "tcp.flags.ack", "acknowledgement"),
+        column("tcp_flag_push", Flag, Feature, "", "tcp.flags.push", "push"),
+        column("tcp_flag_reset", Flag, Feature, "", "tcp.flags.reset", "reset"),
+        column("tcp_flag_syn", Flag, Feature, "", "tcp.flags.syn", "synchronise"),
+        column("tcp_flag_fin", Flag, Feature, "", "tcp.flags.fin", "finish"),
+        column("mqtt_messagetype", UInt, Feature, "", "mqtt.msgtype", "type of the first message that ends here"),
+        column("mqtt_messagelength", UInt, Feature, "bytes", "mqtt.len", "that message's Remaining Length"),
+        column("mqtt_flag_uname", Flag, Feature, "", "mqtt.conflag.uname", "CONNECT: user name present"),
+        column("mqtt_flag_passwd", Flag, Feature, "", "mqtt.conflag.passwd", "CONNECT: password present"),
+        column("mqtt_flag_retain", Flag, Feature, "", "mqtt.conflag.retain", "CONNECT: Will Retain"),
+        column("mqtt_flag_qos", UInt, Feature, "", "mqtt.conflag.qos", "CONNECT: Will QoS"),
+        column("mqtt_flag_willflag", Flag, Feature, "", "mqtt.conflag.willflag", "CONNECT: Will present"),
+        column("mqtt_flag_clean", Flag, Feature, "", "mqtt.conflag.cleansess", "CONNECT: clean session or start"),
+        column("mqtt_flag_reserved", Flag, Feature, "", "mqtt.conflag.reserved", "CONNECT: reserved bit"),
+        column("is_attack", Flag, Label, "", "", "the attacker sent or receives it; empty if unknown"),
+    ]
+};
+
+/// A feature level: what one row stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Level {
+    /// A row per TCP segment or UDP datagram.
+    Packet,
+}
+
+impl Level {
+    /// The level's name on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Level::Packet => "packet",
+        }
+    }
+
+    /// The level's columns in their published order.
+    pub const fn columns(self) -> &'static [Column] {
+        match self {
+            Level::Packet => &PACKET,
+        }
+    }
+}
+
+/// The level's table in Markdown, as `docs/schema.md` carries it.
+pub fn markdown(level: Level) -> String {
+    let mut table = String::from("| column | kind | role | unit | Wireshark | meaning |\n|---|---|---|---|---|---|\n");
+    for c in level.columns() {
+        let (kind, role) = (c.kind.name(), c.role.name());
+        table += &format!("| {} | {kind} | {role} | {} | {} | {} |\n", c.name, c.unit, c.wireshark, c.meaning);
+    }
+    table
+}
