@@ -1,1 +1,29 @@
 //! The LSTM and its few companions: forward, backward, streaming step.
+//!
+//! Everything is f32, row-major, and runs on the CPU. A [`Network`] is stacked LSTM layers and a dense head; a [`Trainer`]
+//! teaches it (backpropagation through time, Adam). The same seed gives the same bits for any number of threads, on one
+//! instruction set.
+//!
+//! Inside, from the outside in: `train` shares a step out over threads (rows first, then weights), `chunk` walks
+//! a few rows forward and backward, `kernel` holds the loops that cost time, `simd` what they are made of.
+
+mod chunk;
+mod error;
+mod forward;
+mod gradient;
+mod inspect;
+mod kernel;
+mod layer;
+mod loss;
+mod network;
+mod random;
+mod simd;
+mod spec;
+mod train;
+
+pub use error::Error;
+pub use inspect::Gradients;
+pub use network::Network;
+pub use simd::Simd;
+pub use spec::{LossAt, Spec};
+pub use train::{EpochStats, EvalStats, TrainConfig, Trainer};

@@ -1,0 +1,122 @@
+//! The weights' gradients and Adam. Work is shared out by weights, not by rows: each panel's gradient is summed over
+//! the whole batch in one order by one thread, so the result has the same bits for any number of threads.
+
+use crate::chunk::Chunk;
+use crate::kernel::{AdamStep, Outer, PANEL_ROW};
+use crate::layer::{Head, Layer, Panel};
+use crate::simd::{Aligned, Simd};
+
+/// Adam's memory of a run of weights, and their gradient.
+#[derive(Clone)]
+pub(crate) struct Moments {
+    pub(crate) gradient: Aligned,
+    m: Aligned,
+    v: Aligned,
+}
+
+impl Moments {
+    pub(crate) fn new(len: usize) -> Moments {
+        Moments { gradient: Aligned::zeros(len), m: Aligned::zeros(len), v: Aligned::zeros(len) }
+    }
+
+    fn step(&mut self, simd: Simd, rate: Rate, weights: &mut [f32]) {
+        let Moments { gradient, m, v } = self;
+        let Rate { rate, correction } = rate;
+        simd.run(AdamStep { weights, gradient, m, v, rate, correction });
+    }
+}
+
+/// Adam's step size with its bias correction.
+#[derive(Clone, Copy)]
+pub(crate) struct Rate {
+    /// learning rate / (1 - beta1^t)
+    pub(crate) rate: f32,
+    /// 1 / sqrt(1 - beta2^t)
+    pub(crate) correction: f32,
+}
+
+/// The gradient of panel `p` of layer `l`, summed over the chunks.
+pub(crate) fn of_panel(
+    simd: Simd,
+    chunks: &[Chunk],
+    l: usize,
+    p: usize,
+    depth: usize,
+    moments: &mut Moments,
+) {
+    moments.gradient.fill(0.0);
+    for chunk in chunks {
+        let rows = chunk.rows.len() * chunk.steps;
+        let work = &chunk.layers[l];
+        simd.run(Outer {
+            rows,
+            depth,
+            columns: PANEL_ROW,
+            a: &work.xh,
+            a_stride: depth,
+            d: &work.gates[p * rows * PANEL_ROW..],
+            d_stride: PANEL_ROW,
+            out: &mut moments.gradient,
+        });
+    }
+}
+
+/// Gradient and Adam for one panel.
+pub(crate) fn step_panel(
+    simd: Simd,
+    chunks: &[Chunk],
+    layer: (usize, usize, usize),
+    (p, panel): (usize, &mut Panel),
+    moments: &mut Moments,
+    rate: Rate,
+) {
+    let (l, inputs, units) = layer;
+    of_panel(simd, chunks, l, p, 1 + inputs + units, moments);
+    moments.step(simd, rate, panel.weights_mut());
+    panel.transpose(inputs, units);
+}
+
+/// The head's gradient, summed over the chunks.
+pub(crate) fn of_head(simd: Simd, chunks: &[Chunk], positions: usize, head: &Head, moments: &mut Moments) {
+    moments.gradient.fill(0.0);
+    for chunk in chunks {
+        simd.run(Outer {
+            rows: chunk.rows.len() * positions,
+            depth: 1 + head.units,
+            columns: head.columns,
+            a: &chunk.top,
+            a_stride: 1 + head.units,
+            d: &chunk.logits,
+            d_stride: head.columns,
+            out: &mut moments.gradient,
+        });
+    }
+}
+
+/// Gradient and Adam for the head.
+pub(crate) fn step_head(
+    simd: Simd,
+    chunks: &[Chunk],
+    positions: usize,
+    head: &mut Head,
+    moments: &mut Moments,
+    rate: Rate,
+) {
+    of_head(simd, chunks, positions, head, moments);
+    moments.step(simd, rate, &mut head.weights);
+    head.transpose();
+}
+
+/// Adam's memory of a whole network.
+pub(crate) struct Memory {
+    pub(crate) layers: Vec<Vec<Moments>>,
+    pub(crate) head: Moments,
+}
+
+impl Memory {
+    pub(crate) fn new(layers: &[Layer], head: &Head) -> Memory {
+        let of =
+            |layer: &Layer| layer.panels.iter().map(|_| Moments::new(layer.depth() * PANEL_ROW)).collect();
+        Memory { layers: layers.iter().map(of).collect(), head: Moments::new(head.weights.len()) }
+    }
+}

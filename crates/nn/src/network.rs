@@ -1,0 +1,159 @@
+//! A network: its weights in and out, and its verdicts.
+
+use crate::error::check_length;
+use crate::forward::Forward;
+use crate::layer::{Head, Layer};
+use crate::random::Random;
+use crate::simd::Simd;
+use crate::{Error, Spec};
+
+/// Stacked LSTM layers and a dense head, f32.
+///
+/// An LSTM step (equations 1-5 of the paper): `i = s(Wi x + Ui h + bi)`, `f = s(Wf x + Uf h + bf)`,
+/// `g = tanh(Wg x + Ug h + bg)`, `o = s(Wo x + Uo h + bo)`; `c' = f c + i g`, `h' = o tanh(c')`, where s is the sigmoid.
+#[derive(Clone)]
+pub struct Network {
+    pub(crate) spec: Spec,
+    pub(crate) layers: Vec<Layer>,
+    pub(crate) head: Head,
+    pub(crate) simd: Simd,
+}
+
+impl Network {
+    /// Fresh weights as Keras initialises them: kernels Glorot uniform, recurrent kernels orthogonal, biases zero
+    /// but the forget gate's, which are one. The same seed gives the same weights.
+    pub fn new(spec: Spec, seed: u64) -> Result<Network, Error> {
+        spec.check()?;
+        let mut random = Random::new(seed, 0);
+        let mut tensors = Vec::new();
+        for (name, shape) in shapes(&spec) {
+            let values = match shape.as_slice() {
+                [rows, columns] if name.contains("_hh_") => random.orthogonal(*rows, *columns),
+                [rows, columns] => random.glorot(*rows, *columns),
+                [n] if name.starts_with("lstm.") => {
+                    let h = n / 4;
+                    (0..*n).map(|row| if (h..2 * h).contains(&row) { 1.0 } else { 0.0 }).collect()
+                }
+                _ => vec![0.0; shape.iter().product()],
+            };
+            tensors.push((name, shape, values));
+        }
+        Network::from_tensors(spec, |name| {
+            tensors.iter().find(|t| t.0 == name).map(|t| (t.1.clone(), t.2.clone()))
+        })
+    }
+
+    /// A network with given weights. `get` is asked for each tensor by name: shape and row-major values.
+    ///
+    /// `lstm.weight_ih_l<k>` (4h, inputs), `lstm.weight_hh_l<k>` (4h, h), `lstm.bias_l<k>` (4h) for each layer k;
+    /// `dense.weight` (outputs, h), `dense.bias` (outputs). Gate order i, f, g, o.
+    pub fn from_tensors<'a>(
+        spec: Spec,
+        mut get: impl FnMut(&str) -> Option<(Vec<usize>, Vec<f32>)> + 'a,
+    ) -> Result<Network, Error> {
+        spec.check()?;
+        let mut found = Vec::new();
+        for (name, wanted) in shapes(&spec) {
+            let (shape, values) = get(&name).ok_or(Error::MissingTensor { name: name.clone() })?;
+            if shape != wanted || values.len() != wanted.iter().product::<usize>() {
+                return Err(Error::TensorShape { name, found: shape, wanted });
+            }
+            found.push(values);
+        }
+        let mut layers = Vec::new();
+        for (l, (&hidden, tensors)) in spec.hidden.iter().zip(found.chunks_exact(3)).enumerate() {
+            let inputs = if l == 0 { spec.inputs } else { spec.hidden[l - 1] };
+            layers.push(Layer::pack(inputs, hidden, &tensors[0], &tensors[1], &tensors[2], l > 0));
+        }
+        let last = 3 * layers.len();
+        let hidden = spec.hidden[layers.len() - 1];
+        let head = Head::pack(hidden, spec.outputs, &found[last], &found[last + 1]);
+        Ok(Network { spec, layers, head, simd: Simd::detect() })
+    }
+
+    /// All weights: name, shape, row-major values; what [`Network::from_tensors`] takes.
+    pub fn tensors(&self) -> Vec<(String, Vec<usize>, Vec<f32>)> {
+        let values = self.layers.iter().flat_map(Layer::unpack).chain(self.head.unpack());
+        shapes(&self.spec).into_iter().zip(values).map(|((name, shape), v)| (name, shape, v)).collect()
+    }
+
+    /// The network's shape.
+    pub fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    /// The same network on another instruction set.
+    pub fn with_simd(mut self, simd: Simd) -> Network {
+        self.simd = simd;
+        self
+    }
+
+    /// The probabilities after the last step: rows x outputs (one output: the probability of class 1).
+    ///
+    /// `x`: rows x steps x inputs, row-major. The rows are independent: their results do not depend on each other, nor
+    /// on `threads`.
+    pub fn predict(&self, x: &[f32], rows: usize, steps: usize, threads: usize) -> Result<Vec<f32>, Error> {
+        self.forward(x, rows, steps, threads, false)
+    }
+
+    /// The probabilities after every step: rows x steps x outputs.
+    pub fn predict_steps(
+        &self,
+        x: &[f32],
+        rows: usize,
+        steps: usize,
+        threads: usize,
+    ) -> Result<Vec<f32>, Error> {
+        self.forward(x, rows, steps, threads, true)
+    }
+
+    fn forward(
+        &self,
+        x: &[f32],
+        rows: usize,
+        steps: usize,
+        threads: usize,
+        every: bool,
+    ) -> Result<Vec<f32>, Error> {
+        if steps == 0 {
+            return Err(Error::Config("a sequence must have at least one step".to_string()));
+        }
+        check_length("x", x.len(), rows * steps * self.spec.inputs)?;
+        let out_row = self.spec.outputs * if every { steps } else { 1 };
+        let mut out = vec![0.0; rows * out_row];
+        let run = |first: usize, out: &mut [f32]| {
+            let n = out.len() / out_row;
+            let row = steps * self.spec.inputs;
+            Forward::new(self, n.min(BLOCK_ROWS)).run(&x[first * row..(first + n) * row], steps, every, out);
+        };
+        // Enough pieces that the threads end together, few enough that each keeps its weights in the cache.
+        let piece = rows.div_ceil(threads.max(1)).min(PIECE_ROWS);
+        if threads <= 1 || rows <= 1 {
+            run(0, &mut out);
+        } else {
+            use rayon::prelude::*;
+            out.par_chunks_mut(piece * out_row).enumerate().for_each(|(i, out)| run(i * piece, out));
+        }
+        Ok(out)
+    }
+}
+
+/// Rows that walk through the steps together.
+const BLOCK_ROWS: usize = 48;
+/// Rows that a thread takes at a time.
+const PIECE_ROWS: usize = 4 * BLOCK_ROWS;
+
+/// Every tensor's name and shape, in the order of the layers.
+pub(crate) fn shapes(spec: &Spec) -> Vec<(String, Vec<usize>)> {
+    let mut all = Vec::new();
+    let mut inputs = spec.inputs;
+    for (l, &h) in spec.hidden.iter().enumerate() {
+        all.push((format!("lstm.weight_ih_l{l}"), vec![4 * h, inputs]));
+        all.push((format!("lstm.weight_hh_l{l}"), vec![4 * h, h]));
+        all.push((format!("lstm.bias_l{l}"), vec![4 * h]));
+        inputs = h;
+    }
+    all.push(("dense.weight".to_string(), vec![spec.outputs, inputs]));
+    all.push(("dense.bias".to_string(), vec![spec.outputs]));
+    all
+}
