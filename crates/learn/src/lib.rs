@@ -1,1 +1,6 @@
 //! Data sets, preparation, training, honest evaluation, reports.
+
+pub mod dataset;
+pub mod prepare;
+pub mod train;
+pub mod zoo;

@@ -2,4 +2,8 @@
 //!
 //! It knows packet time only; hostile packets are data, counted and named, never a panic.
 
+pub mod capture;
+pub mod detect;
 pub mod feature;
+pub mod inspect;
+pub mod output;

@@ -1,0 +1,94 @@
+//! Why a data set could not be read: file, place, what was wrong, what to do.
+
+use std::io;
+
+use citronella_sensor::capture::CaptureError;
+
+/// Why a data set could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum DatasetError {
+    /// A file could not be opened or read.
+    #[error("{file}: {source}; check the path and the right to read it")]
+    Read {
+        /// The file.
+        file: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Neither of the kinds of data that can be read.
+    #[error(
+        "{file}: {found}; expected a manifest.csv (scenario, file, attacker, broker, begin, end) with its captures, a \
+         folder with such a file or with packet_features/<scenario>.csv, or a .csv or .parquet that `citronella \
+         extract` wrote"
+    )]
+    Unknown {
+        /// The path.
+        file: String,
+        /// What is there.
+        found: String,
+    },
+    /// A manifest that contradicts its format.
+    #[error("{file}, line {line}, column {column}: {problem}")]
+    Manifest {
+        /// The manifest.
+        file: String,
+        /// Line, from 1.
+        line: u64,
+        /// Column name.
+        column: &'static str,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// A header without some of the columns that are needed.
+    #[error("{file}: the header lacks {}; it has {}", list(.missing), list(.found))]
+    MissingColumns {
+        /// The file.
+        file: String,
+        /// All columns that are missing.
+        missing: Vec<String>,
+        /// The columns that the file has.
+        found: Vec<String>,
+    },
+    /// A file that is no CSV.
+    #[error("{file}: {source}")]
+    Csv {
+        /// The file.
+        file: String,
+        /// What the reader said, with the line.
+        source: csv::Error,
+    },
+    /// A file that is no Parquet, or a damaged one.
+    #[error("{file}: {problem}; write it again with `citronella extract -o FILE.parquet`")]
+    Parquet {
+        /// The file.
+        file: String,
+        /// What the reader said.
+        problem: String,
+    },
+    /// A capture of which nothing can be used.
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
+    /// Nothing was left to learn from.
+    #[error("{file}: no row could be read; {reason}")]
+    NoRows {
+        /// The files.
+        file: String,
+        /// Why, as far as known.
+        reason: String,
+    },
+    /// Labels were asked for that the data cannot give.
+    #[error(
+        "{file}, row {row}: is_attack is empty, so the row's class is unknown; name the attacker in the manifest (or \
+         leave its cell empty where there was none)"
+    )]
+    Unlabelled {
+        /// The file.
+        file: String,
+        /// Row in it, from 1.
+        row: u64,
+    },
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() { "no columns".into() } else { names.join(", ") }
+}

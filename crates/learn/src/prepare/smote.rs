@@ -1,0 +1,96 @@
+//! SMOTE: synthetic rows between a rare class's rows and their neighbours (Chawla et al. 2002).
+
+use rand::RngExt;
+
+use super::{
+    Matrix, TrainSet,
+    neighbours::nearest,
+    random::{Purpose, stream},
+    threads::with_threads,
+};
+
+/// Raises every class to the size of the largest, as imbalanced-learn's `SMOTE` does by default: a synthetic row is
+/// `x + u (n - x)` for a row `x` of the class drawn with replacement, one of its `neighbours` nearest rows `n` of the
+/// same class, and `u` uniform in 0..1. Synthetic rows stand after the original ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Smote {
+    /// Neighbours to draw from (5 in the paper). A class with fewer other rows uses those that it has.
+    pub neighbours: usize,
+    /// Seed of the draws.
+    pub seed: u64,
+}
+
+/// What became of a class.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct SmoteClass {
+    /// Index of the class.
+    pub class: u32,
+    /// Its rows before.
+    pub rows: u64,
+    /// Rows made.
+    pub synthetic: u64,
+    /// Neighbours drawn from: fewer than asked for where the class is small; 0 where its only row was repeated.
+    pub neighbours: usize,
+}
+
+/// What became of the classes that occur in the training rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct SmoteReport {
+    /// In the order of their indices.
+    pub classes: Vec<SmoteClass>,
+}
+
+impl Smote {
+    /// The training rows with the synthetic ones after them. The same for any number of threads (0: all).
+    pub fn balance(&self, train: &TrainSet, threads: usize) -> (TrainSet, SmoteReport) {
+        let counts = train.counts();
+        let target = counts.iter().copied().max().unwrap_or(0);
+        let mut balanced = train.clone();
+        let mut report = SmoteReport::default();
+        let mut rng = stream(self.seed, Purpose::Smote);
+        for (class, &rows) in counts.iter().enumerate().filter(|(_, rows)| **rows > 0) {
+            let synthetic = target - rows;
+            let neighbours = self.neighbours.min(rows as usize - 1);
+            let draws: Vec<Draw> = (0..synthetic)
+                .map(|_| Draw {
+                    row: rng.random_range(0..rows as u32),
+                    neighbour: if neighbours > 0 { rng.random_range(0..neighbours) } else { 0 },
+                    step: rng.random::<f32>(),
+                })
+                .collect();
+            let points = rows_of(train, class as u32);
+            let made = with_threads(threads, || synthesise(&points, &draws, neighbours));
+            balanced.x.data.extend(made);
+            balanced.y.extend((0..synthetic).map(|_| class as u32));
+            report.classes.push(SmoteClass { class: class as u32, rows, synthetic, neighbours });
+        }
+        (balanced, report)
+    }
+}
+
+/// What is drawn for a synthetic row: everything random, before any thread starts.
+struct Draw {
+    row: u32,
+    neighbour: usize,
+    step: f32,
+}
+
+fn rows_of(train: &TrainSet, class: u32) -> Matrix {
+    let chosen = (0..).zip(&train.y).filter(|(_, y)| **y == class);
+    Matrix { data: chosen.flat_map(|(row, _)| train.x.row(row)).copied().collect(), width: train.x.width }
+}
+
+fn synthesise(points: &Matrix, draws: &[Draw], neighbours: usize) -> Vec<f32> {
+    let mut queries: Vec<u32> = draws.iter().map(|draw| draw.row).collect();
+    queries.sort_unstable();
+    queries.dedup();
+    let near = if neighbours > 0 { nearest(points, &queries, neighbours) } else { Vec::new() };
+    let mut made = Vec::with_capacity(draws.len() * points.width);
+    for draw in draws {
+        let of_row = queries.binary_search(&draw.row).ok().and_then(|at| near.get(at));
+        let other = of_row.and_then(|rows| rows.get(draw.neighbour)).copied().unwrap_or(draw.row);
+        let (row, other) = (points.row(draw.row as usize), points.row(other as usize));
+        made.extend(row.iter().zip(other).map(|(x, n)| x + draw.step * (n - x)));
+    }
+    made
+}

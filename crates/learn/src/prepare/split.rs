@@ -1,0 +1,223 @@
+//! Training, validation and test rows.
+
+use super::{
+    PrepareError, TrainFold,
+    random::{Purpose, shuffle, stream},
+};
+use crate::dataset::{Labels, Table};
+
+/// What keeps training and test rows apart.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(tag = "by", rename_all = "snake_case")]
+pub enum SplitBy {
+    /// Chance, with each class's share kept: the papers' split. Rows of one conversation fall on both sides.
+    Random,
+    /// Whole captures: of each scenario with several, a share is kept for the test.
+    Capture,
+    /// Whole recordings: these are the test.
+    Recording {
+        /// Names of the recordings to leave out of training.
+        leave_out: Vec<String>,
+    },
+    /// Within each capture, its last rows are the test, and those before them the validation.
+    Time,
+}
+
+impl SplitBy {
+    /// Its name in reports.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            SplitBy::Random => "chance",
+            SplitBy::Capture => "capture",
+            SplitBy::Recording { .. } => "recording",
+            SplitBy::Time => "time",
+        }
+    }
+}
+
+/// How to split.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SplitPlan {
+    /// What keeps the parts apart.
+    pub by: SplitBy,
+    /// Share of all rows (captures, for [`SplitBy::Capture`]) that is the test; unused by [`SplitBy::Recording`].
+    pub test: f64,
+    /// Share of the others that is the validation. It is drawn by chance, with each class's share kept, except by
+    /// time.
+    pub validation: f64,
+    /// Seed of the choice.
+    pub seed: u64,
+}
+
+/// Rows of a table in three parts: disjoint, together complete, each ascending.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Split {
+    train: Vec<u32>,
+    validation: Vec<u32>,
+    test: Vec<u32>,
+}
+
+impl Split {
+    /// Splits `rows` of a table.
+    ///
+    /// # Errors
+    /// A share is not between 0 and 1, a recording does not exist, or training or test is left without rows.
+    pub fn new(
+        table: &Table,
+        rows: &[u32],
+        labels: &Labels,
+        plan: &SplitPlan,
+    ) -> Result<Split, PrepareError> {
+        for (share, part) in [(plan.test, "the test"), (plan.validation, "the validation")] {
+            if !(0.0..1.0).contains(&share) {
+                return Err(PrepareError::Share { share: share.to_string(), part });
+            }
+        }
+        let (rest, test) = match &plan.by {
+            SplitBy::Random => stratified(rows, labels, plan.test, plan.seed, Purpose::TestSplit),
+            SplitBy::Capture => {
+                let captures = captures_to_test(table, plan);
+                rows.iter().partition(|&&row| !captures.contains(&table.source_of(row as usize)))
+            }
+            SplitBy::Recording { leave_out } => {
+                check_recordings(table, leave_out)?;
+                rows.iter().partition(|&&row| {
+                    let source = table.sources().get(table.source_of(row as usize));
+                    source.is_none_or(|source| !leave_out.contains(&source.recording))
+                })
+            }
+            SplitBy::Time => latest(table, rows, plan.test),
+        };
+        let (train, validation) = match plan.by {
+            SplitBy::Time => latest(table, &rest, plan.validation),
+            _ => stratified(&rest, labels, plan.validation, plan.seed, Purpose::ValidationSplit),
+        };
+        let wanted = plan.test > 0.0 || matches!(plan.by, SplitBy::Recording { .. });
+        for (part, empty) in [("training", train.is_empty()), ("test", test.is_empty() && wanted)] {
+            if empty {
+                let hint = match plan.by {
+                    SplitBy::Random | SplitBy::Time => "more rows are needed",
+                    SplitBy::Capture => "a scenario needs two captures or more",
+                    SplitBy::Recording { .. } => "leave out some recordings with usable rows, not all",
+                };
+                return Err(PrepareError::EmptyPart { by: plan.by.name(), part, hint });
+            }
+        }
+        Ok(Split { train, validation, test })
+    }
+
+    /// Rows to learn from.
+    pub fn train(&self) -> &[u32] {
+        &self.train
+    }
+
+    /// Rows to watch the training with.
+    pub fn validation(&self) -> &[u32] {
+        &self.validation
+    }
+
+    /// Rows to judge with, once.
+    pub fn test(&self) -> &[u32] {
+        &self.test
+    }
+
+    /// The training rows as what encoders, scalers and SMOTE take.
+    pub fn train_fold<'a>(&'a self, table: &'a Table, labels: &'a Labels) -> TrainFold<'a> {
+        TrainFold::new(table, &self.train, labels)
+    }
+}
+
+/// (others, chosen): `share` of the rows, of each class as near to `share` as whole rows allow.
+fn stratified(
+    rows: &[u32],
+    labels: &Labels,
+    share: f64,
+    seed: u64,
+    purpose: Purpose,
+) -> (Vec<u32>, Vec<u32>) {
+    let mut of_class: Vec<Vec<u32>> = vec![Vec::new(); labels.classes.len()];
+    for &row in rows {
+        let class = labels.of_row.get(row as usize).copied().unwrap_or_default();
+        if let Some(of_class) = of_class.get_mut(class as usize) {
+            of_class.push(row);
+        }
+    }
+    let exact: Vec<f64> = of_class.iter().map(|rows| rows.len() as f64 * share).collect();
+    let mut take: Vec<usize> = exact.iter().map(|n| n.floor() as usize).collect();
+    let total = (rows.len() as f64 * share).round() as usize;
+    let mut order: Vec<usize> = (0..exact.len()).collect();
+    let remainder = |class: usize| exact.get(class).map_or(0.0, |n| n.fract());
+    order.sort_by(|&a, &b| remainder(b).total_cmp(&remainder(a)).then(a.cmp(&b)));
+    for class in order.into_iter().take(total.saturating_sub(take.iter().sum())) {
+        if let (Some(take), true) = (take.get_mut(class), remainder(class) > 0.0) {
+            *take += 1;
+        }
+    }
+    let mut rng = stream(seed, purpose);
+    let (mut others, mut chosen) = (Vec::new(), Vec::new());
+    for (mut rows, take) in of_class.into_iter().zip(take) {
+        shuffle(&mut rng, &mut rows);
+        // A class's only row stays in training.
+        let take = if rows.len() < 2 { 0 } else { take };
+        others.extend(rows.split_off(take));
+        chosen.extend(rows);
+    }
+    others.sort_unstable();
+    chosen.sort_unstable();
+    (others, chosen)
+}
+
+/// (earlier, latest `share`) of each capture's rows, by timestamp, then by place in the file.
+fn latest(table: &Table, rows: &[u32], share: f64) -> (Vec<u32>, Vec<u32>) {
+    use citronella_sensor::detect::Value;
+    let time = table.column("timestamp").unwrap_or(usize::MAX);
+    let at = |row: u32| match table.value(row as usize, time) {
+        Value::Number(micros) => micros,
+        _ => f64::NEG_INFINITY,
+    };
+    let mut of_source: Vec<Vec<u32>> = vec![Vec::new(); table.sources().len()];
+    for &row in rows {
+        if let Some(rows) = of_source.get_mut(table.source_of(row as usize)) {
+            rows.push(row);
+        }
+    }
+    let (mut earlier, mut latest) = (Vec::new(), Vec::new());
+    for mut rows in of_source {
+        rows.sort_by(|&a, &b| at(a).total_cmp(&at(b)).then(a.cmp(&b)));
+        let keep = rows.len() - (rows.len() as f64 * share).round() as usize;
+        latest.extend(rows.split_off(keep));
+        earlier.extend(rows);
+    }
+    earlier.sort_unstable();
+    latest.sort_unstable();
+    (earlier, latest)
+}
+
+/// Of each scenario with two captures or more: a share of them, at least one and never all.
+fn captures_to_test(table: &Table, plan: &SplitPlan) -> Vec<usize> {
+    let mut scenarios: Vec<&str> = table.sources().iter().map(|s| s.scenario.as_str()).collect();
+    scenarios.sort_unstable();
+    scenarios.dedup();
+    let mut rng = stream(plan.seed, Purpose::TestSplit);
+    let mut chosen = Vec::new();
+    for scenario in scenarios {
+        let of_scenario = table.sources().iter().enumerate().filter(|(_, s)| s.scenario == scenario);
+        let mut captures: Vec<usize> = of_scenario.map(|(source, _)| source).collect();
+        shuffle(&mut rng, &mut captures);
+        if captures.len() > 1 {
+            let share = (captures.len() as f64 * plan.test).round() as usize;
+            chosen.extend(captures.iter().take(share.clamp(1, captures.len() - 1)));
+        }
+    }
+    chosen
+}
+
+fn check_recordings(table: &Table, leave_out: &[String]) -> Result<(), PrepareError> {
+    let mut known: Vec<&str> = table.sources().iter().map(|s| s.recording.as_str()).collect();
+    known.sort_unstable();
+    known.dedup();
+    match leave_out.iter().find(|name| !known.contains(&name.as_str())) {
+        Some(name) => Err(PrepareError::NoSuchRecording { name: name.clone(), known: known.join(", ") }),
+        None => Ok(()),
+    }
+}
