@@ -1,1 +1,31 @@
 //! Bytes to headers and MQTT messages: pure functions on byte slices.
+//!
+//! In: one captured frame ([`decode_frame`]), or the bytes of one direction of a connection ([`mqtt`]).
+//! Out: what could be read, borrowed from the input, and where and why reading stopped. Hostile bytes are data:
+//! nothing here fails, panics, allocates without a cap or reads past its slice.
+//!
+//! [`decode_frame`] walks the layers in order: [`link`] -> [`ip`] -> [`tcp`], [`udp`] or [`icmp`]; a tunnel is
+//! named and opened one level on request ([`Frame::inner`]). Lengths are in bytes unless a name says otherwise.
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
+
+mod cursor;
+pub mod frame;
+pub mod icmp;
+pub mod ip;
+pub mod link;
+pub mod mqtt;
+pub mod tcp;
+pub mod tunnel;
+pub mod udp;
+
+pub use frame::{Frame, Layer, Reason, Stop, Transport, decode_datagram, decode_frame};
+pub use icmp::{Icmp, Original};
+pub use ip::Ip;
+pub use link::{LinkType, Vlans};
+pub use tcp::{Tcp, TcpFlags, TcpOptions};
+pub use tunnel::{Tunnel, TunnelKind};
+pub use udp::Udp;

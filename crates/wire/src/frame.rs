@@ -1,0 +1,261 @@
+//! One captured frame, layer by layer, as far as it can be read.
+
+use crate::cursor::{after, first};
+use crate::icmp::{self, Icmp};
+use crate::ip::{self, Datagram, Ip};
+use crate::link::{self, LinkType, Vlans};
+use crate::tcp::{self, Tcp};
+use crate::tunnel::{self, Tunnel};
+use crate::udp::{self, Udp};
+
+/// What could be read of a frame, and where and why reading stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame<'a> {
+    /// VLAN identifiers, outermost first.
+    pub vlans: Vlans,
+    /// What the link layer says that it carries; `None` where it says nothing (LLC, an odd address family).
+    pub ether_type: Option<u16>,
+    /// The IP header.
+    pub ip: Option<Ip>,
+    /// The transport header; `None` for a fragment, whose bytes are `payload`.
+    pub transport: Option<Transport>,
+    /// What the last layer read carries: limited by the IP length (no Ethernet padding), cut at the snap length.
+    pub payload: &'a [u8],
+    /// How long the payload was on the wire as the headers announce, in bytes: at least `payload.len()`.
+    pub payload_len: usize,
+    /// A tunnel that the payload is: see [`Frame::inner`].
+    pub tunnel: Option<Tunnel>,
+    /// Where and why reading stopped; `None` when all layers were read.
+    pub stop: Option<Stop>,
+}
+
+/// A transport header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// TCP.
+    Tcp(Tcp),
+    /// UDP.
+    Udp(Udp),
+    /// ICMP or ICMPv6.
+    Icmp(Icmp),
+}
+
+/// Where and why reading stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Stop {
+    /// The layer that could not be read to its end.
+    pub layer: Layer,
+    /// What was wrong with it.
+    pub reason: Reason,
+    /// Where that layer begins, in bytes from the frame's begin.
+    pub offset: usize,
+}
+
+/// A layer of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Layer {
+    /// The link layer, VLAN tags included.
+    Link,
+    /// IPv4.
+    Ipv4,
+    /// IPv6's fixed header.
+    Ipv6,
+    /// An extension header of IP.
+    Extension,
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+    /// ICMP or ICMPv6.
+    Icmp,
+    /// A tunnel's own header.
+    Tunnel,
+}
+
+impl Layer {
+    /// A stable name for output.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Link => "link",
+            Self::Ipv4 => "ipv4",
+            Self::Ipv6 => "ipv6",
+            Self::Extension => "ip_extension",
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+            Self::Icmp => "icmp",
+            Self::Tunnel => "tunnel",
+        }
+    }
+}
+
+/// Why reading stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The captured bytes end within the header.
+    Cut,
+    /// A length field that cannot be: shorter than its own header, or longer than what holds it.
+    Length,
+    /// A header length below the header's fixed part.
+    HeaderLength,
+    /// Not the version that the layer below announced.
+    Version,
+    /// A part of a datagram: its bytes are the payload.
+    Fragment,
+    /// More headers than any honest packet has.
+    TooMany,
+    /// A protocol that is not read here (not a fault).
+    Unsupported,
+}
+
+impl Reason {
+    /// A stable name for output.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cut => "cut",
+            Self::Length => "length",
+            Self::HeaderLength => "header_length",
+            Self::Version => "version",
+            Self::Fragment => "fragment",
+            Self::TooMany => "too_many",
+            Self::Unsupported => "unsupported",
+        }
+    }
+}
+
+impl<'a> Frame<'a> {
+    fn empty() -> Self {
+        Self {
+            vlans: Vlans::default(),
+            ether_type: None,
+            ip: None,
+            transport: None,
+            payload: &[],
+            payload_len: 0,
+            tunnel: None,
+            stop: None,
+        }
+    }
+
+    /// The frame within a tunnel, one level deep: an inner frame names a tunnel of its own but is opened only by
+    /// another call. `None` where `tunnel` is.
+    pub fn inner(&self) -> Option<Frame<'a>> {
+        tunnel::open(self.tunnel?, self.payload)
+    }
+}
+
+/// Reads a frame of the given link layer. Never fails: gives what could be read, and where and why it stopped.
+#[inline]
+pub fn decode_frame(link: LinkType, bytes: &[u8]) -> Frame<'_> {
+    let head = link::decode(link, bytes);
+    let mut frame = match head.ether_type {
+        Some(ether_type) => decode_network(ether_type, after(bytes, head.header_len), head.header_len),
+        None => {
+            let reason = if head.cut { Reason::Cut } else { Reason::Unsupported };
+            let payload = after(bytes, head.header_len);
+            let stop = Some(Stop { layer: Layer::Link, reason, offset: 0 });
+            Frame { payload, payload_len: payload.len(), stop, ..Frame::empty() }
+        }
+    };
+    frame.vlans = head.vlans;
+    frame
+}
+
+/// Reads what an EtherType announces, beginning at byte `at` of the frame.
+#[inline]
+pub(crate) fn decode_network(ether_type: u16, bytes: &[u8], at: usize) -> Frame<'_> {
+    let datagram = match ether_type {
+        link::IPV4 => ip::decode_v4(bytes, at),
+        link::IPV6 => ip::decode_v6(bytes, at),
+        _ => Err(Stop { layer: Layer::Link, reason: Reason::Unsupported, offset: 0 }),
+    };
+    let mut frame = match datagram {
+        Ok(datagram) => decode_transport(datagram, at),
+        Err(stop) => Frame { payload: bytes, payload_len: bytes.len(), stop: Some(stop), ..Frame::empty() },
+    };
+    frame.ether_type = Some(ether_type);
+    frame
+}
+
+/// Reads the transport layer of a whole datagram, such as one put together from fragments: `ip` is the first
+/// fragment's header; its fragment fields are cleared, its `total_len` set to what the payload makes it.
+pub fn decode_datagram(ip: Ip, payload: &[u8]) -> Frame<'_> {
+    let total_len = payload.len() as u32 + u32::from(ip.header_len);
+    let ip = Ip { more_fragments: false, fragment_offset: 0, total_len, ..ip };
+    let datagram = Datagram { ip, payload, payload_len: payload.len(), stop: None };
+    decode_transport(datagram, 0)
+}
+
+#[inline]
+fn decode_transport(datagram: Datagram<'_>, ip_at: usize) -> Frame<'_> {
+    let Datagram { ip, payload, payload_len, stop } = datagram;
+    let mut frame = Frame { ip: Some(ip), payload, payload_len, stop, ..Frame::empty() };
+    if stop.is_some() {
+        return frame;
+    }
+    let at = ip_at + usize::from(ip.header_len);
+    let stop_at = |layer, reason| Some(Stop { layer, reason, offset: at });
+    if ip.is_fragment() {
+        let layer = if ip.version() == 4 { Layer::Ipv4 } else { Layer::Ipv6 };
+        frame.stop = Some(Stop { layer, reason: Reason::Fragment, offset: ip_at });
+        return frame;
+    }
+    match ip.protocol {
+        ip::TCP => {
+            let (header, stop) = tcp::decode(payload, at);
+            frame.stop = stop;
+            if let Some(header) = header {
+                frame.transport = Some(Transport::Tcp(header));
+                // A header length below 20 says nothing about where the payload begins.
+                let len = usize::from(header.header_len);
+                frame.skip(if len < 20 { payload_len } else { len });
+            }
+        }
+        ip::UDP => match udp::decode(payload) {
+            Some(header) => {
+                frame.transport = Some(Transport::Udp(header));
+                frame.skip(8);
+                // RFC 2675: 0 is a jumbogram's; anything else below 8 cannot be.
+                match usize::from(header.length) {
+                    0 => {}
+                    len @ 8.. => {
+                        frame.payload = first(frame.payload, len - 8);
+                        frame.payload_len = frame.payload_len.min(len - 8);
+                    }
+                    _ => {
+                        frame.skip(payload_len);
+                        frame.stop = stop_at(Layer::Udp, Reason::Length);
+                    }
+                }
+                frame.tunnel = tunnel::over_udp(&header, frame.payload);
+            }
+            None => frame.stop = stop_at(Layer::Udp, Reason::Cut),
+        },
+        ip::ICMP | ip::ICMPV6 => {
+            let version = if ip.protocol == ip::ICMP { 4 } else { 6 };
+            match icmp::decode(payload, version) {
+                Some(header) => {
+                    frame.transport = Some(Transport::Icmp(header));
+                    frame.skip(icmp::HEADER_LEN);
+                }
+                None => frame.stop = stop_at(Layer::Icmp, Reason::Cut),
+            }
+        }
+        protocol => match tunnel::over_ip(protocol, payload, at) {
+            Some(Ok(found)) => frame.tunnel = Some(found),
+            Some(Err(stop)) => frame.stop = Some(stop),
+            None => {
+                let layer = if ip.version() == 4 { Layer::Ipv4 } else { Layer::Ipv6 };
+                frame.stop = Some(Stop { layer, reason: Reason::Unsupported, offset: ip_at });
+            }
+        },
+    }
+    frame
+}
+
+impl Frame<'_> {
+    #[inline]
+    fn skip(&mut self, header_len: usize) {
+        self.payload = after(self.payload, header_len);
+        self.payload_len = self.payload_len.saturating_sub(header_len).max(self.payload.len());
+    }
+}
