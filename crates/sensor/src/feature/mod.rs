@@ -2,5 +2,12 @@
 //!
 //! In: decoded packets. Out: rows whose cells stand in the schema's order, as CSV, Parquet or values.
 
+mod csv;
 pub mod packet;
+mod parquet;
+pub mod protocol;
 pub mod schema;
+mod write;
+
+pub use parquet::arrow_schema;
+pub use write::{Format, RowWriter, WriteError};

@@ -1,10 +1,14 @@
 //! The packet level: one row per TCP segment or UDP datagram.
 //!
-//! In: a packet of a capture. Out: a [`PacketRow`], and its cells in the order of [`schema::PACKET`](super::schema::PACKET).
+//! In: a packet of a capture. Out: a [`PacketRow`], and its cells in the order of
+//! [`schema::PACKET`](super::schema::PACKET).
 
 use std::net::IpAddr;
 
-use citronella_wire::TcpFlags;
+use citronella_wire::{TcpFlags, Transport, decode_frame, mqtt};
+
+use super::protocol::{ProtocolNames, is_mqtt};
+use crate::capture::Packet;
 
 /// One cell of a row: what a writer or a data set takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -70,7 +74,8 @@ impl PacketRow {
     #[inline]
     pub fn cells(&self) -> [Cell; 31] {
         use Cell::{Address, Empty, Flag, Micros, Name, UInt};
-        let ip = |bit: usize| self.ip_flags.map_or(Empty, |flags| Flag(flags.get(bit).copied().unwrap_or(false)));
+        let ip =
+            |bit: usize| self.ip_flags.map_or(Empty, |flags| Flag(flags.get(bit).copied().unwrap_or(false)));
         let tcp = |bits: u16| self.tcp.map_or(Empty, |flags| Flag(flags.0 & bits != 0));
         let connect = self.mqtt.and_then(|m| m.connect_flags);
         let flag = |mask: u8| connect.map_or(Empty, |flags| Flag(flags & mask != 0));
@@ -108,4 +113,92 @@ impl PacketRow {
             self.is_attack.map_or(Empty, Flag),
         ]
     }
+}
+
+/// Who attacks in a capture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attacker {
+    /// Nothing is known: rows are not labelled.
+    Unknown,
+    /// Nobody: every row is benign.
+    Nobody,
+    /// This host: rows that it sends or receives are attacks.
+    Is(IpAddr),
+}
+
+impl Attacker {
+    /// Whether a packet between these hosts belongs to the attack; `None` where nothing is known.
+    pub fn label(self, src: IpAddr, dst: IpAddr) -> Option<bool> {
+        match self {
+            Attacker::Unknown => None,
+            Attacker::Nobody => Some(false),
+            Attacker::Is(address) => Some(address == src || address == dst),
+        }
+    }
+}
+
+/// Makes rows of packets that come in capture order.
+pub struct PacketLevel {
+    attacker: Attacker,
+    names: ProtocolNames,
+}
+
+impl PacketLevel {
+    /// For one capture, whose attacker is known or not.
+    pub fn new(attacker: Attacker) -> PacketLevel {
+        PacketLevel { attacker, names: ProtocolNames::default() }
+    }
+
+    /// The packet's row; `None` unless it carries a TCP or UDP header.
+    pub fn row(&mut self, packet: &Packet<'_>) -> Option<PacketRow> {
+        let frame = decode_frame(packet.link, packet.bytes);
+        let ip = frame.ip.as_ref()?;
+        let (src_port, dst_port, tcp) = match frame.transport.as_ref()? {
+            Transport::Tcp(tcp) => (tcp.src_port, tcp.dst_port, Some(tcp.flags)),
+            Transport::Udp(udp) => (udp.src_port, udp.dst_port, None),
+            Transport::Icmp(_) => return None,
+        };
+        let mqtt = if is_mqtt(&frame) { first_message(frame.payload) } else { None };
+        Some(PacketRow {
+            time_nanos: packet.time_nanos,
+            src: ip.src,
+            dst: ip.dst,
+            protocol: self.names.name(&frame, mqtt.is_some()),
+            ttl: ip.ttl,
+            ip_len: ip.total_len,
+            ip_flags: ip.src.is_ipv4().then_some([ip.dont_fragment, ip.more_fragments, ip.reserved]),
+            src_port,
+            dst_port,
+            tcp,
+            mqtt,
+            is_attack: self.attacker.label(ip.src, ip.dst),
+        })
+    }
+}
+
+/// The MQTT cells of a segment: type and length of the first message that ends in it, and the flags of its first
+/// CONNECT, as Wireshark shows them (of any protocol name and level, where the message is long enough to hold them).
+fn first_message(payload: &[u8]) -> Option<MqttCells> {
+    let mut cells: Option<MqttCells> = None;
+    let mut rest = payload;
+    while let mqtt::Step::Done(header) = mqtt::fixed_header(rest) {
+        let end = header.header_len + header.remaining_length as usize;
+        let Some(body) = rest.get(header.header_len..end) else { break };
+        let cells = cells.get_or_insert(MqttCells {
+            kind: header.kind,
+            remaining_length: header.remaining_length,
+            connect_flags: None,
+        });
+        if header.kind == mqtt::kind::CONNECT && cells.connect_flags.is_none() {
+            cells.connect_flags = connect_flags(body);
+        }
+        rest = rest.get(end..).unwrap_or_default();
+    }
+    cells
+}
+
+/// The flags byte: it follows the protocol name and the level.
+fn connect_flags(body: &[u8]) -> Option<u8> {
+    let [high, low, ..] = *body else { return None };
+    body.get(usize::from(u16::from_be_bytes([high, low])) + 3).copied()
 }

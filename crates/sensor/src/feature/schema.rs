@@ -110,14 +110,28 @@ pub const PACKET: [Column; 31] = {
         column("tcp_flag_reset", Flag, Feature, "", "tcp.flags.reset", "reset"),
         column("tcp_flag_syn", Flag, Feature, "", "tcp.flags.syn", "synchronise"),
         column("tcp_flag_fin", Flag, Feature, "", "tcp.flags.fin", "finish"),
-        column("mqtt_messagetype", UInt, Feature, "", "mqtt.msgtype", "type of the first message that ends here"),
+        column(
+            "mqtt_messagetype",
+            UInt,
+            Feature,
+            "",
+            "mqtt.msgtype",
+            "type of the first message that ends here",
+        ),
         column("mqtt_messagelength", UInt, Feature, "bytes", "mqtt.len", "that message's Remaining Length"),
         column("mqtt_flag_uname", Flag, Feature, "", "mqtt.conflag.uname", "CONNECT: user name present"),
         column("mqtt_flag_passwd", Flag, Feature, "", "mqtt.conflag.passwd", "CONNECT: password present"),
         column("mqtt_flag_retain", Flag, Feature, "", "mqtt.conflag.retain", "CONNECT: Will Retain"),
         column("mqtt_flag_qos", UInt, Feature, "", "mqtt.conflag.qos", "CONNECT: Will QoS"),
         column("mqtt_flag_willflag", Flag, Feature, "", "mqtt.conflag.willflag", "CONNECT: Will present"),
-        column("mqtt_flag_clean", Flag, Feature, "", "mqtt.conflag.cleansess", "CONNECT: clean session or start"),
+        column(
+            "mqtt_flag_clean",
+            Flag,
+            Feature,
+            "",
+            "mqtt.conflag.cleansess",
+            "CONNECT: clean session or start",
+        ),
         column("mqtt_flag_reserved", Flag, Feature, "", "mqtt.conflag.reserved", "CONNECT: reserved bit"),
         column("is_attack", Flag, Label, "", "", "the attacker sent or receives it; empty if unknown"),
     ]
@@ -148,10 +162,12 @@ impl Level {
 
 /// The level's table in Markdown, as `docs/schema.md` carries it.
 pub fn markdown(level: Level) -> String {
-    let mut table = String::from("| column | kind | role | unit | Wireshark | meaning |\n|---|---|---|---|---|---|\n");
+    let mut table =
+        String::from("| column | kind | role | unit | Wireshark | meaning |\n|---|---|---|---|---|---|\n");
     for c in level.columns() {
         let (kind, role) = (c.kind.name(), c.role.name());
-        table += &format!("| {} | {kind} | {role} | {} | {} | {} |\n", c.name, c.unit, c.wireshark, c.meaning);
+        table +=
+            &format!("| {} | {kind} | {role} | {} | {} | {} |\n", c.name, c.unit, c.wireshark, c.meaning);
     }
     table
 }

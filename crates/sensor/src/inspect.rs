@@ -1,0 +1,238 @@
+//! What is in a capture: hosts, protocols, flows, MQTT versions and messages, in bounded memory.
+//!
+//! In: packets. Out: a [`Summary`], which serialises to the document of `citronella inspect --json`.
+
+use std::{collections::BTreeMap, hash::Hash, net::IpAddr};
+
+use citronella_wire::{Frame, Transport, decode_frame, mqtt};
+use hashbrown::{HashMap, HashSet};
+use serde::Serialize;
+
+use crate::{
+    capture::Packet,
+    feature::protocol::{ProtocolNames, is_mqtt},
+};
+
+/// Beyond these a summary counts on but names no more.
+const MAX_HOSTS: usize = 100_000;
+const MAX_FLOWS: usize = 2_000_000;
+
+/// Keyed by chance: a capture's author cannot choose addresses that collide.
+type Random = foldhash::quality::RandomState;
+
+/// A flow's two ends, the smaller first, and its IP protocol number.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct FlowKey {
+    low: (IpAddr, u16),
+    high: (IpAddr, u16),
+    protocol: u8,
+}
+
+/// Traffic of one host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct HostTraffic {
+    /// Packets it sent.
+    pub packets_sent: u64,
+    /// Packets it received.
+    pub packets_received: u64,
+    /// IP bytes it sent.
+    pub bytes_sent: u64,
+    /// IP bytes it received.
+    pub bytes_received: u64,
+}
+
+/// A host and its traffic.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Host {
+    /// Its address.
+    pub address: IpAddr,
+    /// What it sent and received.
+    #[serde(flatten)]
+    pub traffic: HostTraffic,
+}
+
+/// Packets and bytes of one protocol, by Wireshark's name of the highest layer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ProtocolTraffic {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes on the wire.
+    pub bytes: u64,
+}
+
+/// Distinct bidirectional 5-tuples over the whole capture.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Flows {
+    /// TCP.
+    pub tcp: u64,
+    /// UDP.
+    pub udp: u64,
+}
+
+/// MQTT as it was seen, packet by packet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Mqtt {
+    /// CONNECTs by version: 3.1, 3.1.1, 5 or unknown.
+    pub versions: BTreeMap<&'static str, u64>,
+    /// Control packets by type, in the standard's order.
+    pub messages: Vec<(&'static str, u64)>,
+    /// CONNACKs by return or reason code.
+    pub connack_codes: BTreeMap<u8, u64>,
+}
+
+/// What is in one or several captures.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Summary {
+    /// All packets.
+    pub packets: u64,
+    /// Their bytes on the wire.
+    pub bytes: u64,
+    /// Packets that the recorder cut.
+    pub cut_packets: u64,
+    /// Time of the earliest packet, nanoseconds since 1970-01-01 UTC.
+    pub first_seen_nanos: Option<i64>,
+    /// Time of the latest packet.
+    pub last_seen_nanos: Option<i64>,
+    /// Packets by link type.
+    pub link_types: BTreeMap<&'static str, u64>,
+    /// Packets that carry a VLAN tag.
+    pub vlan_packets: u64,
+    /// Packets that are not IP.
+    pub not_ip_packets: u64,
+    /// Packets that could be decoded in part only, by the reason.
+    pub stopped: BTreeMap<String, u64>,
+    /// By the highest layer's name.
+    pub protocols: BTreeMap<&'static str, ProtocolTraffic>,
+    /// Every host, the busiest first.
+    pub hosts: Vec<Host>,
+    /// Packets of hosts beyond the table's cap.
+    pub hosts_beyond_cap_packets: u64,
+    /// Distinct flows.
+    pub flows: Flows,
+    /// Packets of flows beyond the table's cap, whose flows are not counted.
+    pub flows_beyond_cap_packets: u64,
+    /// MQTT.
+    pub mqtt: Mqtt,
+}
+
+/// Gathers a [`Summary`].
+#[derive(Default)]
+pub struct Inspector {
+    summary: Summary,
+    names: ProtocolNames,
+    hosts: HashMap<IpAddr, HostTraffic, Random>,
+    flows: HashSet<FlowKey, Random>,
+    messages: [u64; 16],
+}
+
+impl Inspector {
+    /// Takes one packet into account.
+    pub fn add(&mut self, packet: &Packet<'_>) {
+        let frame = decode_frame(packet.link, packet.bytes);
+        let bytes = u64::from(packet.wire_len);
+        let summary = &mut self.summary;
+        summary.packets += 1;
+        summary.bytes += bytes;
+        summary.cut_packets += u64::from((packet.bytes.len() as u64) < bytes);
+        let time = packet.time_nanos;
+        summary.first_seen_nanos = Some(summary.first_seen_nanos.map_or(time, |first| first.min(time)));
+        summary.last_seen_nanos = Some(summary.last_seen_nanos.map_or(time, |last| last.max(time)));
+        *summary.link_types.entry(packet.link.name()).or_default() += 1;
+        summary.vlan_packets += u64::from(!frame.vlans.is_empty());
+        if let Some(stop) = &frame.stop {
+            let reason = format!("{}: {}", stop.layer.name(), stop.reason.name());
+            *summary.stopped.entry(reason).or_default() += 1;
+        }
+        let is_mqtt = is_mqtt(&frame);
+        let protocol = summary.protocols.entry(self.names.name(&frame, is_mqtt)).or_default();
+        protocol.packets += 1;
+        protocol.bytes += bytes;
+        self.add_ip(&frame);
+        if is_mqtt {
+            self.add_mqtt(frame.payload);
+        }
+    }
+
+    fn add_ip(&mut self, frame: &Frame<'_>) {
+        let Some(ip) = &frame.ip else {
+            self.summary.not_ip_packets += 1;
+            return;
+        };
+        let length = u64::from(ip.total_len);
+        if let Some(sender) = capped(&mut self.hosts, ip.src, MAX_HOSTS) {
+            sender.packets_sent += 1;
+            sender.bytes_sent += length;
+        } else {
+            self.summary.hosts_beyond_cap_packets += 1;
+        }
+        if let Some(receiver) = capped(&mut self.hosts, ip.dst, MAX_HOSTS) {
+            receiver.packets_received += 1;
+            receiver.bytes_received += length;
+        }
+        let (src_port, dst_port, protocol, count) = match &frame.transport {
+            Some(Transport::Tcp(tcp)) => (tcp.src_port, tcp.dst_port, 6, &mut self.summary.flows.tcp),
+            Some(Transport::Udp(udp)) => (udp.src_port, udp.dst_port, 17, &mut self.summary.flows.udp),
+            _ => return,
+        };
+        let (from, to) = ((ip.src, src_port), (ip.dst, dst_port));
+        let key = FlowKey { low: from.min(to), high: from.max(to), protocol };
+        if self.flows.len() < MAX_FLOWS {
+            *count += u64::from(self.flows.insert(key));
+        } else if !self.flows.contains(&key) {
+            self.summary.flows_beyond_cap_packets += 1;
+        }
+    }
+
+    /// Every message that begins in this segment, up to the first that cannot be read.
+    fn add_mqtt(&mut self, mut payload: &[u8]) {
+        while let mqtt::Step::Done(header) = mqtt::fixed_header(payload) {
+            if let Some(count) = self.messages.get_mut(usize::from(header.kind)) {
+                *count += 1;
+            }
+            let body = payload.get(header.header_len..).unwrap_or_default();
+            let length = header.remaining_length as usize;
+            let body_here = body.get(..length).unwrap_or(body);
+            match header.kind {
+                mqtt::kind::CONNECT => {
+                    let version = version(&mqtt::connect(body_here).message);
+                    *self.summary.mqtt.versions.entry(version).or_default() += 1;
+                }
+                mqtt::kind::CONNACK if body_here.len() >= 2 => {
+                    let code = body_here.get(1).copied().unwrap_or_default();
+                    *self.summary.mqtt.connack_codes.entry(code).or_default() += 1;
+                }
+                _ => {}
+            }
+            payload = body.get(length..).unwrap_or_default();
+        }
+    }
+
+    /// The summary so far.
+    pub fn finish(mut self) -> Summary {
+        let mut hosts: Vec<Host> =
+            self.hosts.into_iter().map(|(address, traffic)| Host { address, traffic }).collect();
+        hosts.sort_by_key(|host| {
+            (std::cmp::Reverse(host.traffic.packets_sent + host.traffic.packets_received), host.address)
+        });
+        self.summary.hosts = hosts;
+        let named = self.messages.iter().enumerate().filter(|(_, count)| **count > 0);
+        self.summary.mqtt.messages =
+            named.map(|(kind, count)| (mqtt::kind::name(kind as u8), *count)).collect();
+        self.summary
+    }
+}
+
+/// The entry of `key`, new only while the table is below its cap.
+fn capped<K: Hash + Eq, V: Default>(table: &mut HashMap<K, V, Random>, key: K, cap: usize) -> Option<&mut V> {
+    if table.len() >= cap { table.get_mut(&key) } else { Some(table.entry(key).or_default()) }
+}
+
+/// The version that a CONNECT's protocol name and level stand for.
+fn version(connect: &mqtt::Connect<'_>) -> &'static str {
+    match (connect.protocol_name, connect.level & 0x7f) {
+        (b"MQIsdp", 3) => "3.1",
+        (b"MQTT", 4) => "3.1.1",
+        (b"MQTT", 5) => "5",
+        _ => "unknown",
+    }
+}

@@ -1,0 +1,105 @@
+//! Files that appear whole or not at all: written under a temporary name in the same folder, then renamed.
+
+use std::{
+    fs::File,
+    io::{self, BufWriter, Write},
+    path::{Path, PathBuf},
+};
+
+use tempfile::{NamedTempFile, TempPath};
+
+/// Why a file could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: cannot write: {source}{}", .path.display(), hint(.source))]
+pub struct OutputError {
+    /// The file that was asked for.
+    pub path: PathBuf,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => "; create the folder first",
+        io::ErrorKind::PermissionDenied => "; choose a folder that this user may write to",
+        io::ErrorKind::StorageFull => "; free some space or choose another folder; nothing was left behind",
+        io::ErrorKind::IsADirectory => "; give a file name, not a folder",
+        _ => "",
+    }
+}
+
+/// A file in the making, or stdout. Dropped without [`Output::commit`], the file leaves nothing behind.
+pub struct Output {
+    writer: BufWriter<Box<dyn Write + Send>>,
+    /// Where the file is now and where it will be; `None` for stdout.
+    place: Option<(TempPath, PathBuf)>,
+}
+
+impl Output {
+    /// Begins `path`; `-` is stdout.
+    ///
+    /// # Errors
+    /// The folder does not exist or may not be written to, or `path` is a folder.
+    pub fn create(path: &Path) -> Result<Output, OutputError> {
+        if path.as_os_str() == "-" {
+            return Ok(Output {
+                writer: BufWriter::with_capacity(1 << 18, Box::new(io::stdout())),
+                place: None,
+            });
+        }
+        let failed = |source| OutputError { path: path.to_owned(), source };
+        if path.is_dir() {
+            return Err(failed(io::ErrorKind::IsADirectory.into()));
+        }
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let (file, temporary) = begin(folder).map_err(failed)?.into_parts();
+        let writer = BufWriter::with_capacity(1 << 18, Box::new(file) as Box<dyn Write + Send>);
+        Ok(Output { writer, place: Some((temporary, path.to_owned())) })
+    }
+
+    /// Flushes what was written and gives the file its name.
+    ///
+    /// # Errors
+    /// The disk is full, or the rename fails; then no file is left behind.
+    pub fn commit(mut self) -> Result<(), OutputError> {
+        let flushed = self.writer.flush();
+        match self.place {
+            None => flushed.map_err(|source| OutputError { path: "stdout".into(), source }),
+            Some((temporary, path)) => flushed
+                .and_then(|()| temporary.persist(&path).map_err(|error| error.error))
+                .map_err(|source| OutputError { path, source }),
+        }
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.writer.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+}
+
+/// Writes `bytes` as the file `path`, whole or not at all.
+///
+/// # Errors
+/// As [`Output::create`] and [`Output::commit`].
+pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), OutputError> {
+    let mut output = Output::create(path)?;
+    output.write_all(bytes).map_err(|source| OutputError { path: path.to_owned(), source })?;
+    output.commit()
+}
+
+/// A temporary file with the rights that any new file gets, not the owner's alone.
+fn begin(folder: &Path) -> io::Result<NamedTempFile<File>> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".citronella-").suffix(".tmp");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(folder)
+}

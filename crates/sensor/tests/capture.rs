@@ -1,0 +1,201 @@
+//! Captures through the public surface: every format and byte order, whole and damaged.
+
+use std::io::{Cursor, Write};
+
+use citronella_sensor::capture::{Capture, CaptureError};
+use proptest::prelude::*;
+
+const ETHERNET: u32 = 1;
+
+fn pcap(magic: u32, big_endian: bool, packets: &[(u32, u32, &[u8])]) -> Vec<u8> {
+    let w = |v: u32| if big_endian { v.to_be_bytes() } else { v.to_le_bytes() };
+    let h = |v: u16| if big_endian { v.to_be_bytes() } else { v.to_le_bytes() };
+    let mut out = Vec::new();
+    out.extend(w(magic));
+    out.extend(h(2));
+    out.extend(h(4));
+    for word in [0, 0, 65_535, ETHERNET] {
+        out.extend(w(word));
+    }
+    for (seconds, fraction, bytes) in packets {
+        for word in [*seconds, *fraction, bytes.len() as u32, bytes.len() as u32 + 7] {
+            out.extend(w(word));
+        }
+        out.extend(*bytes);
+    }
+    out
+}
+
+fn block(big_endian: bool, kind: u32, body: &[u8]) -> Vec<u8> {
+    let w = |v: u32| if big_endian { v.to_be_bytes() } else { v.to_le_bytes() };
+    let mut body = body.to_vec();
+    body.resize(body.len().next_multiple_of(4), 0);
+    let length = body.len() as u32 + 12;
+    [w(kind).to_vec(), w(length).to_vec(), body, w(length).to_vec()].concat()
+}
+
+/// A section, an Ethernet interface with nanosecond stamps, an unknown block, then the packets.
+fn pcapng(big_endian: bool, packets: &[(u64, &[u8])]) -> Vec<u8> {
+    let w = |v: u32| if big_endian { v.to_be_bytes() } else { v.to_le_bytes() };
+    let h = |v: u16| if big_endian { v.to_be_bytes() } else { v.to_le_bytes() };
+    let section = [w(0x1a2b_3c4d).to_vec(), h(1).to_vec(), h(0).to_vec(), vec![0xff; 8]].concat();
+    let nanos = [h(9).to_vec(), h(1).to_vec(), vec![9, 0, 0, 0], vec![0; 4]].concat();
+    let interface = [h(1).to_vec(), h(0).to_vec(), w(0).to_vec(), nanos].concat();
+    let mut out = block(big_endian, 0x0a0d_0d0a, &section);
+    out.extend(block(big_endian, 1, &interface));
+    out.extend(block(big_endian, 0x7777, b"unknown to all"));
+    for (time, bytes) in packets {
+        let head = [0, (time >> 32) as u32, *time as u32, bytes.len() as u32, bytes.len() as u32];
+        let body = [head.iter().flat_map(|v| w(*v)).collect(), bytes.to_vec()].concat();
+        out.extend(block(big_endian, 6, &body));
+    }
+    out
+}
+
+/// Time, wire length, bytes.
+type Seen = (i64, u32, Vec<u8>);
+
+/// All packets, and the error that ended the capture.
+fn read(bytes: Vec<u8>) -> (Vec<Seen>, Option<CaptureError>) {
+    let mut capture = match Capture::from_reader("test", Box::new(Cursor::new(bytes))) {
+        Ok(capture) => capture,
+        Err(error) => return (Vec::new(), Some(error)),
+    };
+    let mut packets = Vec::new();
+    loop {
+        match capture.next() {
+            Ok(Some(packet)) => {
+                assert_eq!(packet.number as usize, packets.len() + 1);
+                packets.push((packet.time_nanos, packet.wire_len, packet.bytes.to_vec()));
+            }
+            Ok(None) => return (packets, None),
+            Err(error) => {
+                assert!(matches!(capture.next(), Ok(None)), "nothing follows an error");
+                return (packets, Some(error));
+            }
+        }
+    }
+}
+
+#[test]
+fn pcap_of_both_resolutions_and_byte_orders() {
+    for (magic, nanos) in [(0xa1b2_c3d4, 5_000), (0xa1b2_3c4d, 5)] {
+        for big_endian in [false, true] {
+            let (packets, error) = read(pcap(magic, big_endian, &[(3, 5, b"first"), (4, 0, b"")]));
+            assert!(error.is_none());
+            assert_eq!(packets, [(3_000_000_000 + nanos, 12, b"first".to_vec()), (4_000_000_000, 7, vec![])]);
+        }
+    }
+}
+
+#[test]
+fn pcapng_of_both_byte_orders_passes_over_unknown_blocks() {
+    for big_endian in [false, true] {
+        let bytes = pcapng(big_endian, &[(1_581_698_796_000_000_127, b"one"), (5, b"four")]);
+        let (packets, error) = read(bytes.clone());
+        assert!(error.is_none(), "{error:?}");
+        assert_eq!(packets, [(1_581_698_796_000_000_127, 3, b"one".to_vec()), (5, 4, b"four".to_vec())]);
+        let mut capture = Capture::from_reader("test", Box::new(Cursor::new(bytes))).unwrap();
+        while capture.next().unwrap().is_some() {}
+        assert_eq!(capture.unknown_blocks(), 1);
+    }
+}
+
+#[test]
+fn compressed_captures_read_the_same() {
+    let plain = pcap(0xa1b2_c3d4, false, &[(1, 2, &[7; 3000]), (3, 4, b"x")]);
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(&plain).unwrap();
+    let zstd = zstd::encode_all(&plain[..], 1).unwrap();
+    let expected = read(plain).0;
+    assert_eq!(expected.len(), 2);
+    assert_eq!(read(gzip.finish().unwrap()).0, expected);
+    assert_eq!(read(zstd).0, expected);
+}
+
+#[test]
+fn a_cut_file_gives_its_whole_packets_then_says_where_it_breaks() {
+    let whole = pcap(0xa1b2_c3d4, false, &[(1, 2, b"abc"), (3, 4, b"defgh")]);
+    let (packets, error) = read(whole[..whole.len() - 2].to_vec());
+    assert_eq!(packets.len(), 1);
+    let message = error.unwrap().to_string();
+    assert_eq!(
+        message,
+        "test: cut short in packet 2 at byte 43: 2 more bytes were expected; the 1 whole packets before it are intact"
+    );
+}
+
+#[test]
+fn a_cut_compressed_file_names_the_stream() {
+    let mut state = 1u32;
+    let noise: Vec<u8> = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    })
+    .take(400_000)
+    .collect();
+    let packets: Vec<_> = noise.chunks(1000).map(|chunk| (1, 2, chunk)).collect();
+    let zstd = zstd::encode_all(&pcap(0xa1b2_c3d4, false, &packets)[..], 1).unwrap();
+    let (read, error) = read(zstd[..zstd.len() / 2].to_vec());
+    assert!(!read.is_empty() && read.len() < 400);
+    assert!(read.iter().zip(&packets).all(|(ours, theirs)| ours.2 == theirs.2));
+    let error = error.unwrap();
+    assert!(
+        matches!(&error, CaptureError::Compressed { packet, .. } if *packet == read.len() as u64 + 1),
+        "{error}"
+    );
+    assert!(error.to_string().contains("zstd") && error.to_string().contains("decompressed stream"));
+}
+
+#[test]
+fn what_is_no_capture_says_what_was_expected() {
+    let message = |bytes: &[u8]| read(bytes.to_vec()).1.unwrap().to_string();
+    assert!(message(b"").contains("empty"));
+    let text = message(b"timestamp,src_ip,dst_ip\n");
+    assert!(
+        text.contains("the text \"timestamp,src_ip\"") && text.contains("expected a pcap or pcapng"),
+        "{text}"
+    );
+    assert!(message(&[0xff; 40]).contains("ff ff ff ff"));
+    let mut token_ring = pcap(0xa1b2_c3d4, false, &[]);
+    token_ring[20] = 6;
+    assert!(message(&token_ring).contains("link type 6 is not supported"));
+}
+
+#[test]
+fn impossible_lengths_are_damage() {
+    let mut bytes = pcap(0xa1b2_c3d4, false, &[(1, 2, b"abc"), (3, 4, b"defgh")]);
+    bytes[24 + 16 + 3 + 8 + 3] = 0xff;
+    let (packets, error) = read(bytes);
+    assert_eq!(packets.len(), 1);
+    assert!(matches!(error, Some(CaptureError::Malformed { packet: 2, offset: 43, .. })), "{error:?}");
+    let (_, error) = read(block(false, 0x0a0d_0d0a, &[0; 16]));
+    assert!(matches!(error, Some(CaptureError::Malformed { .. })), "{error:?}");
+}
+
+#[test]
+fn a_missing_file_and_a_folder_are_named() {
+    let missing = Capture::open("no/such.pcap".as_ref()).err().unwrap().to_string();
+    assert!(missing.starts_with("no/such.pcap: ") && missing.ends_with("check the path"), "{missing}");
+    let folder = Capture::open(std::env::temp_dir().as_path()).err().unwrap().to_string();
+    assert!(folder.contains("is a folder"), "{folder}");
+}
+
+proptest! {
+    /// Damage anywhere: packets or an error, never a panic, never more bytes than there are.
+    #[test]
+    fn damaged_captures_never_panic(at in 0usize..400, byte: u8, cut in 0usize..400, ng: bool, big_endian: bool) {
+        let frames: [&[u8]; 3] = [b"abc", &[9; 100], b""];
+        let mut bytes = if ng {
+            pcapng(big_endian, &frames.map(|frame| (7, frame)))
+        } else {
+            pcap(0xa1b2_c3d4, big_endian, &frames.map(|frame| (1, 2, frame)))
+        };
+        let at = at % bytes.len();
+        bytes[at] = byte;
+        bytes.truncate(bytes.len() - cut % bytes.len());
+        let length = bytes.len();
+        let (packets, _) = read(bytes);
+        prop_assert!(packets.iter().map(|packet| packet.2.len()).sum::<usize>() <= length);
+    }
+}
