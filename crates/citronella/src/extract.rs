@@ -1,0 +1,194 @@
+//! `citronella extract --level packet DATA...`: feature rows, as CSV or Parquet.
+
+use std::{
+    ffi::OsStr,
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use citronella_learn::dataset::Manifest;
+use citronella_sensor::{
+    capture::Capture,
+    feature::{
+        Format, RowWriter,
+        packet::{Attacker, PacketLevel},
+        schema::Level,
+    },
+};
+
+use crate::{progress::Progress, show::count};
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// What a row stands for
+    #[arg(long, value_enum)]
+    level: LevelName,
+    /// Where to: FILE.csv, FILE.parquet, FOLDER/ (one file a scenario, laid out as MQTT-IoT-IDS2020), or - for stdout
+    #[arg(short, long, default_value = "-")]
+    output: PathBuf,
+    /// Overrides what the output's name says
+    #[arg(long, value_enum)]
+    format: Option<FormatName>,
+    /// Attacker's address in captures that no manifest describes: fills is_attack
+    #[arg(long, value_name = "ADDRESS")]
+    attacker: Option<IpAddr>,
+    /// Take the whole packets of a capture that is cut short, with a warning, instead of refusing it
+    #[arg(long)]
+    accept_cut: bool,
+    /// Captures (.pcap, .pcapng, plain, .gz or .zst; - is stdin), a manifest.csv, or a folder with one
+    #[arg(required = true, value_name = "DATA")]
+    data: Vec<PathBuf>,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum LevelName {
+    /// A row per TCP segment or UDP datagram
+    Packet,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum FormatName {
+    Csv,
+    Parquet,
+}
+
+/// One capture, and what is known of it.
+struct Job {
+    path: PathBuf,
+    attacker: Attacker,
+    /// The manifest's word for it, or the file's name.
+    scenario: String,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let jobs = jobs(arguments)?;
+    let level = match arguments.level {
+        LevelName::Packet => Level::Packet,
+    };
+    let format = match arguments.format {
+        Some(FormatName::Csv) => Format::Csv,
+        Some(FormatName::Parquet) => Format::Parquet,
+        None => Format::of(&arguments.output),
+    };
+    if is_folder(&arguments.output) {
+        return into_folder(arguments, &jobs, level, format);
+    }
+    let names = jobs.iter().map(|job| job.path.display().to_string()).collect::<Vec<_>>().join(", ");
+    write(arguments, &jobs, &arguments.output, level, format).and_then(|rows| {
+        ensure!(
+            rows > 0,
+            "{names}: no TCP or UDP packet, so no row; `citronella inspect` shows what is there"
+        );
+        Ok(())
+    })
+}
+
+/// One file a scenario, under `packet_features/`, as the data set is published; `train` and `evaluate` take the folder.
+fn into_folder(arguments: &Arguments, jobs: &[Job], level: Level, format: Format) -> Result<()> {
+    let folder = arguments.output.join(format!("{}_features", level.name()));
+    std::fs::create_dir_all(&folder)
+        .with_context(|| format!("{}: cannot create the folder", folder.display()))?;
+    let extension = if format == Format::Parquet { "parquet" } else { "csv" };
+    let mut scenarios: Vec<&str> = Vec::new();
+    for job in jobs {
+        if !scenarios.contains(&job.scenario.as_str()) {
+            scenarios.push(&job.scenario);
+        }
+    }
+    for scenario in scenarios {
+        let of_scenario: Vec<&Job> = jobs.iter().filter(|job| job.scenario == scenario).collect();
+        let file = folder.join(format!("{scenario}.{extension}"));
+        write(arguments, of_scenario, &file, level, format)?;
+    }
+    Ok(())
+}
+
+/// Writes the rows of some captures into one file and returns their number; a fault leaves no file behind.
+fn write<'a>(
+    arguments: &Arguments,
+    jobs: impl IntoIterator<Item = &'a Job>,
+    output: &Path,
+    level: Level,
+    format: Format,
+) -> Result<u64> {
+    let mut writer = RowWriter::create(output, format, level)?;
+    let progress = Progress::stderr();
+    for job in jobs {
+        let name = job.path.display().to_string();
+        progress.begin_unknown(&format!("reading {name}"), "packets");
+        let mut capture = Capture::open(&job.path)?;
+        let mut rows = PacketLevel::new(job.attacker);
+        loop {
+            match capture.next() {
+                Ok(Some(packet)) => {
+                    if packet.number % 65_536 == 0 {
+                        progress.at(packet.number);
+                    }
+                    if let Some(row) = rows.row(&packet) {
+                        writer.write(&row.cells())?;
+                    }
+                }
+                Ok(None) => break,
+                Err(error) if error.is_cut() && arguments.accept_cut => {
+                    progress.note(&format!("warning: {error}"));
+                    break;
+                }
+                Err(error) if error.is_cut() => bail!("{error}; --accept-cut takes those"),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if capture.unknown_blocks() > 0 {
+            let blocks = count(capture.unknown_blocks());
+            progress.note(&format!("{name}: passed over {blocks} pcapng blocks of unknown types"));
+        }
+    }
+    progress.end();
+    if writer.rows() == 0 {
+        // Dropped, not finished: nothing is left behind.
+        return Ok(0);
+    }
+    let rows = writer.finish()?;
+    if output.as_os_str() != "-" {
+        progress.note(&format!("{}: {} rows", output.display(), count(rows)));
+    }
+    Ok(rows)
+}
+
+fn jobs(arguments: &Arguments) -> Result<Vec<Job>> {
+    let mut jobs = Vec::new();
+    for path in &arguments.data {
+        let manifest = if path.is_dir() { path.join("manifest.csv") } else { path.clone() };
+        if path.is_dir() && !manifest.is_file() {
+            bail!(
+                "{}: a folder without a manifest.csv; give its captures one by one, or write a manifest (columns scenario, file, attacker, broker, begin, end)",
+                path.display()
+            );
+        }
+        if manifest.extension() == Some(OsStr::new("csv")) {
+            let folder = manifest.parent().unwrap_or(Path::new("."));
+            for entry in Manifest::open(&manifest)?.entries {
+                let capture = folder.join(&entry.file);
+                ensure!(
+                    capture.is_file(),
+                    "{}, line {}: {} does not lie beside the manifest",
+                    manifest.display(),
+                    entry.line,
+                    entry.file
+                );
+                jobs.push(Job { path: capture, attacker: entry.attacker(), scenario: entry.scenario });
+            }
+        } else {
+            let attacker = arguments.attacker.map_or(Attacker::Unknown, Attacker::Is);
+            let name = path.file_name().unwrap_or(OsStr::new("stdin")).to_string_lossy();
+            let scenario = name.split('.').next().unwrap_or("capture").to_owned();
+            jobs.push(Job { path: path.clone(), attacker, scenario });
+        }
+    }
+    Ok(jobs)
+}
+
+/// A name that ends in a slash, or a folder that is there.
+fn is_folder(output: &Path) -> bool {
+    output.is_dir() || output.to_string_lossy().ends_with('/')
+}

@@ -1,0 +1,126 @@
+//! `citronella inspect CAPTURE...`: what is in a capture.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use citronella_sensor::{
+    capture::Capture,
+    inspect::{Inspector, Summary},
+};
+
+use crate::show::{self, count};
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// pcap or pcapng files, plain, .gz or .zst; - is stdin
+    #[arg(required = true)]
+    captures: Vec<PathBuf>,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+    /// How many hosts the table shows
+    #[arg(long, default_value_t = 20)]
+    hosts: usize,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let mut inspector = Inspector::default();
+    let mut unknown_blocks = 0;
+    let mut fault = None;
+    for path in &arguments.captures {
+        let mut capture = Capture::open(path)?;
+        loop {
+            match capture.next() {
+                Ok(Some(packet)) => inspector.add(&packet),
+                Ok(None) => break,
+                Err(error) => {
+                    fault = Some(error);
+                    break;
+                }
+            }
+        }
+        unknown_blocks += capture.unknown_blocks();
+    }
+    let summary = inspector.finish();
+    if arguments.json {
+        show::json(&summary)?;
+    } else {
+        print(&summary, arguments.hosts)?;
+    }
+    if unknown_blocks > 0 {
+        eprintln!("citronella: passed over {unknown_blocks} pcapng blocks of unknown types");
+    }
+    // What could be read is shown first: nothing already done is lost.
+    fault.map_or(Ok(()), |error| Err(error.into()))
+}
+
+fn print(summary: &Summary, hosts: usize) -> Result<()> {
+    let mut head = show::pairs();
+    let mut line = |name: &str, value: String| {
+        head.add_row([name.to_owned(), value]);
+    };
+    line("packets", count(summary.packets));
+    line("bytes on the wire", count(summary.bytes));
+    if let (Some(first), Some(last)) = (summary.first_seen_nanos, summary.last_seen_nanos) {
+        line("first packet", show::time(first));
+        line("last packet", show::time(last));
+        line("duration", format!("{:.3} s", (last - first) as f64 / 1e9));
+    }
+    let links: Vec<_> =
+        summary.link_types.iter().map(|(name, packets)| format!("{name} {}", count(*packets))).collect();
+    line("link types", links.join(", "));
+    line("TCP flows", count(summary.flows.tcp));
+    line("UDP flows", count(summary.flows.udp));
+    for (name, packets) in [
+        ("packets with a VLAN tag", summary.vlan_packets),
+        ("packets that are not IP", summary.not_ip_packets),
+        ("packets cut by the recorder", summary.cut_packets),
+        ("packets of hosts beyond the table's cap", summary.hosts_beyond_cap_packets),
+        ("packets of flows beyond the table's cap", summary.flows_beyond_cap_packets),
+    ] {
+        if packets > 0 {
+            line(name, count(packets));
+        }
+    }
+    for (reason, packets) in &summary.stopped {
+        line(&format!("decoded in part: {reason}"), count(*packets));
+    }
+    show::print(&head)?;
+
+    let mut protocols = show::table(&["protocol", "packets", "bytes"]);
+    let mut by_packets: Vec<_> = summary.protocols.iter().collect();
+    by_packets.sort_by_key(|(_, traffic)| std::cmp::Reverse(traffic.packets));
+    for (name, traffic) in by_packets {
+        protocols.add_row([(*name).to_owned(), count(traffic.packets), count(traffic.bytes)]);
+    }
+    show::print(&protocols)?;
+
+    let mut table = show::table(&["host", "packets sent", "received", "bytes sent", "received"]);
+    for host in summary.hosts.iter().take(hosts) {
+        let t = &host.traffic;
+        let numbers = [t.packets_sent, t.packets_received, t.bytes_sent, t.bytes_received].map(count);
+        table.add_row(std::iter::once(host.address.to_string()).chain(numbers));
+    }
+    show::print(&table)?;
+    if summary.hosts.len() > hosts {
+        show::line(&format!(
+            "and {} more hosts (--hosts N shows more)",
+            count((summary.hosts.len() - hosts) as u64)
+        ))?;
+    }
+
+    if !summary.mqtt.messages.is_empty() {
+        let mut mqtt = show::table(&["MQTT", "messages"]);
+        for (name, messages) in &summary.mqtt.messages {
+            mqtt.add_row([(*name).to_owned(), count(*messages)]);
+        }
+        for (version, connects) in &summary.mqtt.versions {
+            mqtt.add_row([format!("CONNECTs of version {version}"), count(*connects)]);
+        }
+        for (code, connacks) in &summary.mqtt.connack_codes {
+            mqtt.add_row([format!("CONNACKs with code {code}"), count(*connacks)]);
+        }
+        show::print(&mqtt)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,65 @@
+//! Results on stdout: tables, numbers with thousands separated, JSON documents.
+
+use std::io::{self, Write};
+
+use anyhow::Result;
+use comfy_table::{CellAlignment, Table, presets};
+use serde::Serialize;
+
+/// A table whose first column is text and whose others are numbers.
+pub(crate) fn table(columns: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(columns);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+/// Names and values, without a header.
+pub(crate) fn pairs() -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table
+}
+
+/// Prints a table and an empty line.
+pub(crate) fn print(table: &Table) -> Result<()> {
+    line(&format!("{table}\n"))
+}
+
+/// Prints a line; a reader that has gone is an error, not a panic.
+pub(crate) fn line(text: &str) -> Result<()> {
+    Ok(writeln!(io::stdout().lock(), "{text}")?)
+}
+
+/// Prints one JSON document.
+pub(crate) fn json<T: Serialize>(document: &T) -> Result<()> {
+    line(&serde_json::to_string_pretty(document)?)
+}
+
+/// `1234567` as `1,234,567`.
+pub(crate) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Nanoseconds since 1970 as `2020-02-14 16:45:36.818127 UTC`.
+pub(crate) fn time(nanos: i64) -> String {
+    match jiff::Timestamp::from_nanosecond(nanos.into()) {
+        Ok(time) => time.strftime("%Y-%m-%d %H:%M:%S%.6f UTC").to_string(),
+        Err(_) => format!("{nanos} ns"),
+    }
+}
+
+/// A share as a percentage with two decimals.
+pub(crate) fn percent(share: f64) -> String {
+    format!("{:.2} %", share * 100.0)
+}
