@@ -295,7 +295,8 @@ class Tally:
             self.only_ours += other is None
             self.only_theirs += mine is None
             cells, frame = (mine, None) if other is None else other[:2]
-            self.example(capture, frame, "row", *((",".join(cells), "") if other is None else ("", ",".join(cells))), False)
+            ours, theirs = (cells, []) if other is None else ([], cells)
+            self.example(capture, frame, "row", ",".join(ours), ",".join(theirs), False)
             return
         cells, frame, spanning = other
         self.rows += 1
