@@ -1,29 +1,38 @@
 //! CONNACK (MQTT 3.1.1, 3.2; MQTT 5.0, 3.2).
 
-use super::{Decoded, Violation, Violations};
-use crate::cursor::Cursor;
+use super::body::Body;
+use super::{Decoded, Limits, Properties, Version, Violation, kind};
 
 /// A server's answer to CONNECT.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Connack {
+pub struct Connack<'a> {
     /// The server has a session of this client.
     pub session_present: bool,
     /// Return code (before version 5) or reason code: 0 accepts.
     pub code: u8,
+    /// Version 5's properties.
+    pub properties: Properties<'a>,
 }
 
-/// Reads the body of a CONNACK.
-pub fn connack(body: &[u8]) -> Decoded<Connack> {
-    let mut violations = Violations::NONE;
-    let mut cursor = Cursor::new(body);
+/// Reads the body of a CONNACK whose version is not known: two bytes are one before version 5.
+pub fn connack(body: &[u8]) -> Decoded<Connack<'_>> {
+    let version = if body.len() > 2 { Version::V5 } else { Version::V311 };
+    let mut body = Body::new(body, version, &Limits::default());
     let mut message = Connack::default();
-    match (cursor.u8(), cursor.u8()) {
-        (Some(flags), Some(code)) => {
-            message = Connack { session_present: flags & 1 != 0, code };
-            violations.insert_if(flags & 0xfe != 0, Violation::ReservedConnackFlag);
-            violations.insert_if(flags & 1 != 0 && code != 0, Violation::SessionPresentOnError);
-        }
-        _ => violations.insert(Violation::Truncated),
+    let reached = read(&mut body, &mut message);
+    Decoded { message, violations: body.end(reached) }
+}
+
+pub(super) fn read<'a>(body: &mut Body<'a>, message: &mut Connack<'a>) -> Option<()> {
+    let flags = body.cursor.u8()?;
+    message.session_present = flags & 1 != 0;
+    body.found.insert_if(flags & 0xfe != 0, Violation::ReservedConnackFlag);
+    message.code = body.cursor.u8()?;
+    body.check_code(kind::CONNACK, message.code);
+    body.found.insert_if(message.session_present && message.code != 0, Violation::SessionPresentOnError);
+    // A server that does not know version 5 refuses by an older CONNACK (MQTT 5.0, 3.1.2.2).
+    if body.cursor.is_empty() && matches!(message.code, 1..0x80) {
+        return Some(());
     }
-    Decoded { message, violations }
+    body.properties(kind::CONNACK, &mut message.properties)
 }

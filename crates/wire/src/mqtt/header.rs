@@ -1,6 +1,6 @@
 //! The fixed header: type, flags, Remaining Length (MQTT 3.1.1, 2.2; MQTT 5.0, 2.1).
 
-use super::{Violation, Violations};
+use super::{Version, Violation, Violations};
 
 /// A control packet's fixed header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -75,8 +75,9 @@ impl FixedHeader {
         self.header_len as u64 + u64::from(self.remaining_length)
     }
 
-    /// What the fixed header alone breaks.
-    pub fn violations(&self) -> Violations {
+    /// What the fixed header alone breaks. Version 3.1 lets these messages be sent again with DUP, and says nothing
+    /// about flags that are not used.
+    pub fn violations(&self, version: Version) -> Violations {
         use super::kind::{PUBLISH, PUBREL, RESERVED, SUBSCRIBE, UNSUBSCRIBE};
         let mut found = Violations::NONE;
         match self.kind {
@@ -86,8 +87,10 @@ impl FixedHeader {
                 found.insert_if(self.dup() && self.qos() == 0, Violation::DupWithoutQos);
             }
             PUBREL | SUBSCRIBE | UNSUBSCRIBE => {
-                found.insert_if(self.flags != 2, Violation::BadHeaderFlags);
+                let fixed = if version == Version::V31 { self.flags & 6 } else { self.flags };
+                found.insert_if(fixed != 2, Violation::BadHeaderFlags);
             }
+            _ if version == Version::V31 => {}
             _ => found.insert_if(self.flags != 0, Violation::BadHeaderFlags),
         }
         let shortest = match self.remaining_length {
@@ -99,17 +102,4 @@ impl FixedHeader {
         found.insert_if(self.header_len > shortest, Violation::RemainingLengthNotMinimal);
         found
     }
-}
-
-/// Reads a variable byte integer of at most four bytes (MQTT 5.0, 1.5.5).
-pub(super) fn variable(cursor: &mut crate::cursor::Cursor<'_>) -> Option<usize> {
-    let mut value = 0;
-    for shift in [0, 7, 14, 21] {
-        let byte = cursor.u8()?;
-        value |= usize::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some(value);
-        }
-    }
-    None
 }

@@ -4,16 +4,45 @@
 //! message gives what could be read and a set of [`Violation`]s, each with a stable id and the clause it breaks.
 //! Texts stay bytes, for a hostile one need not be UTF-8. Clauses are those of MQTT 3.1.1 and 5.0 (OASIS).
 
+mod ack;
+mod auth;
+mod body;
 mod connack;
 mod connect;
+mod disconnect;
 mod header;
+mod limits;
+mod message;
+mod properties;
+mod publish;
+mod reason;
 mod recognise;
+mod suback;
+mod subscribe;
+mod text;
+mod unsuback;
+mod unsubscribe;
+mod version;
 mod violation;
 
+pub use ack::Ack;
+pub use auth::Auth;
 pub use connack::{Connack, connack};
-pub use connect::{Connect, ConnectFlags, Will, connect};
+pub use connect::{Connect, ConnectFlags, Password, Will, connect};
+pub use disconnect::Disconnect;
 pub use header::{FixedHeader, Step, fixed_header};
+pub use limits::Limits;
+pub use message::{Message, decode};
+pub use properties::{PROPERTIES, Properties, Property, PropertyRule, Value, ValueKind};
+pub use publish::Publish;
+pub use reason::reason_name;
 pub use recognise::looks_like_mqtt;
+pub use suback::Suback;
+pub use subscribe::{Subscribe, Subscription, SubscriptionOptions, Subscriptions};
+pub use text::filter_matches;
+pub use unsuback::Unsuback;
+pub use unsubscribe::{Filters, Unsubscribe};
+pub use version::Version;
 pub use violation::{Rule, Violation, Violations};
 
 /// The control packet types (MQTT 5.0, 2.1.2).

@@ -1,7 +1,7 @@
 //! Recognition of MQTT by what the bytes say; a port is a hint only.
 
 use super::kind::{AUTH, CONNACK, CONNECT, DISCONNECT, PINGREQ, PINGRESP, PUBLISH, RESERVED, SUBACK};
-use super::{FixedHeader, Step, fixed_header};
+use super::{FixedHeader, Step, Version, fixed_header};
 use crate::cursor::{Cursor, after, first};
 
 /// So many complete messages in a row settle it.
@@ -45,7 +45,7 @@ fn is_connect(payload: &[u8]) -> bool {
 /// Whether type, flags, length and the first bytes of the body go together.
 fn plausible(header: &FixedHeader, body: &[u8]) -> bool {
     let FixedHeader { kind, remaining_length, .. } = *header;
-    if !header.violations().is_empty() {
+    if !header.violations(Version::V311).is_empty() {
         return false;
     }
     match kind {

@@ -139,6 +139,12 @@ impl Violations {
         self.0 |= other.0;
     }
 
+    /// Takes one out.
+    #[inline]
+    pub fn remove(&mut self, violation: Violation) {
+        self.0 &= !(1 << violation as u8);
+    }
+
     /// Whether the set has it.
     #[inline]
     pub fn contains(self, violation: Violation) -> bool {

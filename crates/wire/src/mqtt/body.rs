@@ -1,0 +1,109 @@
+//! Reading a message's body: a cursor, the version it is read by, and the faults found on the way.
+
+use super::{Limits, Properties, Version, Violation, Violations, text};
+use crate::cursor::Cursor;
+
+/// The unread rest of a body.
+pub(super) struct Body<'a> {
+    pub(super) cursor: Cursor<'a>,
+    pub(super) version: Version,
+    pub(super) topic_bytes: usize,
+    pub(super) found: Violations,
+}
+
+/// Reads a variable byte integer of at most four bytes (MQTT 5.0, 1.5.5).
+pub(super) fn variable(cursor: &mut Cursor<'_>, found: &mut Violations) -> Option<usize> {
+    let mut value = 0;
+    for shift in [0, 7, 14, 21] {
+        let byte = cursor.u8()?;
+        value |= usize::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            found.insert_if(byte == 0 && shift > 0, Violation::RemainingLengthNotMinimal);
+            return Some(value);
+        }
+    }
+    None
+}
+
+/// Reads binary data or a text: two bytes of length, then as many bytes.
+pub(super) fn prefixed<'a>(cursor: &mut Cursor<'a>) -> Option<&'a [u8]> {
+    let mut ahead = *cursor;
+    let len = ahead.u16()?;
+    let bytes = ahead.take(usize::from(len))?;
+    *cursor = ahead;
+    Some(bytes)
+}
+
+impl<'a> Body<'a> {
+    pub(super) fn new(bytes: &'a [u8], version: Version, limits: &Limits) -> Self {
+        Self { cursor: Cursor::new(bytes), version, topic_bytes: limits.topic_bytes, found: Violations::NONE }
+    }
+
+    /// Ends the reading: `None` means that a field was not reached, otherwise nothing may be left.
+    pub(super) fn end(mut self, reached: Option<()>) -> Violations {
+        match reached {
+            None => {
+                self.found.insert(Violation::Truncated);
+                self.found.insert(Violation::MalformedTraffic);
+            }
+            Some(()) => self.found.insert_if(!self.cursor.is_empty(), Violation::TrailingBytes),
+        }
+        self.found
+    }
+
+    pub(super) fn binary(&mut self) -> Option<&'a [u8]> {
+        prefixed(&mut self.cursor)
+    }
+
+    pub(super) fn text(&mut self) -> Option<&'a [u8]> {
+        let text = prefixed(&mut self.cursor)?;
+        self.found.extend(text::check(text));
+        Some(text)
+    }
+
+    pub(super) fn topic(&mut self) -> Option<&'a [u8]> {
+        let topic = prefixed(&mut self.cursor)?;
+        self.found.extend(text::check_topic(topic, self.topic_bytes));
+        Some(topic)
+    }
+
+    pub(super) fn packet_id(&mut self) -> Option<u16> {
+        let id = self.cursor.u16();
+        self.found.insert_if(id.is_none(), Violation::MissingMsgId);
+        self.found.insert_if(id == Some(0), Violation::PacketIdZero);
+        id
+    }
+
+    /// Reads a list of properties where the version has them; keeps what could be read of a bad one.
+    pub(super) fn properties(&mut self, owner: u8, list: &mut Properties<'a>) -> Option<()> {
+        if self.version != Version::V5 {
+            return Some(());
+        }
+        let (read, whole) = Properties::read(&mut self.cursor, owner, &mut self.found);
+        *list = read;
+        whole
+    }
+
+    pub(super) fn check_code(&mut self, kind: u8, code: u8) {
+        let known = super::reason_name(self.version, kind, code).is_some();
+        self.found.insert_if(!known, Violation::UnknownReasonCode);
+    }
+
+    /// A reason code and properties at a message's end: either may be left out from the end (MQTT 5.0, 3.4.2).
+    pub(super) fn reason(
+        &mut self,
+        kind: u8,
+        code: &mut Option<u8>,
+        list: &mut Properties<'a>,
+    ) -> Option<()> {
+        if self.version != Version::V5 {
+            return Some(());
+        }
+        *code = Some(self.cursor.u8().unwrap_or(0));
+        self.check_code(kind, code.unwrap_or(0));
+        if self.cursor.is_empty() {
+            return Some(());
+        }
+        self.properties(kind, list)
+    }
+}
