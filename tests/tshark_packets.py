@@ -286,7 +286,7 @@ class Tally:
         self.rows = self.spanning = self.only_ours = self.only_theirs = 0
         self.differing = [0] * len(COLUMNS)
         self.differing_spanning = [0] * len(COLUMNS)
-        self.examples = []
+        self.examples, self.examples_spanning = [], []
         self.protocols = collections.Counter()
 
     def pair(self, capture, mine, other):
@@ -312,10 +312,9 @@ class Tally:
                 self.example(capture, frame, COLUMNS[place], a, b, spanning)
 
     def example(self, capture, frame, column, ours, theirs, spanning):
-        if len(self.examples) < self.show:
-            self.examples.append(dict(
-                capture=capture, frame=frame, column=column, citronella=ours, tshark=theirs, spanning=spanning
-            ))
+        examples = self.examples_spanning if spanning else self.examples
+        if len(examples) < self.show:
+            examples.append(dict(capture=capture, frame=frame, column=column, citronella=ours, tshark=theirs))
 
     def add(self, other):
         """Adds another tally to this one."""
@@ -326,7 +325,8 @@ class Tally:
         for place in range(len(COLUMNS)):
             self.differing[place] += other.differing[place]
             self.differing_spanning[place] += other.differing_spanning[place]
-        self.examples += other.examples[: max(0, self.show - len(self.examples))]
+        self.examples = (self.examples + other.examples)[: self.show]
+        self.examples_spanning = (self.examples_spanning + other.examples_spanning)[: self.show]
         self.protocols += other.protocols
 
     @property
@@ -349,7 +349,7 @@ class Tally:
             protocol_differences=[
                 dict(citronella=ours, tshark=theirs, rows=rows) for (ours, theirs), rows in self.protocols.most_common()
             ],
-            examples=self.examples,
+            examples=self.examples, spanning_examples=self.examples_spanning,
         )
 
 
@@ -423,14 +423,14 @@ def report(tally, names):
         print("\nprotocol, ours and tshark's: " + ", ".join(
             f"{ours}/{theirs} {rows:,}" for (ours, theirs), rows in tally.protocols.most_common(20)
         ))
-    if tally.examples:
-        print("\nfirst differences:")
-    for example in tally.examples:
-        kind = " (spanning)" if example["spanning"] else ""
-        print(
-            f"  {example['capture']} frame {example['frame']}{kind} {example['column']}: "
-            f"ours '{example['citronella']}', tshark's '{example['tshark']}'"
-        )
+    for title, examples in (("differences", tally.examples), ("differences in spanning rows", tally.examples_spanning)):
+        if examples:
+            print(f"\nfirst {title}:")
+        for example in examples:
+            print(
+                f"  {example['capture']} frame {example['frame']} {example['column']}: "
+                f"ours '{example['citronella']}', tshark's '{example['tshark']}'"
+            )
 
 
 def faults(tally, protocol_share, with_spanning):
@@ -458,7 +458,7 @@ def arguments():
     parser.add_argument("captures", nargs="*", type=pathlib.Path, help="default: all under data/ and ../shared/data")
     parser.add_argument("--json", metavar="FILE", type=pathlib.Path, help="write all of it as one JSON document")
     parser.add_argument("--markdown", metavar="FILE", type=pathlib.Path, help="write docs/schema.md's table")
-    parser.add_argument("--show", metavar="N", type=int, default=20, help="differing cells to show (default 20)")
+    parser.add_argument("--show", metavar="N", type=int, default=20, help="differing cells to show of each kind (default 20)")
     parser.add_argument("--protocol-share", metavar="PERCENT", type=float, default=0.0,
                         help="fail below this share of equal protocol cells")
     parser.add_argument("--spanning", action="store_true", help="fail for spanning rows, too")
