@@ -458,7 +458,8 @@ def arguments():
     parser.add_argument("captures", nargs="*", type=pathlib.Path, help="default: all under data/ and ../shared/data")
     parser.add_argument("--json", metavar="FILE", type=pathlib.Path, help="write all of it as one JSON document")
     parser.add_argument("--markdown", metavar="FILE", type=pathlib.Path, help="write docs/schema.md's table")
-    parser.add_argument("--show", metavar="N", type=int, default=20, help="differing cells to show of each kind (default 20)")
+    parser.add_argument("--show", metavar="N", type=int, default=20,
+                        help="differing cells of each kind to show (default 20)")
     parser.add_argument("--protocol-share", metavar="PERCENT", type=float, default=0.0,
                         help="fail below this share of equal protocol cells")
     parser.add_argument("--spanning", action="store_true", help="fail for spanning rows, too")
