@@ -1,6 +1,7 @@
 //! Data sets, preparation, training, honest evaluation, reports.
 
 pub mod dataset;
+pub mod evaluate;
 pub mod prepare;
 pub mod train;
 pub mod zoo;
