@@ -387,10 +387,14 @@ def compare(binary, tshark, fields, capture, name, show):
 
 
 def captures_here():
-    """Every capture under data/ and ../shared/data."""
+    """Every capture under data/ and ../shared/data; of two with the same place and size, one."""
     endings = tuple(kind + pressed for kind in (".pcap", ".pcapng", ".cap") for pressed in ("", ".zst", ".gz"))
-    folders = [ROOT / "data", ROOT.parent / "shared" / "data"]
-    return sorted(path for folder in folders for path in folder.rglob("*") if path.name.endswith(endings))
+    found = {}
+    for folder in (ROOT / "data", ROOT.parent / "shared" / "data"):
+        for path in sorted(folder.rglob("*")):
+            if path.name.endswith(endings):
+                found.setdefault((path.relative_to(folder), path.stat().st_size), path)
+    return list(found.values())
 
 
 def table(tally):
