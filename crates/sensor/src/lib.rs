@@ -5,5 +5,6 @@
 pub mod capture;
 pub mod detect;
 pub mod feature;
+pub mod flow;
 pub mod inspect;
 pub mod output;

@@ -2,11 +2,13 @@
 //!
 //! In: decoded packets. Out: rows whose cells stand in the schema's order, as CSV, Parquet or values.
 
+pub mod biflow;
 mod csv;
 pub mod packet;
 mod parquet;
 pub mod protocol;
 pub mod schema;
+pub mod uniflow;
 mod write;
 
 pub use parquet::arrow_schema;

@@ -3,6 +3,11 @@
 //!
 //! In: nothing. Out: [`Column`]s with name, kind, unit, role and the Wireshark field that defines the value.
 
+mod flow;
+
+pub use flow::{BIFLOW, BIFLOW_EXTENDED, UNIFLOW, UNIFLOW_EXTENDED};
+pub(crate) use flow::{BIFLOW_EXTRA, UNIFLOW_EXTRA};
+
 /// What a column is to a trainer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
@@ -142,6 +147,14 @@ pub const PACKET: [Column; 31] = {
 pub enum Level {
     /// A row per TCP segment or UDP datagram.
     Packet,
+    /// A row per direction of an IPv4 5-tuple over the whole capture.
+    Uniflow,
+    /// The same with the columns that the data set's scripts compute beside the published ones.
+    UniflowExtended,
+    /// A row per IPv4 5-tuple over the whole capture, both directions.
+    Biflow,
+    /// The same with the columns that the data set's scripts compute beside the published ones.
+    BiflowExtended,
 }
 
 impl Level {
@@ -149,6 +162,10 @@ impl Level {
     pub const fn name(self) -> &'static str {
         match self {
             Level::Packet => "packet",
+            Level::Uniflow => "uniflow",
+            Level::UniflowExtended => "uniflow-extended",
+            Level::Biflow => "biflow",
+            Level::BiflowExtended => "biflow-extended",
         }
     }
 
@@ -156,6 +173,10 @@ impl Level {
     pub const fn columns(self) -> &'static [Column] {
         match self {
             Level::Packet => &PACKET,
+            Level::Uniflow => &UNIFLOW,
+            Level::UniflowExtended => &UNIFLOW_EXTENDED,
+            Level::Biflow => &BIFLOW,
+            Level::BiflowExtended => &BIFLOW_EXTENDED,
         }
     }
 }
