@@ -1,9 +1,10 @@
 //! A few rows of a batch, forward and backward through the whole network: the part of a training step that rows do
 //! not share. The weights' gradients come afterwards ([`crate::gradient`]), from what stays here.
 
-use crate::kernel::{CellBackward, Matmul, PANEL_ROW, Saved, Step};
-use crate::layer::{Head, Layer};
-use crate::loss::cross_entropy;
+use crate::forward::logits;
+use crate::kernel::{CellBackward, Matmul, PANEL_ROW, Saved, Softmax, Step};
+use crate::layer::Layer;
+use crate::loss::{loss_of, to_gradient, verdict};
 use crate::simd::{Aligned, PANEL, Simd};
 use crate::{LossAt, Network};
 
@@ -131,8 +132,10 @@ impl Chunk {
             simd.run(Step {
                 panels: &layer.panels,
                 rows,
-                depth,
+                depth: if t == 0 { 1 + layer.inputs } else { depth },
                 xh: &xh[t * rows * depth..],
+                stride: depth,
+                reverse: t % 2 == 1,
                 c: &c[t * rows * units..],
                 c_out,
                 h_out: &mut next[1 + layer.inputs..],
@@ -157,6 +160,8 @@ impl Chunk {
             top[1..].copy_from_slice(&row[1 + layer.inputs..]);
         }
         network.simd.run(logits(head, positions, &self.top, &mut self.logits));
+        let (outputs, columns) = (head.outputs, head.columns);
+        network.simd.run(Softmax { rows: positions, outputs, columns, logits: &mut self.logits });
         self.losses.clear();
         self.verdicts.clear();
         for (at, logits) in self.logits.chunks_exact_mut(head.columns).take(positions).enumerate() {
@@ -164,12 +169,12 @@ impl Chunk {
             let class_weight = data.class_weights.map_or(1.0, |w| w[class as usize]);
             let share = if every { steps } else { 1 };
             let weight = class_weight / (batch * share) as f32;
-            let (loss, verdict) = cross_entropy(&mut logits[..head.outputs], class, weight);
-            logits[head.outputs..].fill(0.0);
-            self.losses.push(loss * class_weight / share as f32);
+            let probabilities = &mut logits[..outputs];
+            self.losses.push(loss_of(probabilities, class) * class_weight / share as f32);
             if at >= positions - rows {
-                self.verdicts.push(verdict);
+                self.verdicts.push(verdict(probabilities));
             }
+            to_gradient(probabilities, class, weight);
         }
         network.simd.run(Matmul {
             rows: positions,
@@ -250,20 +255,5 @@ impl Chunk {
             }
         }
         debug_assert_eq!(layer.panels.len() * PANEL, units);
-    }
-}
-
-fn logits<'a>(head: &'a Head, rows: usize, top: &'a [f32], out: &'a mut [f32]) -> Matmul<'a> {
-    Matmul {
-        rows,
-        depth: 1 + head.units,
-        columns: head.columns,
-        a: top,
-        a_stride: 1 + head.units,
-        b: &head.weights,
-        b_stride: head.columns,
-        out,
-        out_stride: head.columns,
-        add: false,
     }
 }

@@ -1,15 +1,15 @@
 //! The forward pass without memory of its steps: verdicts only.
 
 use crate::Network;
-use crate::kernel::{Matmul, Step};
-use crate::loss::probabilities;
+use crate::kernel::{Matmul, Softmax, Step};
+use crate::layer::Head;
 use crate::simd::Aligned;
 
-/// Buffers for a block of rows, used again for each block.
-pub(crate) struct Forward<'a> {
-    network: &'a Network,
-    rows: usize,
+/// The state of a few rows that step together, and room for the next.
+pub(crate) struct Block {
     layers: Vec<Buffers>,
+    /// Which of each pair is the present.
+    now: usize,
     /// rows x (1 + units): the head's input.
     top: Aligned,
     /// rows x columns.
@@ -17,98 +17,141 @@ pub(crate) struct Forward<'a> {
 }
 
 struct Buffers {
-    /// [1, x, h] of this step and, of the next, h.
+    /// rows x depth: [1, x, h].
     xh: [Aligned; 2],
+    /// rows x units.
     c: [Aligned; 2],
 }
 
-impl<'a> Forward<'a> {
-    pub(crate) fn new(network: &'a Network, rows: usize) -> Forward<'a> {
+fn pair<T>(pair: &mut [T; 2], now: usize) -> (&mut T, &mut T) {
+    let [first, second] = pair;
+    if now == 0 { (first, second) } else { (second, first) }
+}
+
+impl Block {
+    pub(crate) fn new(network: &Network, rows: usize) -> Block {
         let layers = network.layers.iter().map(|layer| {
             let xh = || Aligned::zeros(rows * layer.depth());
             let c = || Aligned::zeros(rows * layer.units);
-            Buffers { xh: [xh(), xh()], c: [c(), c()] }
+            let mut buffers = Buffers { xh: [xh(), xh()], c: [c(), c()] };
+            for xh in &mut buffers.xh {
+                xh.chunks_exact_mut(layer.depth()).for_each(|row| row[0] = 1.0);
+            }
+            buffers
         });
         let (units, columns) = (network.head.units, network.head.columns);
         let mut top = Aligned::zeros(rows * (1 + units));
         top.chunks_exact_mut(1 + units).for_each(|row| row[0] = 1.0);
-        let layers = layers.collect();
-        Forward { network, rows, layers, top, logits: Aligned::zeros(rows * columns) }
+        Block { layers: layers.collect(), now: 0, top, logits: Aligned::zeros(rows * columns) }
     }
 
-    /// x: n x steps x inputs; out: n x outputs, or n x steps x outputs.
-    pub(crate) fn run(&mut self, x: &[f32], steps: usize, every: bool, out: &mut [f32]) {
-        let (row, outputs) = (steps * self.network.spec.inputs, self.network.spec.outputs);
-        let out_row = outputs * if every { steps } else { 1 };
-        for (x, out) in x.chunks(self.rows * row).zip(out.chunks_mut(self.rows * out_row)) {
-            let rows = x.len() / row;
-            for buffers in &mut self.layers {
-                buffers.xh.iter_mut().for_each(|b| b.fill(0.0));
-                buffers.c.iter_mut().for_each(|b| b.fill(0.0));
-            }
-            for t in 0..steps {
-                self.step(x, rows, steps, t);
-                if every || t + 1 == steps {
-                    self.head(rows, out, out_row, if every { t * outputs } else { 0 });
-                }
-            }
-        }
+    /// The state of one row in layer `l`: h, c.
+    pub(crate) fn state_mut(&mut self, network: &Network, l: usize, row: usize) -> (&mut [f32], &mut [f32]) {
+        let (layer, buffers) = (&network.layers[l], &mut self.layers[l]);
+        let (depth, units) = (layer.depth(), layer.units);
+        let h = &mut buffers.xh[self.now][row * depth + 1 + layer.inputs..][..units];
+        (h, &mut buffers.c[self.now][row * units..][..units])
     }
 
-    fn step(&mut self, x: &[f32], rows: usize, steps: usize, t: usize) {
-        let (now, next) = (t % 2, (t + 1) % 2);
+    /// One step of `rows` rows. `x` gives a row's inputs; `fresh`: the state is zero, whatever the buffers hold;
+    /// `reverse`: see [`Step`].
+    pub(crate) fn step<'x>(
+        &mut self,
+        network: &Network,
+        rows: usize,
+        x: impl Fn(usize) -> &'x [f32],
+        fresh: bool,
+        reverse: bool,
+    ) {
+        let now = self.now;
         for l in 0..self.layers.len() {
             let (below, here) = self.layers.split_at_mut(l);
-            let (layer, buffers) = (&self.network.layers[l], &mut here[0]);
-            let (depth, n) = (layer.depth(), layer.inputs);
-            let below = below.last().map(|b| (&b.xh[next], &self.network.layers[l - 1]));
-            for (r, row) in buffers.xh[now].chunks_exact_mut(depth).take(rows).enumerate() {
-                row[0] = 1.0;
+            let (layer, buffers) = (&network.layers[l], &mut here[0]);
+            let (stride, n) = (layer.depth(), layer.inputs);
+            let below = below.last().map(|b| (&b.xh[1 - now], &network.layers[l - 1]));
+            let (xh, next) = pair(&mut buffers.xh, now);
+            let (c, c_out) = pair(&mut buffers.c, now);
+            for (r, row) in xh.chunks_exact_mut(stride).take(rows).enumerate() {
                 row[1..1 + n].copy_from_slice(match below {
-                    None => &x[(r * steps + t) * n..][..n],
+                    None => x(r),
                     Some((xh, layer)) => &xh[r * layer.depth() + 1 + layer.inputs..][..n],
                 });
             }
-            let (first, second) = buffers.xh.split_at_mut(1);
-            let (xh, out) = if now == 0 { (&first[0], &mut second[0]) } else { (&second[0], &mut first[0]) };
-            let (first, second) = buffers.c.split_at_mut(1);
-            let (c, c_out) = if now == 0 { (&first[0], &mut second[0]) } else { (&second[0], &mut first[0]) };
-            self.network.simd.run(Step {
+            if fresh {
+                c[..rows * layer.units].fill(0.0);
+            }
+            network.simd.run(Step {
                 panels: &layer.panels,
                 rows,
-                depth,
+                depth: if fresh { 1 + n } else { stride },
                 xh,
+                stride,
+                reverse,
                 c,
                 c_out,
-                h_out: &mut out[1 + n..],
-                h_stride: depth,
+                h_out: &mut next[1 + n..],
+                h_stride: stride,
                 saved: None,
             });
         }
-        if let (Some(buffers), Some(layer)) = (self.layers.last(), self.network.layers.last()) {
-            let from = buffers.xh[next].chunks_exact(layer.depth());
-            for (top, row) in self.top.chunks_exact_mut(1 + layer.units).zip(from) {
+        self.now = 1 - now;
+    }
+
+    /// The probabilities of the present state: rows x columns, of which the first `outputs` count.
+    pub(crate) fn head(&mut self, network: &Network, rows: usize) -> &[f32] {
+        let head = &network.head;
+        if let (Some(buffers), Some(layer)) = (self.layers.last(), network.layers.last()) {
+            let from = buffers.xh[self.now].chunks_exact(layer.depth());
+            for (top, row) in self.top.chunks_exact_mut(1 + layer.units).zip(from).take(rows) {
                 top[1..].copy_from_slice(&row[1 + layer.inputs..]);
             }
         }
+        network.simd.run(logits(head, rows, &self.top, &mut self.logits));
+        let Head { outputs, columns, .. } = *head;
+        network.simd.run(Softmax { rows, outputs, columns, logits: &mut self.logits });
+        &self.logits[..rows * columns]
     }
+}
 
-    fn head(&mut self, rows: usize, out: &mut [f32], out_row: usize, at: usize) {
-        let head = &self.network.head;
-        self.network.simd.run(Matmul {
-            rows,
-            depth: 1 + head.units,
-            columns: head.columns,
-            a: &self.top,
-            a_stride: 1 + head.units,
-            b: &head.weights,
-            b_stride: head.columns,
-            out: &mut self.logits,
-            out_stride: head.columns,
-            add: false,
-        });
-        for (logits, out) in self.logits.chunks_exact(head.columns).zip(out.chunks_exact_mut(out_row)) {
-            probabilities(&logits[..head.outputs], &mut out[at..at + head.outputs]);
+/// The head's product: `top` is rows x (1 + units), `out` rows x columns.
+pub(crate) fn logits<'a>(head: &'a Head, rows: usize, top: &'a [f32], out: &'a mut [f32]) -> Matmul<'a> {
+    Matmul {
+        rows,
+        depth: 1 + head.units,
+        columns: head.columns,
+        a: top,
+        a_stride: 1 + head.units,
+        b: &head.weights,
+        b_stride: head.columns,
+        out,
+        out_stride: head.columns,
+        add: false,
+    }
+}
+
+/// x: n x steps x inputs; out: n x outputs, or n x steps x outputs where `every` step is wanted.
+pub(crate) fn forward(
+    network: &Network,
+    block_rows: usize,
+    x: &[f32],
+    steps: usize,
+    every: bool,
+    out: &mut [f32],
+) {
+    let (inputs, outputs) = (network.spec.inputs, network.spec.outputs);
+    let (row, out_row) = (steps * inputs, outputs * if every { steps } else { 1 });
+    let mut block = Block::new(network, block_rows.min(x.len() / row));
+    for (x, out) in x.chunks(block_rows * row).zip(out.chunks_mut(block_rows * out_row)) {
+        let rows = x.len() / row;
+        for t in 0..steps {
+            block.step(network, rows, |r| &x[(r * steps + t) * inputs..][..inputs], t == 0, t % 2 == 1);
+            if every || t + 1 == steps {
+                let at = if every { t * outputs } else { 0 };
+                let probabilities = block.head(network, rows).chunks_exact(network.head.columns);
+                for (p, out) in probabilities.zip(out.chunks_exact_mut(out_row)) {
+                    out[at..at + outputs].copy_from_slice(&p[..outputs]);
+                }
+            }
         }
     }
 }

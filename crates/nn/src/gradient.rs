@@ -39,25 +39,28 @@ pub(crate) struct Rate {
 pub(crate) fn of_panel(
     simd: Simd,
     chunks: &[Chunk],
-    l: usize,
+    (l, inputs, units): (usize, usize, usize),
     p: usize,
-    depth: usize,
     moments: &mut Moments,
 ) {
     moments.gradient.fill(0.0);
+    let a_stride = 1 + inputs + units;
     for chunk in chunks {
-        let rows = chunk.rows.len() * chunk.steps;
+        let (n, rows) = (chunk.rows.len(), chunk.rows.len() * chunk.steps);
         let work = &chunk.layers[l];
-        simd.run(Outer {
-            rows,
-            depth,
-            columns: PANEL_ROW,
-            a: &work.xh,
-            a_stride: depth,
-            d: &work.gates[p * rows * PANEL_ROW..],
-            d_stride: PANEL_ROW,
-            out: &mut moments.gradient,
-        });
+        // Before the first step h is zero: its rows add nothing to the recurrent weights.
+        for (first, rows, depth) in [(0, n, 1 + inputs), (n, rows - n, a_stride)] {
+            simd.run(Outer {
+                rows,
+                depth,
+                columns: PANEL_ROW,
+                a: &work.xh[first * a_stride..],
+                a_stride,
+                d: &work.gates[(p * chunk.steps * n + first) * PANEL_ROW..],
+                d_stride: PANEL_ROW,
+                out: &mut moments.gradient,
+            });
+        }
     }
 }
 
@@ -70,8 +73,8 @@ pub(crate) fn step_panel(
     moments: &mut Moments,
     rate: Rate,
 ) {
-    let (l, inputs, units) = layer;
-    of_panel(simd, chunks, l, p, 1 + inputs + units, moments);
+    let (_, inputs, units) = layer;
+    of_panel(simd, chunks, layer, p, moments);
     moments.step(simd, rate, panel.weights_mut());
     panel.transpose(inputs, units);
 }

@@ -28,7 +28,8 @@ impl Network {
         for (l, (layer, moments)) in self.layers.iter().zip(&mut memory.layers).enumerate() {
             let mut gradient = layer.clone();
             for (p, (panel, moments)) in gradient.panels.iter_mut().zip(moments).enumerate() {
-                gradient::of_panel(self.simd, &chunk, l, p, layer.depth(), moments);
+                let shape = (l, layer.inputs, layer.units);
+                gradient::of_panel(self.simd, &chunk, shape, p, moments);
                 panel.weights_mut().copy_from_slice(&moments.gradient);
             }
             values.extend(gradient.unpack());

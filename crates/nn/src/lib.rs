@@ -7,6 +7,7 @@
 //! Inside, from the outside in: `train` shares a step out over threads (rows first, then weights), `chunk` walks
 //! a few rows forward and backward, `kernel` holds the loops that cost time, `simd` what they are made of.
 
+pub mod bench;
 mod chunk;
 mod error;
 mod forward;
@@ -19,6 +20,7 @@ mod network;
 mod random;
 mod simd;
 mod spec;
+mod stream;
 mod train;
 
 pub use error::Error;
@@ -26,4 +28,5 @@ pub use inspect::Gradients;
 pub use network::Network;
 pub use simd::Simd;
 pub use spec::{LossAt, Spec};
+pub use stream::StreamCell;
 pub use train::{EpochStats, EvalStats, TrainConfig, Trainer};

@@ -1,7 +1,7 @@
 //! A network: its weights in and out, and its verdicts.
 
 use crate::error::check_length;
-use crate::forward::Forward;
+use crate::forward::forward;
 use crate::layer::{Head, Layer};
 use crate::random::Random;
 use crate::simd::Simd;
@@ -93,7 +93,7 @@ impl Network {
     /// `x`: rows x steps x inputs, row-major. The rows are independent: their results do not depend on each other, nor
     /// on `threads`.
     pub fn predict(&self, x: &[f32], rows: usize, steps: usize, threads: usize) -> Result<Vec<f32>, Error> {
-        self.forward(x, rows, steps, threads, false)
+        self.verdicts(x, rows, steps, threads, false)
     }
 
     /// The probabilities after every step: rows x steps x outputs.
@@ -104,10 +104,10 @@ impl Network {
         steps: usize,
         threads: usize,
     ) -> Result<Vec<f32>, Error> {
-        self.forward(x, rows, steps, threads, true)
+        self.verdicts(x, rows, steps, threads, true)
     }
 
-    fn forward(
+    fn verdicts(
         &self,
         x: &[f32],
         rows: usize,
@@ -124,7 +124,7 @@ impl Network {
         let run = |first: usize, out: &mut [f32]| {
             let n = out.len() / out_row;
             let row = steps * self.spec.inputs;
-            Forward::new(self, n.min(BLOCK_ROWS)).run(&x[first * row..(first + n) * row], steps, every, out);
+            forward(self, BLOCK_ROWS, &x[first * row..(first + n) * row], steps, every, out);
         };
         // Enough pieces that the threads end together, few enough that each keeps its weights in the cache.
         let piece = rows.div_ceil(threads.max(1)).min(PIECE_ROWS);

@@ -17,10 +17,14 @@ pub(crate) struct Step<'a> {
     /// One slice per panel: depth x 64.
     pub(crate) panels: &'a [crate::layer::Panel],
     pub(crate) rows: usize,
-    /// Columns of [1, x, h].
+    /// Columns of [1, x, h] to use: all, or [1, x] alone where h is zero.
     pub(crate) depth: usize,
-    /// rows x depth.
+    /// Rows of `stride`, of which the first `depth` are read.
     pub(crate) xh: &'a [f32],
+    pub(crate) stride: usize,
+    /// Walk over the panels backwards. A single row's step is bound by reading weights: whoever turns round after
+    /// each step finds the last panel still in the first-level cache.
+    pub(crate) reverse: bool,
     /// rows x hidden.
     pub(crate) c: &'a [f32],
     pub(crate) c_out: &'a mut [f32],
@@ -36,7 +40,8 @@ impl Op for Step<'_> {
     #[inline(always)]
     fn run<V: Vector>(self, v: V) {
         let hidden = self.panels.len() * PANEL;
-        assert!(self.rows > 0 && self.xh.len() >= self.rows * self.depth);
+        assert!(self.rows > 0 && self.stride >= self.depth);
+        assert!(self.xh.len() >= (self.rows - 1) * self.stride + self.depth);
         assert!(self.c.len() >= self.rows * hidden && self.c_out.len() >= self.rows * hidden);
         assert!(self.h_stride >= hidden && self.h_out.len() >= (self.rows - 1) * self.h_stride + hidden);
         let (mut gates, mut gate_stride, mut tanh_c) = (std::ptr::null_mut(), 0, std::ptr::null_mut());
@@ -46,8 +51,9 @@ impl Op for Step<'_> {
             (gates, gate_stride, tanh_c) =
                 (saved.gates.as_mut_ptr(), saved.stride, saved.tanh_c.as_mut_ptr());
         }
-        for (p, panel) in self.panels.iter().enumerate() {
-            let weights = panel.weights();
+        for step in 0..self.panels.len() {
+            let p = if self.reverse { self.panels.len() - 1 - step } else { step };
+            let weights = self.panels[p].weights();
             assert!(weights.len() >= self.depth * PANEL_ROW);
             for unit in (0..PANEL).step_by(V::LANES) {
                 let mut row = 0;
@@ -60,7 +66,8 @@ impl Op for Step<'_> {
                         let tile = Tile {
                             weights: weights.as_ptr().add(unit),
                             depth: self.depth,
-                            xh: self.xh.as_ptr().add(row * self.depth),
+                            xh: self.xh.as_ptr().add(row * self.stride),
+                            stride: self.stride,
                             c: self.c.as_ptr().add(row * hidden + column),
                             c_out: self.c_out.as_mut_ptr().add(row * hidden + column),
                             hidden,
@@ -87,6 +94,7 @@ struct Tile {
     weights: *const f32,
     depth: usize,
     xh: *const f32,
+    stride: usize,
     c: *const f32,
     c_out: *mut f32,
     hidden: usize,
@@ -114,7 +122,7 @@ unsafe fn forward_tile<V: Vector, const R: usize, const G: usize>(v: V, t: Tile)
                     weights[g] = v.load(w.add(g * PANEL));
                 }
                 for r in 0..R {
-                    let x = v.splat(*t.xh.add(r * t.depth + k));
+                    let x = v.splat(*t.xh.add(r * t.stride + k));
                     for g in 0..G {
                         acc[r][g] = v.fma(x, weights[g], acc[r][g]);
                     }
@@ -122,7 +130,7 @@ unsafe fn forward_tile<V: Vector, const R: usize, const G: usize>(v: V, t: Tile)
             } else {
                 let mut x = [bias[0]; R];
                 for r in 0..R {
-                    x[r] = v.splat(*t.xh.add(r * t.depth + k));
+                    x[r] = v.splat(*t.xh.add(r * t.stride + k));
                 }
                 for g in 0..G {
                     let weights = v.load(w.add(g * PANEL));

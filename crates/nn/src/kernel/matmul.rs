@@ -93,7 +93,26 @@ unsafe fn matmul_tile<V: Vector, const R: usize, const N: usize>(v: V, t: Tile) 
                 }
             }
         }
-        for k in 0..t.depth {
+        let mut k = 0;
+        if N == 1 {
+            // One vector a row is too few independent sums to hide the latency: four more, in a fixed order.
+            let mut parts = [[v.splat(0.0); 4]; R];
+            while k + 4 <= t.depth {
+                for part in 0..4 {
+                    let b = v.load(t.b.add((k + part) * t.b_stride));
+                    for r in 0..R {
+                        let x = v.splat(*t.a.add(r * t.a_stride + k + part));
+                        parts[r][part] = v.fma(x, b, parts[r][part]);
+                    }
+                }
+                k += 4;
+            }
+            for r in 0..R {
+                let sum = v.add(v.add(parts[r][0], parts[r][1]), v.add(parts[r][2], parts[r][3]));
+                acc[r][0] = v.add(acc[r][0], sum);
+            }
+        }
+        while k < t.depth {
             let b = t.b.add(k * t.b_stride);
             let mut x = [v.splat(0.0); R];
             for r in 0..R {
@@ -105,6 +124,7 @@ unsafe fn matmul_tile<V: Vector, const R: usize, const N: usize>(v: V, t: Tile) 
                     acc[r][n] = v.fma(x[r], b, acc[r][n]);
                 }
             }
+            k += 1;
         }
         for r in 0..R {
             for n in 0..N {

@@ -13,12 +13,16 @@ mod backward;
 mod forward;
 mod matmul;
 mod outer;
+mod prefetch;
+mod softmax;
 
 pub(crate) use adam::{AdamStep, BETA1, BETA2};
 pub(crate) use backward::CellBackward;
 pub(crate) use forward::{Saved, Step};
 pub(crate) use matmul::Matmul;
 pub(crate) use outer::Outer;
+pub(crate) use prefetch::Prefetch;
+pub(crate) use softmax::Softmax;
 
 use crate::simd::PANEL;
 

@@ -96,4 +96,14 @@ impl Vector for Avx512 {
         // SAFETY: `self` proves AVX-512F.
         unsafe { _mm512_sqrt_ps(a) }
     }
+    #[inline(always)]
+    fn scale(self, p: __m512, n: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512F.
+        unsafe { _mm512_scalef_ps(p, n) }
+    }
+    #[inline(always)]
+    fn prefetch(self, p: *const f32) {
+        // SAFETY: a hint; any address will do.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+    }
 }

@@ -50,7 +50,17 @@ pub(crate) trait Vector: Copy {
     /// The larger; `b` where `a` is NaN.
     fn max(self, a: Self::F, b: Self::F) -> Self::F;
     fn sqrt(self, a: Self::F) -> Self::F;
+    /// p * 2^n for whole n in -126..=127.
+    fn scale(self, p: Self::F, n: Self::F) -> Self::F;
+    /// Asks for the cache line at `p`, which need not be valid.
+    #[inline(always)]
+    fn prefetch(self, _p: *const f32) {}
 
+    /// exp(x) for x in [-87, 88].
+    #[inline(always)]
+    fn exp(self, x: Self::F) -> Self::F {
+        math::exp(self, x)
+    }
     /// 1 / (1 + exp(-x)), within 1e-6.
     #[inline(always)]
     fn sigmoid(self, x: Self::F) -> Self::F {

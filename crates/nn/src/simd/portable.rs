@@ -75,4 +75,11 @@ impl Vector for Portable {
     fn sqrt(self, a: F) -> F {
         a.map(f32::sqrt)
     }
+    #[inline(always)]
+    fn scale(self, p: F, n: F) -> F {
+        map2(p, n, |p, n| {
+            let bits = (n + super::math::MAGIC).to_bits();
+            p * f32::from_bits(bits.wrapping_add(127) << 23)
+        })
+    }
 }
