@@ -3,5 +3,6 @@
 pub mod dataset;
 pub mod evaluate;
 pub mod prepare;
+pub mod report;
 pub mod train;
 pub mod zoo;

@@ -151,7 +151,7 @@ impl Intervals {
             }
         }
         // Leaves are ranges of runs; the one whose best split gains most is split next.
-        let mut leaves = Vec::from([(0..runs.len())]);
+        let mut leaves: Vec<_> = std::iter::once(0..runs.len()).collect();
         while leaves.len() < classes {
             let splits = leaves.iter().enumerate().filter_map(|(leaf, range)| {
                 best_split(&runs[range.clone()], classes).map(|(gain, at)| (gain, leaf, range.start + at))

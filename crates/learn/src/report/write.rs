@@ -1,0 +1,136 @@
+//! The report's files, each written under a temporary name and then renamed.
+
+use std::{
+    collections::HashSet,
+    fs, io,
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use askama::Template;
+
+use super::{Block, Report, Section, svg};
+
+/// A report that could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// The folder could not be made or a file in it could not be written.
+    #[error("cannot write the report to {}: {source}; name a folder you can write to", path.display())]
+    Write {
+        /// The folder or file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The page could not be put together.
+    #[error("cannot put the report's page together: {0}")]
+    Page(#[from] askama::Error),
+    /// The figures could not be written as JSON.
+    #[error("cannot write the report's figures as JSON: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+/// The files of a report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// The page.
+    pub page: PathBuf,
+    /// The figures.
+    pub metrics: PathBuf,
+    /// The plots.
+    pub plots: Vec<PathBuf>,
+}
+
+#[derive(Template)]
+#[template(path = "report.html")]
+struct Page<'a> {
+    report: &'a Report,
+    light: String,
+    dark: String,
+    plot_style: String,
+}
+
+impl Page<'_> {
+    /// A section's blocks, plots that follow each other in one group.
+    fn groups<'s>(&self, section: &'s Section) -> Vec<&'s [Block]> {
+        section.blocks.chunk_by(|a, b| a.is_plot() && b.is_plot()).collect()
+    }
+}
+
+impl Block {
+    fn is_plot(&self) -> bool {
+        matches!(self, Self::Confusion(_) | Self::Lines(_))
+    }
+
+    fn drawing(&self) -> Option<svg::Drawing> {
+        match self {
+            Self::Confusion(plot) => Some(plot.draw()),
+            Self::Lines(plot) => Some(plot.draw()),
+            _ => None,
+        }
+    }
+
+    fn inline(&self) -> String {
+        self.drawing().map(|drawing| drawing.inline()).unwrap_or_default()
+    }
+}
+
+impl Report {
+    /// The page as HTML.
+    ///
+    /// # Errors
+    /// [`ReportError::Page`] where the template fails.
+    pub fn html(&self) -> Result<String, ReportError> {
+        let (light, dark) = svg::properties();
+        Ok(Page { report: self, light, dark, plot_style: svg::page_style() }.render()?)
+    }
+
+    /// Writes report.html, metrics.json (`metrics`, as given) and the plots as .svg files into `dir`,
+    /// which is made if need be. Each file appears whole or not at all.
+    ///
+    /// # Errors
+    /// [`ReportError::Write`] with the path where the folder cannot be written.
+    pub fn write(&self, dir: &Path, metrics: &serde_json::Value) -> Result<Written, ReportError> {
+        let html = self.html()?;
+        let mut json = serde_json::to_string_pretty(metrics)?;
+        json.push('\n');
+        fs::create_dir_all(dir).map_err(|source| ReportError::Write { path: dir.to_owned(), source })?;
+        let (mut taken, mut plots) = (HashSet::new(), Vec::new());
+        for drawing in self.sections.iter().flat_map(|section| &section.blocks).filter_map(Block::drawing) {
+            let slug = slug(&drawing.title);
+            let names = std::iter::once(slug.clone()).chain((2..).map(|n| format!("{slug}-{n}")));
+            if let Some(name) = names.into_iter().find(|name| !taken.contains(name)) {
+                plots.push(put(dir, &format!("{name}.svg"), &drawing.standalone())?);
+                taken.insert(name);
+            }
+        }
+        let metrics = put(dir, "metrics.json", &json)?;
+        Ok(Written { page: put(dir, "report.html", &html)?, metrics, plots })
+    }
+}
+
+fn put(dir: &Path, name: &str, text: &str) -> Result<PathBuf, ReportError> {
+    let path = dir.join(name);
+    let written = || {
+        let mut builder = tempfile::Builder::new();
+        #[cfg(unix)]
+        builder.permissions(<fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o666));
+        let mut file = builder.prefix(".report-").tempfile_in(dir)?;
+        file.write_all(text.as_bytes())?;
+        file.persist(&path).map_err(|error| error.error)?;
+        Ok(())
+    };
+    written().map_err(|source| ReportError::Write { path: path.clone(), source })?;
+    Ok(path)
+}
+
+/// A title as a file name: small letters, digits and dashes, 60 or fewer.
+fn slug(title: &str) -> String {
+    let words: Vec<String> = title
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(str::to_ascii_lowercase)
+        .collect();
+    let name: String = words.join("-").chars().take(60).collect();
+    if name.is_empty() { "plot".to_owned() } else { name }
+}
