@@ -69,10 +69,10 @@ impl Op {
             (_, Value::Empty) => None,
             (Op::OneHot { value: name }, Value::Text(text)) => Some(if name == text { 1.0 } else { 0.0 }),
             (Op::OneHot { value: name }, Value::Number(number)) => {
-                Some(name.parse() == Ok(number)).map(f32::from)
+                Some(f32::from(name.parse() == Ok(number)))
             }
             (Op::OneHot { value: name }, Value::Address(address)) => {
-                Some(name.parse() == Ok(address)).map(f32::from)
+                Some(f32::from(name.parse() == Ok(address)))
             }
             (Op::Standardise { mean, std }, Value::Number(number)) => Some(((number - mean) / std) as f32),
             (Op::MinMaxSeconds { min, max }, Value::Number(micros)) => {
