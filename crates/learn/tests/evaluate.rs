@@ -1,5 +1,7 @@
 //! Figures against scikit-learn's (tests/fixtures/metrics.py), against their definitions, and at the edges.
 
+#![allow(clippy::unwrap_used)]
+
 use citronella_learn::evaluate::{
     Confusion, EvaluateError, Evaluation, Majority, Matrix, NearestInTime, PortOnly, Predictions, Ranking,
     Scores, Stump,

@@ -105,7 +105,7 @@ impl LinePlot {
     pub(super) fn draw(&self) -> Drawing {
         let (left, right, top) = MARGINS;
         let (wide, high) = (SIZE.0 - left - right, SIZE.1 - top - 52.0);
-        let height = SIZE.1 + 20.0 * self.series.len() as f64;
+        let height = SIZE.1 + 12.0 + 20.0 * self.series.len() as f64;
         let mut drawing = Drawing::new(SIZE.0, height, &self.title);
         let span = |axis: &Axis| if axis.to > axis.from { axis.to - axis.from } else { 1.0 };
         let place = |(x, y): (f64, f64)| {
@@ -141,7 +141,7 @@ impl LinePlot {
                         &format!("<circle class=\"f{}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\"/>", at % 8);
                 }
             }
-            let y = SIZE.1 + 20.0 * at as f64;
+            let y = SIZE.1 + 14.0 + 20.0 * at as f64;
             drawing.line((left, y - 4.0), (left + 30.0, y - 4.0), &class);
             let empty = if series.points.is_empty() { ": no figures" } else { "" };
             drawing.text(left + 38.0, y, "", &format!("{}{empty}", short(&series.name, 52)));

@@ -22,7 +22,7 @@ impl ConfusionPlot {
             names.push("no verdict".to_owned());
         }
         let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0) as f64;
-        let (left, top, cell) = (longest * 7.2 + 34.0, 58.0, (longest * 7.2 + 10.0).clamp(66.0, 96.0));
+        let (left, top, cell) = (longest * 7.2 + 34.0, 58.0, (longest * 7.2 + 10.0).clamp(66.0, 124.0));
         let (width, height) =
             (left + cell * names.len() as f64 + 8.0, top + 54.0 * confusion.classes.len() as f64 + 8.0);
         let mut drawing = Drawing::new(width, height, &format!("{}: confusion matrix", self.title));
@@ -52,7 +52,7 @@ impl ConfusionPlot {
                     escape(&confusion.classes[row]),
                     escape(&names[column]),
                 );
-                let tone = if strength > 0.6 {
+                let tone = if strength > 0.78 {
                     "on"
                 } else if count == 0 {
                     "soft"

@@ -86,7 +86,9 @@ impl Drawing {
 
     /// For the page: colours come from its custom properties.
     pub(super) fn inline(&self) -> String {
-        format!("<svg class=\"plot\" {}>{}</svg>", self.head(), self.body)
+        // Narrower than this its texts could not be read: then the figure's box scrolls.
+        let least = (self.width * 0.8).round();
+        format!("<svg class=\"plot\" style=\"min-width:{least}px\" {}>{}</svg>", self.head(), self.body)
     }
 
     /// A file of its own, in light colours.
