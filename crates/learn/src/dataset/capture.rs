@@ -30,6 +30,9 @@ pub(crate) fn read(
     options: &LoadOptions,
 ) -> Result<Table, DatasetError> {
     let name = format!("{recording}/{}", entry.file);
+    if options.level != Level::Packet {
+        return Err(DatasetError::CaptureLevel { file: name, level: options.level.name() });
+    }
     let (mut capture, sha256) = match bytes {
         Bytes::File(path) => {
             let read = |source| DatasetError::Read { file: path.display().to_string(), source };

@@ -133,8 +133,8 @@ fn parse<'r>(
     Ok(values)
 }
 
-/// The widest level's columns.
-const MAX_COLUMNS: usize = 48;
+/// Room for the widest level's columns.
+const MAX_COLUMNS: usize = 64;
 
 /// A cell of a kind. An empty cell, `nan` and `NaN` are empty.
 pub(super) fn parse_cell(cell: &[u8], kind: Kind) -> Result<Value<'_>, &'static str> {

@@ -65,6 +65,16 @@ pub enum DatasetError {
         /// What the reader said.
         problem: String,
     },
+    /// Rows of a flow level were asked for from captures.
+    #[error(
+        "{file}: captures are read at the packet level only, not at the {level} level; extract the rows first"
+    )]
+    CaptureLevel {
+        /// The capture.
+        file: String,
+        /// The level asked for.
+        level: &'static str,
+    },
     /// A capture of which nothing can be used.
     #[error(transparent)]
     Capture(#[from] CaptureError),

@@ -21,7 +21,15 @@ use super::{
 pub(crate) const SCENARIO: &str = "scenario";
 
 const MANIFEST: &str = "manifest.csv";
-const PACKET_FEATURES: &str = "packet_features";
+
+/// The published folder of a level's files.
+const fn published_folder(level: Level) -> &'static str {
+    match level {
+        Level::Packet => "packet_features",
+        Level::Uniflow | Level::UniflowExtended => "uniflow_features",
+        Level::Biflow | Level::BiflowExtended => "biflow_features",
+    }
+}
 
 /// How much to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,7 +122,7 @@ enum Job {
 pub fn load(paths: &[PathBuf], options: &LoadOptions) -> Result<Table, DatasetError> {
     let mut jobs = Vec::new();
     for path in paths {
-        plan(path, &mut jobs)?;
+        plan(path, options.level, &mut jobs)?;
     }
     let parts: Vec<Table> = jobs.par_iter().map(|job| read(job, options)).collect::<Result<_, _>>()?;
     let name = paths.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", ");
@@ -175,13 +183,13 @@ fn missing(manifest: &str, entry: &ManifestEntry) -> DatasetError {
     }
 }
 
-fn plan(path: &Path, jobs: &mut Vec<Job>) -> Result<(), DatasetError> {
+fn plan(path: &Path, level: Level, jobs: &mut Vec<Job>) -> Result<(), DatasetError> {
     let file = path.display().to_string();
     if path.is_dir() {
         if path.join(MANIFEST).is_file() {
             return plan_manifest(&path.join(MANIFEST), jobs);
         }
-        return plan_published(path, jobs);
+        return plan_published(path, level, jobs);
     }
     let mut head = Vec::new();
     let io_error = |source| DatasetError::Read { file: file.clone(), source };
@@ -222,10 +230,10 @@ fn plan_manifest(path: &Path, jobs: &mut Vec<Job>) -> Result<(), DatasetError> {
     Ok(())
 }
 
-/// A folder laid out as the data set is published (or its `packet_features` itself): files in the classes' order.
-fn plan_published(path: &Path, jobs: &mut Vec<Job>) -> Result<(), DatasetError> {
+/// A folder laid out as the data set is published (or the level's folder of it): files in the classes' order.
+fn plan_published(path: &Path, level: Level, jobs: &mut Vec<Job>) -> Result<(), DatasetError> {
     let file = path.display().to_string();
-    let inner = path.join(PACKET_FEATURES);
+    let inner = path.join(published_folder(level));
     let folder = if inner.is_dir() { inner } else { path.to_owned() };
     let entries =
         std::fs::read_dir(&folder).map_err(|source| DatasetError::Read { file: file.clone(), source })?;

@@ -14,6 +14,10 @@ use crate::{feature::schema::Level, output::write_file};
 /// The metadata entry that holds the card.
 const ENTRY: &str = "citronella";
 
+/// The levels that a model may read.
+const LEVELS: [Level; 5] =
+    [Level::Packet, Level::Uniflow, Level::UniflowExtended, Level::Biflow, Level::BiflowExtended];
+
 /// A model: what it is and its weights.
 #[derive(Clone)]
 pub struct ModelFile {
@@ -44,7 +48,7 @@ impl Card {
 
     /// The feature level of its rows; `None` for one that this program does not have.
     pub fn level(&self) -> Option<Level> {
-        [Level::Packet].into_iter().find(|level| level.name() == self.level)
+        LEVELS.into_iter().find(|level| level.name() == self.level)
     }
 
     /// Its inputs bound to the level's columns.
