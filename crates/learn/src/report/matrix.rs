@@ -22,15 +22,17 @@ impl ConfusionPlot {
             names.push("no verdict".to_owned());
         }
         let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0) as f64;
-        let (left, top, cell) = (longest * 7.2 + 34.0, 58.0, (longest * 7.2 + 10.0).clamp(66.0, 124.0));
+        let (left, top, cell) = (longest * 7.2 + 34.0, 64.0, 82.0);
         let (width, height) =
             (left + cell * names.len() as f64 + 8.0, top + 54.0 * confusion.classes.len() as f64 + 8.0);
         let mut drawing = Drawing::new(width, height, &format!("{}: confusion matrix", self.title));
         drawing.text(left + (width - left) / 2.0, 16.0, "mid soft small", "predicted");
-        drawing.text(left - 10.0, top - 14.0, "end soft small", "true");
+        drawing.text(left - 10.0, top - 10.0, "end soft small", "true");
         for (column, name) in names.iter().enumerate() {
-            let limit = (cell / 7.2) as usize;
-            drawing.text(left + cell * (column as f64 + 0.5), top - 14.0, "mid", &short(name, limit));
+            let middle = left + cell * (column as f64 + 0.5);
+            let (first, second) = two_lines(name);
+            drawing.text(middle, top - 26.0, "mid", &short(first, 11));
+            drawing.text(middle, top - 10.0, "mid", &short(second, 11));
         }
         for (row, counts) in confusion.counts.iter().enumerate() {
             let all: Vec<u64> =
@@ -66,5 +68,13 @@ impl ConfusionPlot {
             }
         }
         drawing
+    }
+}
+
+/// A name too wide for its column, parted after its first `_`, `-` or space; else all on the second line.
+fn two_lines(name: &str) -> (&str, &str) {
+    match name.find(['_', '-', ' ']) {
+        Some(at) if name.chars().count() > 11 => name.split_at(at + 1),
+        _ => ("", name),
     }
 }

@@ -87,7 +87,7 @@ impl Drawing {
     /// For the page: colours come from its custom properties.
     pub(super) fn inline(&self) -> String {
         // Narrower than this its texts could not be read: then the figure's box scrolls.
-        let least = (self.width * 0.8).round();
+        let least = (self.width * 0.75).round();
         format!("<svg class=\"plot\" style=\"min-width:{least}px\" {}>{}</svg>", self.head(), self.body)
     }
 

@@ -36,8 +36,8 @@ impl MetricTable {
             "macro F1",
             "MCC",
             "ROC AUC (attack)",
-            "TPR at FPR 1e-3",
-            "TPR at FPR 1e-4",
+            "TPR at FPR 1e‑3",
+            "TPR at FPR 1e‑4",
         ];
         let row = |(name, evaluation): &(&str, &Evaluation)| {
             let auc =

@@ -70,6 +70,11 @@ impl Block {
         }
     }
 
+    /// Whether the plot takes a row for itself.
+    fn is_wide(&self) -> bool {
+        self.drawing().is_some_and(|drawing| drawing.width > 600.0)
+    }
+
     fn inline(&self) -> String {
         self.drawing().map(|drawing| drawing.inline()).unwrap_or_default()
     }
