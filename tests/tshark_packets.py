@@ -93,6 +93,8 @@ WORDS = {"True": "1", "False": "0"}
 EXTENSIONS = {"ipv6.hopopts", "ipv6.dstopts", "ipv6.routing", "ipv6.fraghdr", "ah", "ipv6.mobility", "ipv6.shim6"}
 # How far apart two rows may be and still be found again when one side has rows that the other lacks.
 LOOK_AHEAD = 256
+# citronella's exit code for bad input, such as a capture that yields no row.
+EMPTY = 2
 
 
 class Failure(Exception):
@@ -111,14 +113,14 @@ class Stream:
         )
         self.lines = self.process.stdout
 
-    def finish(self):
-        """Waits for the program's end; fails as it failed."""
+    def finish(self, accept=0):
+        """Waits for the program's end; fails as it failed. `accept`: an exit code that is no failure, beside 0."""
         self.lines.close()
         status = self.process.wait()
         self.log.seek(0)
         said = self.log.read().strip()
         self.log.close()
-        if status != 0:
+        if status not in (0, accept):
             raise Failure(f"{' '.join(map(str, self.command))}: exit code {status}: {said[-2000:] or 'no message'}")
 
     def stop(self):
@@ -157,20 +159,20 @@ class Clock:
         return self.text + fraction[:6].ljust(6, "0")
 
 
-def is_row(layers):
-    """Whether the outermost IP header carries TCP or UDP. `layers` is frame.protocols."""
-    inside = False
+def outermost(layers):
+    """The outermost IP header's version and what it carries, such as ("ip", "tcp"); None unless that is TCP or UDP.
+
+    `layers` is frame.protocols.
+    """
+    network = None
     for layer in layers.split(":"):
-        if layer in ("ip", "ipv6"):
-            if inside:
-                return False
-            inside = True
-        elif inside:
-            if layer in ("tcp", "udp"):
-                return True
-            if layer not in EXTENSIONS:
-                return False
-    return False
+        if network is None:
+            network = layer if layer in ("ip", "ipv6") else None
+        elif layer in ("tcp", "udp"):
+            return network, layer
+        elif layer not in EXTENSIONS:
+            return None
+    return None
 
 
 def tshark_rows(lines):
@@ -185,29 +187,25 @@ def tshark_rows(lines):
     number, time, layers, protocol = AT["number"], AT["time"], AT["layers"], AT["protocol"]
     for line in lines:
         v = line.rstrip("\n").split("\t")
-        if not is_row(v[layers]):
+        carried = outermost(v[layers])
+        if carried is None:
             continue
-        if v[AT["ip4_src"]] and not is_ipv6_outside(v[layers]):
+        if carried[0] == "ip":
             network = [v[AT["ip4_src"]], v[AT["ip4_dst"]]]
             sizes = [v[AT["ttl4"]], v[AT["len4"]]] + [WORDS.get(v[i], v[i]) for i in ip_flags]
         else:
             network = [v[AT["ip6_src"]], v[AT["ip6_dst"]]]
             length = v[AT["len6"]]
             sizes = [v[AT["ttl6"]], str(40 + int(length)) if length else "", "", "", ""]
-        if v[AT["tcp_src"]]:
-            ports = [v[AT["tcp_src"]], v[AT["tcp_dst"]]]
+        cells = [clock(v[time]), *network, v[protocol], *sizes]
+        if carried[1] == "tcp":
+            cells += [v[AT["tcp_src"]], v[AT["tcp_dst"]]]
+            cells += [WORDS.get(v[i], v[i]) for i in tcp_flags]
+            cells += [WORDS.get(v[i], v[i]) for i in mqtt]
         else:
-            ports = [v[AT["udp_src"]], v[AT["udp_dst"]]]
-        cells = [clock(v[time]), *network, v[protocol], *sizes, *ports]
-        cells += [WORDS.get(v[i], v[i]) for i in tcp_flags]
-        cells += [WORDS.get(v[i], v[i]) for i in mqtt]
+            cells += [v[AT["udp_src"]], v[AT["udp_dst"]], *[""] * (len(tcp_flags) + len(mqtt))]
         part = v[AT["segment_data"]] or v[AT["segment"]] or v[AT["reassembled_in"]]
         yield cells, int(v[number]), bool(part) and not v[AT["retransmission"]]
-
-
-def is_ipv6_outside(layers):
-    """Whether the outermost IP header is one of version 6."""
-    return next((layer for layer in layers.split(":") if layer in ("ip", "ipv6")), "") == "ipv6"
 
 
 def our_rows(lines):
@@ -378,8 +376,8 @@ def compare(binary, tshark, fields, capture, name, show):
         try:
             for mine, other in paired(our_rows(ours.lines), tshark_rows(theirs.lines)):
                 tally.pair(name, mine, other)
-            ours.finish()
             theirs.finish()
+            ours.finish(accept=EMPTY if tally.rows == tally.only_theirs == 0 else 0)
         finally:
             ours.stop()
             theirs.stop()
@@ -487,11 +485,16 @@ def main():
         if absent:
             raise Failure(f"no such capture: {', '.join(absent)}")
         fields = known_fields(tshark)
-        total, each = Tally(given.show), {}
+        total, each, failed = Tally(given.show), {}, False
         shared = os.path.commonpath([path.resolve().parent for path in captures])
         for path in captures:
             name = str(path.resolve().relative_to(shared))
-            tally = compare(binary, tshark, fields, path, name, given.show)
+            try:
+                tally = compare(binary, tshark, fields, path, name, given.show)
+            except Failure as failure:
+                print(f"tshark_packets: {failure}", file=sys.stderr)
+                failed = True
+                continue
             cells = sum(tally.differing) - tally.differing[PROTOCOL]
             print(
                 f"{name}: {tally.rows:,} rows, {tally.spanning:,} spanning, differing cells: {cells:,}, protocol "
@@ -509,8 +512,8 @@ def main():
     if given.markdown:
         given.markdown.write_text(table(total))
     found = faults(total, given.protocol_share, given.spanning)
-    print("\n" + ("differs: " + "; ".join(found) if found else "equal"))
-    return 1 if found else 0
+    print("\n" + ("differs: " + "; ".join(found) if found else "failed" if failed else "equal"))
+    return 2 if failed else 1 if found else 0
 
 
 if __name__ == "__main__":
