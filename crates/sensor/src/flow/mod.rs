@@ -5,7 +5,16 @@
 //! messages that end in a segment as Wireshark shows them ([`mqtt_stream`]). Every table and buffer has a cap and
 //! counts what it dropped; time is packet time, in nanoseconds.
 
+mod clock;
 pub mod ids2020;
 pub mod key;
+mod mqtt_pending;
+pub mod mqtt_stream;
+pub mod record;
+pub mod table;
+pub mod tcp_analysis;
+mod timers;
 
 pub use key::{Direction, FlowKey, HashSeed};
+pub use record::{Flow, FlowPacket, Phase, Side};
+pub use table::{EndReason, FlowEvent, FlowTable};
