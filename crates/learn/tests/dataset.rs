@@ -1,5 +1,7 @@
 //! Data sets as published, as extracted and as recorded: what is read, what is counted, what is refused.
 
+#![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not count as tests
+
 mod support;
 
 use std::{borrow::Cow, fs, path::Path};

@@ -1,5 +1,7 @@
 //! Preparation: splits that are disjoint, complete and stratified; nothing learnt from rows outside training.
 
+#![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not count as tests
+
 mod support;
 
 use citronella_learn::{

@@ -1,5 +1,7 @@
 //! Presets from data to model: the same numbers twice and on other threads, and what a model says of other data.
 
+#![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not count as tests
+
 mod support;
 
 use citronella_learn::{

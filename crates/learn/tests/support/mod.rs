@@ -1,5 +1,5 @@
 //! Small data sets in files, for the tests of what reads them.
-#![allow(dead_code, missing_docs, unreachable_pub)]
+#![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)]
 
 use std::{
     fs,
