@@ -17,6 +17,8 @@ mod properties;
 mod publish;
 mod reason;
 mod recognise;
+mod session;
+mod stream;
 mod suback;
 mod subscribe;
 mod text;
@@ -37,6 +39,8 @@ pub use properties::{PROPERTIES, Properties, Property, PropertyRule, Value, Valu
 pub use publish::Publish;
 pub use reason::reason_name;
 pub use recognise::looks_like_mqtt;
+pub use session::{Closed, Direction, Exchange, KeptSubscription, Observed, Session, SessionWill};
+pub use stream::{Record, RecordState, Stream};
 pub use suback::Suback;
 pub use subscribe::{Subscribe, Subscription, SubscriptionOptions, Subscriptions};
 pub use text::filter_matches;

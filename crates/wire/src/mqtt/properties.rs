@@ -187,6 +187,14 @@ impl<'a> Properties<'a> {
         })
     }
 
+    /// The text of the first property with this identifier.
+    pub fn text(&self, id: u8) -> Option<&'a [u8]> {
+        self.iter().find_map(|property| match property.value {
+            Value::Text(text) if property.id == id => Some(text),
+            _ => None,
+        })
+    }
+
     /// Reads a list and its length. `None`: what follows cannot be found; the list has what could be read.
     pub(super) fn read(cursor: &mut Cursor<'a>, owner: u8, found: &mut Violations) -> (Self, Option<()>) {
         let Some(len) = body::variable(cursor, found) else {

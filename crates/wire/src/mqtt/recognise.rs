@@ -26,13 +26,58 @@ pub fn looks_like_mqtt(payload: &[u8], port_hint: bool) -> bool {
         if body.len() < body_len {
             return weight > 0 || (port_hint && header.kind == PUBLISH);
         }
-        weight += if matches!(header.kind, PUBLISH | CONNACK | SUBACK) { 2 } else { 1 };
+        weight += weight_of(&header);
         rest = after(body, body_len);
         if rest.is_empty() {
             break;
         }
     }
     weight >= if port_hint { 1 } else { 2 }
+}
+
+/// So many bytes of a topic are looked at: enough for a judgement, and a chunk's search stays linear.
+const MOST_LOOKED_AT: usize = 64;
+
+/// So many bytes of a chunk are tried for a message's begin.
+const MOST_TRIED: usize = 65_536;
+
+/// Where in a chunk a message begins, after a loss: at its first byte if a message could begin there, else where a
+/// sequence of messages begins that ends with the chunk or is long enough to be no accident.
+pub(super) fn find_step(chunk: &[u8]) -> Option<usize> {
+    (0..chunk.len().min(MOST_TRIED)).find(|at| {
+        let rest = after(chunk, *at);
+        is_connect(rest) || chain(rest, *at == 0)
+    })
+}
+
+/// Whether messages follow each other from the first byte on.
+fn chain(bytes: &[u8], at_begin: bool) -> bool {
+    let mut rest = bytes;
+    let mut weight = 0;
+    for _ in 0..ENOUGH_MESSAGES {
+        let Step::Done(header) = fixed_header(rest) else { return weight >= 2 };
+        let len = header.remaining_length as usize;
+        let body = after(rest, header.header_len);
+        if !plausible(&header, first(body, len)) {
+            return false;
+        }
+        if body.len() < len {
+            // It goes on in the next chunk: believed at a segment's begin, or after others.
+            let enough_seen = body.len() >= 4;
+            return weight >= 2 || (at_begin && header.kind == PUBLISH && enough_seen);
+        }
+        weight += weight_of(&header);
+        rest = after(body, len);
+        if rest.is_empty() {
+            return weight >= if at_begin { 1 } else { 2 };
+        }
+    }
+    true
+}
+
+/// Two are enough: a PUBLISH, or two shorter messages in a row.
+fn weight_of(header: &FixedHeader) -> u32 {
+    if matches!(header.kind, PUBLISH | CONNACK | SUBACK) { 2 } else { 1 }
 }
 
 /// A CONNECT by its protocol name, whatever is wrong with the rest of it.
@@ -57,7 +102,7 @@ fn plausible(header: &FixedHeader, body: &[u8]) -> bool {
             let topic = first(cursor.rest(), usize::from(len));
             u32::from(len) + 2 <= remaining_length
                 && !topic.is_empty()
-                && topic.iter().all(|byte| *byte >= 0x20 && *byte != 0x7f)
+                && first(topic, MOST_LOOKED_AT).iter().all(|byte| *byte >= 0x20 && *byte != 0x7f)
         }
         CONNACK => remaining_length >= 2 && body.first().is_some_and(|flags| flags & 0xfe == 0),
         PINGREQ | PINGRESP => remaining_length == 0,
