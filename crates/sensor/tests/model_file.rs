@@ -1,5 +1,7 @@
 //! The model file: what is written is read back to the bit, and what does not fit is refused with a reason.
 
+#![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not count as tests
+
 use std::{collections::HashMap, path::Path};
 
 use citronella_nn::Network;
