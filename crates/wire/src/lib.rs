@@ -19,8 +19,10 @@ pub mod ip;
 pub mod link;
 pub mod mqtt;
 pub mod tcp;
+pub mod tls;
 pub mod tunnel;
 pub mod udp;
+pub mod websocket;
 
 pub use frame::{Frame, Layer, Reason, Stop, Transport, decode_datagram, decode_frame};
 pub use icmp::{Icmp, Original};
