@@ -3,23 +3,26 @@
 
 use crate::forward::logits;
 use crate::kernel::{CellBackward, Matmul, PANEL_ROW, Saved, Softmax, Step};
-use crate::layer::Layer;
+use crate::link::Link;
 use crate::loss::{loss_of, to_gradient, verdict};
-use crate::simd::{Aligned, PANEL, Simd};
-use crate::{LossAt, Network};
+use crate::norm::NormBatch;
+use crate::simd::Aligned;
+use crate::{LossAt, Network, Sequences};
 
-/// What a training step reads: all rows of the epoch.
+/// What all chunks of a batch read.
 #[derive(Clone, Copy)]
-pub(crate) struct Data<'a> {
-    /// rows x steps x inputs.
-    pub(crate) x: &'a [f32],
-    /// A class a row.
-    pub(crate) y: &'a [u32],
-    pub(crate) steps: usize,
+pub(crate) struct Pass<'a> {
+    pub(crate) network: &'a Network,
+    pub(crate) data: Sequences<'a>,
     pub(crate) class_weights: Option<&'a [f32]>,
+    /// Rows over which the loss is averaged.
+    pub(crate) batch: usize,
+    /// One a layer, where the network normalises.
+    pub(crate) norms: &'a [NormBatch],
+    pub(crate) dropout_seed: u64,
 }
 
-/// One layer's memory of its steps, for `rows` rows; row-major, the step outermost.
+/// One layer's memory of its steps; row-major, the step outermost.
 pub(crate) struct LayerWork {
     /// (steps + 1) x rows x depth: [1, x, h] of each step; the last holds the final h.
     pub(crate) xh: Aligned,
@@ -33,30 +36,41 @@ pub(crate) struct LayerWork {
     dh: Aligned,
     dc: Aligned,
     /// steps x rows x inputs (padded), where the layer below wants it.
-    dx: Aligned,
+    pub(crate) dx: Aligned,
+    pub(crate) link: Link,
 }
 
 /// A block of rows with the memory of their steps.
 pub(crate) struct Chunk {
-    /// Rows in use; their positions in the data.
+    /// Rows in use: their places in the data, and how many steps each has.
     pub(crate) rows: Vec<u32>,
+    pub(crate) lengths: Vec<u32>,
+    /// Place of the first row in its batch.
+    pub(crate) first_row: usize,
+    /// Steps that there is room for, and steps of the longest row.
     pub(crate) steps: usize,
+    pub(crate) used: usize,
     pub(crate) layers: Vec<LayerWork>,
     /// Positions x (1 + units), a position being a row (loss at the last step) or a step's row: the head's input.
     pub(crate) top: Aligned,
     /// Positions x columns: logits, then their gradients.
     pub(crate) logits: Aligned,
     /// Positions x units.
-    d_top: Aligned,
+    pub(crate) d_top: Aligned,
+    /// A row each.
     pub(crate) losses: Vec<f32>,
     pub(crate) verdicts: Vec<u32>,
+    head_rows: usize,
 }
 
 impl Chunk {
     /// Room for `rows` rows of `steps` steps.
     pub(crate) fn new(network: &Network, rows: usize, steps: usize) -> Chunk {
+        let (spec, head) = (&network.spec, &network.head);
+        let every = if spec.loss_at == LossAt::EveryStep { steps } else { 1 };
         let layers = network.layers.iter().enumerate().map(|(l, layer)| {
             let zeros = |per_row: usize| Aligned::zeros(rows * per_row);
+            let positions = rows * if l + 1 < network.layers.len() { steps } else { every };
             LayerWork {
                 xh: zeros((steps + 1) * layer.depth()),
                 gates: zeros(steps * 4 * layer.units),
@@ -64,72 +78,78 @@ impl Chunk {
                 tanh_c: zeros(steps * layer.units),
                 dh: zeros(layer.units),
                 dc: zeros(layer.units),
-                dx: zeros(if l > 0 { steps * network.layers[l - 1].units } else { 0 }),
+                dx: zeros(steps * layer.input_gradient()),
+                link: Link::new(positions, layer.units, spec.dropout > 0.0, spec.batch_norm),
             }
         });
-        let head = &network.head;
-        let positions = rows * if network.spec.loss_at == LossAt::EveryStep { steps } else { 1 };
         Chunk {
             rows: Vec::with_capacity(rows),
+            lengths: Vec::with_capacity(rows),
+            first_row: 0,
             steps,
+            used: steps,
             layers: layers.collect(),
-            top: Aligned::zeros(positions * (1 + head.units)),
-            logits: Aligned::zeros(positions * head.columns),
-            d_top: Aligned::zeros(positions * head.units),
-            losses: Vec::with_capacity(positions),
+            top: Aligned::zeros(rows * every * (1 + head.units)),
+            logits: Aligned::zeros(rows * every * head.columns),
+            d_top: Aligned::zeros(rows * every * head.units),
+            losses: Vec::with_capacity(rows),
             verdicts: Vec::with_capacity(rows),
+            head_rows: 0,
         }
     }
 
-    /// Forward, loss, backward. `batch` is the number of rows over which the loss is averaged.
-    pub(crate) fn run(&mut self, network: &Network, data: Data<'_>, batch: usize) {
+    /// Takes the rows that it is to walk through.
+    pub(crate) fn take(&mut self, rows: &[u32], first_row: usize, data: &Sequences<'_>) {
+        self.rows.clear();
+        self.rows.extend_from_slice(rows);
+        self.lengths.clear();
+        let length = |row: &u32| data.lengths.map_or(self.steps as u32, |l| l[*row as usize]);
+        self.lengths.extend(rows.iter().map(length));
+        self.used = self.lengths.iter().copied().max().unwrap_or(0) as usize;
+        self.first_row = first_row;
+        self.losses.clear();
+        self.verdicts.clear();
+        self.head_rows = 0;
+    }
+
+    /// Positions that went through the head.
+    pub(crate) fn head_rows(&self) -> usize {
+        self.head_rows
+    }
+
+    /// Whether only the last steps of layer `l` are seen from above.
+    pub(crate) fn last_only(&self, pass: &Pass<'_>, l: usize) -> bool {
+        l + 1 == self.layers.len() && pass.network.spec.loss_at == LossAt::LastStep
+    }
+
+    /// Forward, loss, backward, where no batch normalisation asks for the other rows in between.
+    pub(crate) fn run(&mut self, pass: &Pass<'_>) {
+        for l in 0..self.layers.len() {
+            self.up(pass, l);
+        }
+        self.turn(pass);
+        for l in (0..self.layers.len()).rev() {
+            self.mask_down(pass, l);
+            self.down(pass, l);
+        }
+    }
+
+    /// Layer `l` forward.
+    pub(crate) fn up(&mut self, pass: &Pass<'_>, l: usize) {
         if self.rows.is_empty() {
-            self.losses.clear();
-            self.verdicts.clear();
             return;
         }
-        for l in 0..self.layers.len() {
-            self.load(network, data, l);
-            self.forward(network.simd, &network.layers[l], l);
+        if l > 0 {
+            self.link_up(pass, l - 1);
         }
-        self.head(network, data, batch);
-        for l in (0..self.layers.len()).rev() {
-            self.backward(network, l);
-        }
-    }
-
-    /// The layer's inputs: the data, gathered step by step, or what the layer below says.
-    fn load(&mut self, network: &Network, data: Data<'_>, l: usize) {
-        let (layer, rows, steps) = (&network.layers[l], self.rows.len(), self.steps);
-        let (below, here) = self.layers.split_at_mut(l);
-        let work = &mut here[0];
-        let (depth, n) = (layer.depth(), layer.inputs);
-        for (at, target) in work.xh.chunks_exact_mut(depth).take(rows * (steps + 1)).enumerate() {
-            let (t, r) = (at / rows, at % rows);
-            target[0] = 1.0;
-            if t < steps {
-                target[1..1 + n].copy_from_slice(match below.last() {
-                    None => &data.x[(self.rows[r] as usize * steps + t) * n..][..n],
-                    Some(work) => {
-                        let layer = &network.layers[l - 1];
-                        &work.xh[((t + 1) * rows + r) * layer.depth() + 1 + layer.inputs..][..n]
-                    }
-                });
-            }
-            if t == 0 {
-                target[1 + n..].fill(0.0);
-            }
-        }
-    }
-
-    fn forward(&mut self, simd: Simd, layer: &Layer, l: usize) {
-        let (rows, steps, work) = (self.rows.len(), self.steps, &mut self.layers[l]);
-        let (depth, units) = (layer.depth(), layer.units);
+        self.load(pass, l);
+        let (layer, rows, steps) = (&pass.network.layers[l], self.rows.len(), self.steps);
+        let (depth, units, work) = (layer.depth(), layer.units, &mut self.layers[l]);
         work.c[..rows * units].fill(0.0);
-        for t in 0..steps {
+        for t in 0..self.used {
             let (xh, next) = work.xh.split_at_mut((t + 1) * rows * depth);
             let (c, c_out) = work.c.split_at_mut((t + 1) * rows * units);
-            simd.run(Step {
+            pass.network.simd.run(Step {
                 panels: &layer.panels,
                 rows,
                 depth: if t == 0 { 1 + layer.inputs } else { depth },
@@ -149,39 +169,85 @@ impl Chunk {
         }
     }
 
-    fn head(&mut self, network: &Network, data: Data<'_>, batch: usize) {
-        let (head, rows, steps) = (&network.head, self.rows.len(), self.steps);
-        let (Some(work), Some(layer)) = (self.layers.last(), network.layers.last()) else { return };
-        let every = network.spec.loss_at == LossAt::EveryStep;
-        let (first, positions) = if every { (1, rows * steps) } else { (steps, rows) };
-        let from = work.xh.chunks_exact(layer.depth()).skip(first * rows);
-        for (top, row) in self.top.chunks_exact_mut(1 + head.units).take(positions).zip(from) {
-            top[0] = 1.0;
-            top[1..].copy_from_slice(&row[1 + layer.inputs..]);
-        }
-        network.simd.run(logits(head, positions, &self.top, &mut self.logits));
-        let (outputs, columns) = (head.outputs, head.columns);
-        network.simd.run(Softmax { rows: positions, outputs, columns, logits: &mut self.logits });
-        self.losses.clear();
-        self.verdicts.clear();
-        for (at, logits) in self.logits.chunks_exact_mut(head.columns).take(positions).enumerate() {
-            let class = data.y[self.rows[at % rows] as usize];
-            let class_weight = data.class_weights.map_or(1.0, |w| w[class as usize]);
-            let share = if every { steps } else { 1 };
-            let weight = class_weight / (batch * share) as f32;
-            let probabilities = &mut logits[..outputs];
-            self.losses.push(loss_of(probabilities, class) * class_weight / share as f32);
-            if at >= positions - rows {
-                self.verdicts.push(verdict(probabilities));
+    /// The layer's inputs: the data, gathered step by step, or what the layer below says.
+    fn load(&mut self, pass: &Pass<'_>, l: usize) {
+        let (layer, rows, steps) = (&pass.network.layers[l], self.rows.len(), self.steps);
+        let (below, here) = self.layers.split_at_mut(l);
+        let (depth, n) = (layer.depth(), layer.inputs);
+        let targets = here[0].xh.chunks_exact_mut(depth).take(rows * self.used);
+        for (at, target) in targets.enumerate() {
+            let (t, r) = (at / rows, at % rows);
+            target[0] = 1.0;
+            target[1..1 + n].copy_from_slice(match below.last() {
+                None => &pass.data.x[(self.rows[r] as usize * steps + t) * n..][..n],
+                Some(work) => {
+                    let layer = &pass.network.layers[l - 1];
+                    if work.link.out.is_empty() {
+                        &work.xh[((t + 1) * rows + r) * layer.depth() + 1 + layer.inputs..][..n]
+                    } else {
+                        &work.link.out[at * layer.units..][..n]
+                    }
+                }
+            });
+            if t == 0 {
+                target[1 + n..].fill(0.0);
             }
-            to_gradient(probabilities, class, weight);
         }
-        network.simd.run(Matmul {
+    }
+
+    /// The head, the loss, and back to the gradient of the head's input.
+    pub(crate) fn turn(&mut self, pass: &Pass<'_>) {
+        if self.rows.is_empty() {
+            return;
+        }
+        let l = self.layers.len() - 1;
+        self.link_up(pass, l);
+        let (head, layer, rows) = (&pass.network.head, &pass.network.layers[l], self.rows.len());
+        let (simd, positions) = (pass.network.simd, self.positions(pass, l));
+        self.head_rows = positions;
+        for at in 0..positions {
+            let place = self.place(pass, l, at);
+            let (top, work) = (&mut self.top[at * (1 + head.units)..][..1 + head.units], &self.layers[l]);
+            top[0] = 1.0;
+            match place {
+                None => top[1..].fill(0.0),
+                Some((t, r)) if work.link.out.is_empty() => {
+                    let h = ((t + 1) * rows + r) * layer.depth() + 1 + layer.inputs;
+                    top[1..].copy_from_slice(&work.xh[h..h + head.units]);
+                }
+                Some(_) => top[1..].copy_from_slice(&work.link.out[at * head.units..][..head.units]),
+            }
+        }
+        simd.run(logits(head, positions, &self.top, &mut self.logits));
+        let (outputs, columns) = (head.outputs, head.columns);
+        simd.run(Softmax { rows: positions, outputs, columns, logits: &mut self.logits });
+        self.losses.resize(rows, 0.0);
+        self.verdicts.resize(rows, 0);
+        for at in 0..positions {
+            let place = self.place(pass, l, at);
+            let p = &mut self.logits[at * columns..][..outputs];
+            let Some((t, r)) = place else {
+                p.fill(0.0);
+                continue;
+            };
+            let (row, length) = (self.rows[r] as usize, self.lengths[r] as usize);
+            let class = pass.data.y[row];
+            let share = if pass.network.spec.loss_at == LossAt::EveryStep { length } else { 1 };
+            let weight = pass.class_weights.map_or(1.0, |w| w[class as usize])
+                * pass.data.weights.map_or(1.0, |w| w[row * self.steps + t])
+                / share as f32;
+            self.losses[r] += loss_of(p, class) * weight;
+            if t + 1 == length {
+                self.verdicts[r] = verdict(p);
+            }
+            to_gradient(p, class, weight / pass.batch as f32);
+        }
+        simd.run(Matmul {
             rows: positions,
-            depth: head.outputs,
+            depth: outputs,
             columns: head.units,
             a: &self.logits,
-            a_stride: head.columns,
+            a_stride: columns,
             b: &head.transposed,
             b_stride: head.units,
             out: &mut self.d_top,
@@ -190,20 +256,30 @@ impl Chunk {
         });
     }
 
-    /// Gates become their gradients; the layer below gets its outputs' gradient.
-    fn backward(&mut self, network: &Network, l: usize) {
-        let (layer, rows, steps) = (&network.layers[l], self.rows.len(), self.steps);
-        let (units, columns) =
-            (layer.units, layer.units + if l > 0 { network.layers[l - 1].units } else { 0 });
+    /// Layer `l` backward: gates become their gradients; the layer below gets its outputs' gradient.
+    pub(crate) fn down(&mut self, pass: &Pass<'_>, l: usize) {
+        if self.rows.is_empty() {
+            return;
+        }
+        let (layer, simd, last_only) = (&pass.network.layers[l], pass.network.simd, self.last_only(pass, l));
+        let (rows, steps, units) = (self.rows.len(), self.steps, layer.units);
+        let (inputs, n) = (layer.input_gradient(), rows * units);
         let (work, above) = self.layers[l..].split_at_mut(1);
-        let (work, last_only) = (&mut work[0], above.is_empty() && network.spec.loss_at == LossAt::LastStep);
+        let work = &mut work[0];
         let from_above: &[f32] = above.first().map_or(&self.d_top, |a| &a.dx);
-        let n = rows * units;
         work.dc[..n].fill(0.0);
-        let last = if last_only { 0 } else { (steps - 1) * n };
-        work.dh[..n].copy_from_slice(&from_above[last..last + n]);
-        for t in (0..steps).rev() {
-            network.simd.run(CellBackward {
+        work.dh[..n].fill(0.0);
+        for t in (0..self.used).rev() {
+            // The loss reaches a row at its last step, or at every one; it adds to what the later step sent back.
+            for r in 0..rows {
+                if last_only && self.lengths[r] as usize != t + 1 {
+                    continue;
+                }
+                let at = if last_only { r } else { t * rows + r } * units;
+                let dh = &mut work.dh[r * units..(r + 1) * units];
+                dh.iter_mut().zip(&from_above[at..at + units]).for_each(|(a, b)| *a += b);
+            }
+            simd.run(CellBackward {
                 rows,
                 hidden: units,
                 gates: &mut work.gates[t * rows * PANEL_ROW..],
@@ -213,47 +289,28 @@ impl Chunk {
                 dh: &work.dh,
                 dc: &mut work.dc,
             });
-            if t > 0 && !last_only {
-                work.dh[..n].copy_from_slice(&from_above[(t - 1) * n..t * n]);
-            }
             for (p, panel) in layer.panels.iter().enumerate() {
-                let product = Matmul {
+                let a = &work.gates[(p * steps + t) * rows * PANEL_ROW..];
+                let b = panel.transposed();
+                let product = |b, columns, out| Matmul {
                     rows,
                     depth: PANEL_ROW,
-                    columns: units,
-                    a: &work.gates[(p * steps + t) * rows * PANEL_ROW..],
+                    columns,
+                    a,
                     a_stride: PANEL_ROW,
-                    b: panel.transposed(),
-                    b_stride: columns,
-                    out: &mut work.dh,
-                    out_stride: units,
-                    add: p > 0 || !last_only,
+                    b,
+                    b_stride: units + inputs,
+                    out,
+                    out_stride: columns,
+                    add: p > 0,
                 };
-                let (a, b) = (product.a, product.b);
                 if t > 0 {
-                    network.simd.run(product);
+                    simd.run(product(b, units, &mut work.dh));
                 }
-                if columns > units {
-                    let out = &mut work.dx[t * rows * (columns - units)..];
-                    let b = &b[units..];
-                    let (out_stride, columns) = (columns - units, columns - units);
-                    let (depth, a_stride, b_stride) = (PANEL_ROW, PANEL_ROW, columns + units);
-                    let add = p > 0;
-                    network.simd.run(Matmul {
-                        rows,
-                        depth,
-                        columns,
-                        a,
-                        a_stride,
-                        b,
-                        b_stride,
-                        out,
-                        out_stride,
-                        add,
-                    });
+                if inputs > 0 {
+                    simd.run(product(&b[units..], inputs, &mut work.dx[t * rows * inputs..]));
                 }
             }
         }
-        debug_assert_eq!(layer.panels.len() * PANEL, units);
     }
 }

@@ -1,9 +1,11 @@
 //! The weights' gradients and Adam. Work is shared out by weights, not by rows: each panel's gradient is summed over
 //! the whole batch in one order by one thread, so the result has the same bits for any number of threads.
 
+use crate::Network;
 use crate::chunk::Chunk;
 use crate::kernel::{AdamStep, Outer, PANEL_ROW};
 use crate::layer::{Head, Layer, Panel};
+use crate::norm::NormBatch;
 use crate::simd::{Aligned, Simd};
 
 /// Adam's memory of a run of weights, and their gradient.
@@ -19,7 +21,7 @@ impl Moments {
         Moments { gradient: Aligned::zeros(len), m: Aligned::zeros(len), v: Aligned::zeros(len) }
     }
 
-    fn step(&mut self, simd: Simd, rate: Rate, weights: &mut [f32]) {
+    pub(crate) fn step(&mut self, simd: Simd, rate: Rate, weights: &mut [f32]) {
         let Moments { gradient, m, v } = self;
         let Rate { rate, correction } = rate;
         simd.run(AdamStep { weights, gradient, m, v, rate, correction });
@@ -46,7 +48,7 @@ pub(crate) fn of_panel(
     moments.gradient.fill(0.0);
     let a_stride = 1 + inputs + units;
     for chunk in chunks {
-        let (n, rows) = (chunk.rows.len(), chunk.rows.len() * chunk.steps);
+        let (n, rows) = (chunk.rows.len(), chunk.rows.len() * chunk.used);
         let work = &chunk.layers[l];
         // Before the first step h is zero: its rows add nothing to the recurrent weights.
         for (first, rows, depth) in [(0, n, 1 + inputs), (n, rows - n, a_stride)] {
@@ -80,11 +82,11 @@ pub(crate) fn step_panel(
 }
 
 /// The head's gradient, summed over the chunks.
-pub(crate) fn of_head(simd: Simd, chunks: &[Chunk], positions: usize, head: &Head, moments: &mut Moments) {
+pub(crate) fn of_head(simd: Simd, chunks: &[Chunk], head: &Head, moments: &mut Moments) {
     moments.gradient.fill(0.0);
     for chunk in chunks {
         simd.run(Outer {
-            rows: chunk.rows.len() * positions,
+            rows: chunk.head_rows(),
             depth: 1 + head.units,
             columns: head.columns,
             a: &chunk.top,
@@ -97,15 +99,8 @@ pub(crate) fn of_head(simd: Simd, chunks: &[Chunk], positions: usize, head: &Hea
 }
 
 /// Gradient and Adam for the head.
-pub(crate) fn step_head(
-    simd: Simd,
-    chunks: &[Chunk],
-    positions: usize,
-    head: &mut Head,
-    moments: &mut Moments,
-    rate: Rate,
-) {
-    of_head(simd, chunks, positions, head, moments);
+pub(crate) fn step_head(simd: Simd, chunks: &[Chunk], head: &mut Head, moments: &mut Moments, rate: Rate) {
+    of_head(simd, chunks, head, moments);
     moments.step(simd, rate, &mut head.weights);
     head.transpose();
 }
@@ -114,12 +109,18 @@ pub(crate) fn step_head(
 pub(crate) struct Memory {
     pub(crate) layers: Vec<Vec<Moments>>,
     pub(crate) head: Moments,
+    /// One a layer, where the network normalises.
+    pub(crate) norms: Vec<NormBatch>,
 }
 
 impl Memory {
-    pub(crate) fn new(layers: &[Layer], head: &Head) -> Memory {
+    pub(crate) fn new(network: &Network) -> Memory {
         let of =
             |layer: &Layer| layer.panels.iter().map(|_| Moments::new(layer.depth() * PANEL_ROW)).collect();
-        Memory { layers: layers.iter().map(of).collect(), head: Moments::new(head.weights.len()) }
+        Memory {
+            layers: network.layers.iter().map(of).collect(),
+            head: Moments::new(network.head.weights.len()),
+            norms: network.layers.iter().zip(&network.norms).map(|(l, _)| NormBatch::new(l.units)).collect(),
+        }
     }
 }

@@ -58,6 +58,11 @@ impl Layer {
         1 + self.inputs + self.units
     }
 
+    /// Columns of the inputs' gradient (padded); 0 where nobody wants it.
+    pub(crate) fn input_gradient(&self) -> usize {
+        self.panels.first().map_or(0, |p| p.transposed.len() / PANEL_ROW - self.units)
+    }
+
     /// From (4h x inputs), (4h x h) and (4h); gate order i, f, g, o. `input_gradient`: whether the layer below, or
     /// the caller, wants the gradient of the inputs.
     pub(crate) fn pack(

@@ -3,6 +3,7 @@
 use crate::error::check_length;
 use crate::forward::forward;
 use crate::layer::{Head, Layer};
+use crate::norm::Norm;
 use crate::random::Random;
 use crate::simd::Simd;
 use crate::{Error, Spec};
@@ -16,6 +17,8 @@ pub struct Network {
     pub(crate) spec: Spec,
     pub(crate) layers: Vec<Layer>,
     pub(crate) head: Head,
+    /// One a layer, or none.
+    pub(crate) norms: Vec<Norm>,
     pub(crate) simd: Simd,
 }
 
@@ -34,7 +37,10 @@ impl Network {
                     let h = n / 4;
                     (0..*n).map(|row| if (h..2 * h).contains(&row) { 1.0 } else { 0.0 }).collect()
                 }
-                _ => vec![0.0; shape.iter().product()],
+                _ => {
+                    let one = name.starts_with("norm.weight") || name.starts_with("norm.variance");
+                    vec![if one { 1.0 } else { 0.0 }; shape.iter().product()]
+                }
             };
             tensors.push((name, shape, values));
         }
@@ -46,7 +52,8 @@ impl Network {
     /// A network with given weights. `get` is asked for each tensor by name: shape and row-major values.
     ///
     /// `lstm.weight_ih_l<k>` (4h, inputs), `lstm.weight_hh_l<k>` (4h, h), `lstm.bias_l<k>` (4h) for each layer k;
-    /// `dense.weight` (outputs, h), `dense.bias` (outputs). Gate order i, f, g, o.
+    /// `dense.weight` (outputs, h), `dense.bias` (outputs). Gate order i, f, g, o. With batch normalisation also
+    /// `norm.weight_l<k>`, `norm.bias_l<k>`, `norm.mean_l<k>`, `norm.variance_l<k>` (h) for each layer.
     pub fn from_tensors<'a>(
         spec: Spec,
         mut get: impl FnMut(&str) -> Option<(Vec<usize>, Vec<f32>)> + 'a,
@@ -61,25 +68,56 @@ impl Network {
             found.push(values);
         }
         let mut layers = Vec::new();
-        for (l, (&hidden, tensors)) in spec.hidden.iter().zip(found.chunks_exact(3)).enumerate() {
+        let (lstm, rest) = found.split_at(3 * spec.hidden.len());
+        for (l, (&hidden, tensors)) in spec.hidden.iter().zip(lstm.chunks_exact(3)).enumerate() {
             let inputs = if l == 0 { spec.inputs } else { spec.hidden[l - 1] };
             layers.push(Layer::pack(inputs, hidden, &tensors[0], &tensors[1], &tensors[2], l > 0));
         }
-        let last = 3 * layers.len();
         let hidden = spec.hidden[layers.len() - 1];
-        let head = Head::pack(hidden, spec.outputs, &found[last], &found[last + 1]);
-        Ok(Network { spec, layers, head, simd: Simd::detect() })
+        let head = Head::pack(hidden, spec.outputs, &rest[0], &rest[1]);
+        let norms =
+            spec.hidden.iter().zip(rest[2..].chunks_exact(4)).map(|(&h, t)| Norm::pack(h, t)).collect();
+        Ok(Network { spec, layers, head, norms, simd: Simd::detect() })
     }
 
     /// All weights: name, shape, row-major values; what [`Network::from_tensors`] takes.
     pub fn tensors(&self) -> Vec<(String, Vec<usize>, Vec<f32>)> {
         let values = self.layers.iter().flat_map(Layer::unpack).chain(self.head.unpack());
+        let values = values.chain(self.norms.iter().flat_map(Norm::unpack));
         shapes(&self.spec).into_iter().zip(values).map(|((name, shape), v)| (name, shape, v)).collect()
     }
 
     /// The network's shape.
     pub fn spec(&self) -> &Spec {
         &self.spec
+    }
+
+    /// The same function without batch normalisation and dropout: what normalisation does to a layer's outputs is
+    /// worked into the weights that read them.
+    pub fn folded(&self) -> Result<Network, Error> {
+        let mut tensors = self.tensors();
+        for (l, norm) in self.norms.iter().enumerate() {
+            let top = l + 1 == self.layers.len();
+            let (weight, bias) = if top {
+                ("dense.weight".to_string(), "dense.bias".to_string())
+            } else {
+                (format!("lstm.weight_ih_l{}", l + 1), format!("lstm.bias_l{}", l + 1))
+            };
+            let units = norm.folded();
+            let mut offsets = Vec::new();
+            for (_, _, values) in tensors.iter_mut().filter(|t| t.0 == weight) {
+                for row in values.chunks_exact_mut(units.len()) {
+                    offsets.push(row.iter().zip(&units).map(|(w, (_, offset))| w * offset).sum::<f32>());
+                    row.iter_mut().zip(&units).for_each(|(w, (factor, _))| *w *= factor);
+                }
+            }
+            for (_, _, values) in tensors.iter_mut().filter(|t| t.0 == bias) {
+                values.iter_mut().zip(&offsets).for_each(|(b, o)| *b += o);
+            }
+        }
+        let spec = Spec { dropout: 0.0, batch_norm: false, ..self.spec.clone() };
+        let get = |name: &str| tensors.iter().find(|t| t.0 == name).map(|t| (t.1.clone(), t.2.clone()));
+        Ok(Network::from_tensors(spec, get)?.with_simd(self.simd))
     }
 
     /// The same network on another instruction set.
@@ -119,6 +157,9 @@ impl Network {
             return Err(Error::Config("a sequence must have at least one step".to_string()));
         }
         check_length("x", x.len(), rows * steps * self.spec.inputs)?;
+        if self.spec.batch_norm {
+            return self.folded()?.verdicts(x, rows, steps, threads, every);
+        }
         let out_row = self.spec.outputs * if every { steps } else { 1 };
         let mut out = vec![0.0; rows * out_row];
         let run = |first: usize, out: &mut [f32]| {
@@ -155,5 +196,10 @@ pub(crate) fn shapes(spec: &Spec) -> Vec<(String, Vec<usize>)> {
     }
     all.push(("dense.weight".to_string(), vec![spec.outputs, inputs]));
     all.push(("dense.bias".to_string(), vec![spec.outputs]));
+    for (l, &h) in spec.hidden.iter().enumerate().take_while(|_| spec.batch_norm) {
+        for part in ["weight", "bias", "mean", "variance"] {
+            all.push((format!("norm.{part}_l{l}"), vec![h]));
+        }
+    }
     all
 }

@@ -22,7 +22,7 @@ pub struct Spec {
     pub outputs: usize,
     /// Share of each LSTM layer's outputs that training drops, in [0, 1).
     pub dropout: f32,
-    /// Normalise each LSTM layer's outputs over the batch.
+    /// Normalise each LSTM layer's outputs over the batch (before dropout).
     pub batch_norm: bool,
     /// Where the loss is taken.
     pub loss_at: LossAt,
@@ -57,9 +57,6 @@ impl Spec {
         }
         if !(0.0..1.0).contains(&self.dropout) {
             return fault("dropout must be in [0, 1)");
-        }
-        if self.dropout > 0.0 || self.batch_norm {
-            return fault("dropout and batch normalisation are not available yet");
         }
         Ok(())
     }

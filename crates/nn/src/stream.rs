@@ -25,16 +25,17 @@ pub struct StreamCell {
 
 impl StreamCell {
     /// Room for `capacity` conversations, all at their beginning. The memory is touched when it is first used.
-    pub fn new(network: &Network, capacity: usize) -> StreamCell {
+    pub fn new(network: &Network, capacity: usize) -> Result<StreamCell, Error> {
+        let network = network.folded()?;
         let stride = network.layers.iter().map(|l| 2 * l.units).sum();
-        StreamCell {
-            network: network.clone(),
-            block: Block::new(network, BLOCK_ROWS),
+        Ok(StreamCell {
+            block: Block::new(&network, BLOCK_ROWS),
+            network,
             arena: Aligned::zeros(capacity * stride),
             stride,
             capacity,
             reverse: false,
-        }
+        })
     }
 
     /// Conversations that there is room for.

@@ -2,13 +2,13 @@
 
 use rayon::prelude::*;
 
-use crate::chunk::{Chunk, Data};
+use crate::chunk::{Chunk, Pass};
 use crate::error::check_length;
 use crate::gradient::{self, Memory, Rate};
 use crate::kernel::{BETA1, BETA2};
 use crate::loss::loss_of;
 use crate::random::Random;
-use crate::{Error, LossAt, Network};
+use crate::{Error, LossAt, Network, Sequences};
 
 /// Rows of a batch that walk through the steps together. Fixed, so that sums have one order.
 const CHUNK_ROWS: usize = 16;
@@ -20,7 +20,7 @@ pub struct TrainConfig {
     pub batch: usize,
     /// Adam's.
     pub learning_rate: f32,
-    /// Decides the order of the rows.
+    /// Decides the order of the rows, and what dropout drops.
     pub seed: u64,
     /// Threads to use; the results do not depend on it.
     pub threads: usize,
@@ -37,9 +37,9 @@ impl Default for TrainConfig {
 /// What an epoch saw while the weights changed under it, as Keras prints it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EpochStats {
-    /// Mean cross-entropy.
+    /// Mean loss, weights included.
     pub loss: f64,
-    /// Rows whose class was named.
+    /// Rows whose class was named after their last step.
     pub correct: usize,
     /// Rows in all.
     pub rows: usize,
@@ -50,9 +50,9 @@ pub struct EpochStats {
 /// A network's view of labelled rows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EvalStats {
-    /// Mean cross-entropy.
+    /// Mean cross-entropy, without weights.
     pub loss: f64,
-    /// rows x outputs, after the last step.
+    /// rows x outputs, after each row's last step.
     pub probabilities: Vec<f32>,
 }
 
@@ -82,7 +82,7 @@ impl Trainer {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(config.threads).build();
         let pool =
             pool.map_err(|e| Error::Config(format!("cannot start {} threads: {e}", config.threads)))?;
-        let memory = Memory::new(&network.layers, &network.head);
+        let memory = Memory::new(&network);
         let random = Random::new(config.seed, 1);
         let (chunks, order) = (Vec::new(), Vec::new());
         Ok(Trainer { network, config, memory, chunks, order, random, decay: (1.0, 1.0), pool })
@@ -99,14 +99,23 @@ impl Trainer {
         steps: usize,
         progress: &mut dyn FnMut(usize),
     ) -> Result<EpochStats, Error> {
-        self.check(x, y, rows, steps)?;
-        self.make_room(steps);
+        self.epoch_of(&Sequences::new(x, y, rows, steps), progress)
+    }
+
+    /// [`Trainer::epoch`] for sequences of different lengths, and losses with weights.
+    pub fn epoch_of(
+        &mut self,
+        data: &Sequences<'_>,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<EpochStats, Error> {
+        data.check(&self.network)?;
+        self.make_room(data.steps);
         self.order.clear();
-        self.order.extend(0..rows as u32);
+        self.order.extend(0..data.rows as u32);
         self.random.shuffle(&mut self.order);
-        let mut stats = EpochStats { loss: 0.0, correct: 0, rows, predictions: vec![0; rows] };
-        let Trainer { network, config, memory, chunks, order, decay, pool, .. } = self;
-        let data = Data { x, y, steps, class_weights: config.class_weights.as_deref() };
+        let mut stats =
+            EpochStats { loss: 0.0, correct: 0, rows: data.rows, predictions: vec![0; data.rows] };
+        let Trainer { network, config, memory, chunks, order, decay, pool, random } = self;
         let mut done = 0;
         for group in order.chunks(config.batch * GROUP) {
             pool.install(|| {
@@ -117,40 +126,56 @@ impl Trainer {
                         rate: (f64::from(config.learning_rate) / (1.0 - decay.0)) as f32,
                         correction: (1.0 / (1.0 - decay.1).sqrt()) as f32,
                     };
-                    step(network, memory, chunks, data, batch, rate);
-                    record(&mut stats, chunks, y);
+                    let mut rest = batch;
+                    for (i, chunk) in chunks.iter_mut().enumerate() {
+                        let (rows, others) = rest.split_at(rest.len().min(CHUNK_ROWS));
+                        chunk.take(rows, i * CHUNK_ROWS, data);
+                        rest = others;
+                    }
+                    let class_weights = config.class_weights.as_deref();
+                    let dropout_seed = random.next();
+                    rows_pass(network, memory, chunks, (*data, class_weights, batch.len(), dropout_seed));
+                    weights_pass(network, memory, chunks, rate);
+                    record(&mut stats, chunks, data.y);
                 }
             });
             done += group.len();
             progress(done);
         }
-        stats.loss /= rows.max(1) as f64;
+        stats.loss /= data.rows.max(1) as f64;
         Ok(stats)
     }
 
     /// Loss and probabilities of rows that are not trained on.
     pub fn evaluate(&self, x: &[f32], y: &[u32], rows: usize, steps: usize) -> Result<EvalStats, Error> {
-        self.check(x, y, rows, steps)?;
+        self.evaluate_of(&Sequences::new(x, y, rows, steps))
+    }
+
+    /// [`Trainer::evaluate`] for sequences of different lengths.
+    pub fn evaluate_of(&self, data: &Sequences<'_>) -> Result<EvalStats, Error> {
+        data.check(&self.network)?;
         let outputs = self.network.spec.outputs;
         let every = self.network.spec.loss_at == LossAt::EveryStep;
-        let threads = self.config.threads;
-        let mut probabilities = if every {
-            self.pool.install(|| self.network.predict_steps(x, rows, steps, threads))?
-        } else {
-            self.pool.install(|| self.network.predict(x, rows, steps, threads))?
+        let (rows, steps, threads) = (data.rows, data.steps, self.config.threads);
+        let predict = || {
+            if every || data.lengths.is_some() {
+                self.network.predict_steps(data.x, rows, steps, threads)
+            } else {
+                self.network.predict(data.x, rows, steps, threads)
+            }
         };
-        let per_row = if every { steps } else { 1 };
-        let losses = probabilities
-            .chunks_exact(outputs)
-            .enumerate()
-            .map(|(at, p)| f64::from(loss_of(p, y[at / per_row])));
-        let loss = losses.sum::<f64>() / (rows * per_row).max(1) as f64;
-        if every {
-            let last =
-                probabilities.chunks_exact(steps * outputs).flat_map(|row| &row[(steps - 1) * outputs..]);
-            probabilities = last.copied().collect();
+        let all = self.pool.install(predict)?;
+        let per_row = all.len() / outputs / rows.max(1);
+        let (mut loss, mut probabilities) = (0.0, Vec::with_capacity(rows * outputs));
+        for (row, all) in all.chunks_exact((per_row * outputs).max(1)).enumerate() {
+            let last = data.last(row).min(per_row - 1);
+            let first = if every { 0 } else { last };
+            let steps = all.chunks_exact(outputs).skip(first).take(last + 1 - first);
+            loss +=
+                steps.map(|p| f64::from(loss_of(p, data.y[row]))).sum::<f64>() / (last + 1 - first) as f64;
+            probabilities.extend_from_slice(&all[last * outputs..(last + 1) * outputs]);
         }
-        Ok(EvalStats { loss, probabilities })
+        Ok(EvalStats { loss: loss / rows.max(1) as f64, probabilities })
     }
 
     /// The network as it is now.
@@ -161,22 +186,6 @@ impl Trainer {
     /// The trained network.
     pub fn into_network(self) -> Network {
         self.network
-    }
-
-    fn check(&self, x: &[f32], y: &[u32], rows: usize, steps: usize) -> Result<(), Error> {
-        if steps == 0 {
-            return Err(Error::Config("a sequence must have at least one step".to_string()));
-        }
-        if u32::try_from(rows).is_err() {
-            return Err(Error::Config("an epoch can have at most 4294967295 rows".to_string()));
-        }
-        check_length("x", x.len(), rows * steps * self.network.spec.inputs)?;
-        check_length("y", y.len(), rows)?;
-        let classes = self.network.spec.classes();
-        match y.iter().enumerate().find(|(_, y)| **y >= classes) {
-            Some((row, &class)) => Err(Error::Class { row, class, classes }),
-            None => Ok(()),
-        }
     }
 
     fn make_room(&mut self, steps: usize) {
@@ -190,33 +199,67 @@ impl Trainer {
 /// Batches between two reports of progress.
 const GROUP: usize = 64;
 
-/// One training step: rows in parallel, then weights in parallel.
-fn step(
+/// Forward and backward: rows in parallel. (Data, class weights, rows in the batch, dropout's seed.)
+pub(crate) fn rows_pass(
     network: &mut Network,
     memory: &mut Memory,
     chunks: &mut [Chunk],
-    data: Data<'_>,
-    batch: &[u32],
-    rate: Rate,
+    (data, class_weights, batch, dropout_seed): (Sequences<'_>, Option<&[f32]>, usize, u64),
 ) {
-    let mut rest = batch;
-    for chunk in &mut *chunks {
-        let (rows, others) = rest.split_at(rest.len().min(CHUNK_ROWS));
-        chunk.rows.clear();
-        chunk.rows.extend_from_slice(rows);
-        rest = others;
+    fn pass<'a>(
+        network: &'a Network,
+        memory: &'a Memory,
+        (data, class_weights, batch, dropout_seed): (Sequences<'a>, Option<&'a [f32]>, usize, u64),
+    ) -> Pass<'a> {
+        Pass { network, data, class_weights, batch, norms: &memory.norms, dropout_seed }
     }
-    let read: &Network = network;
-    chunks.par_iter_mut().for_each(|chunk| chunk.run(read, data, batch.len()));
-    let (simd, chunks) = (network.simd, &*chunks);
-    let positions = if network.spec.loss_at == LossAt::EveryStep { data.steps } else { 1 };
+    let rest = (data, class_weights, batch, dropout_seed);
+    if memory.norms.is_empty() {
+        let pass = pass(network, memory, rest);
+        chunks.par_iter_mut().for_each(|chunk| chunk.run(&pass));
+        return;
+    }
+    // Normalisation needs every row before any may go on.
+    let layers = network.layers.len();
+    for l in 0..layers {
+        let pass = pass(network, memory, rest);
+        chunks.par_iter_mut().for_each(|chunk| {
+            chunk.up(&pass, l);
+            chunk.sum_up(&pass, l);
+        });
+        let sums = chunks.iter().map(|c| &c.layers[l].link.sums);
+        memory.norms[l].forward(sums, network.norms.get_mut(l));
+    }
+    {
+        let pass = pass(network, memory, rest);
+        chunks.par_iter_mut().for_each(|chunk| chunk.turn(&pass));
+    }
+    for l in (0..layers).rev() {
+        let first = pass(network, memory, rest);
+        chunks.par_iter_mut().for_each(|chunk| chunk.mask_down(&first, l));
+        memory.norms[l].backward(chunks.iter().map(|c| &c.layers[l].link.sums));
+        let second = pass(network, memory, rest);
+        chunks.par_iter_mut().for_each(|chunk| {
+            chunk.norm_down(&second, l);
+            chunk.down(&second, l);
+        });
+    }
+}
+
+/// Gradients and Adam: weights in parallel.
+fn weights_pass(network: &mut Network, memory: &mut Memory, chunks: &[Chunk], rate: Rate) {
+    let simd = network.simd;
     for (l, (layer, moments)) in network.layers.iter_mut().zip(&mut memory.layers).enumerate() {
         let shape = (l, layer.inputs, layer.units);
         layer.panels.par_iter_mut().zip(moments).enumerate().for_each(|(p, (panel, moments))| {
             gradient::step_panel(simd, chunks, shape, (p, panel), moments, rate);
         });
     }
-    gradient::step_head(simd, chunks, positions, &mut network.head, &mut memory.head, rate);
+    gradient::step_head(simd, chunks, &mut network.head, &mut memory.head, rate);
+    for (norm, batch) in network.norms.iter_mut().zip(&mut memory.norms) {
+        batch.scale_moments.step(simd, rate, &mut norm.scale);
+        batch.shift_moments.step(simd, rate, &mut norm.shift);
+    }
 }
 
 fn record(stats: &mut EpochStats, chunks: &[Chunk], y: &[u32]) {

@@ -1,8 +1,10 @@
 //! Outputs, gradients and ten steps of Adam against what PyTorch computed, on every instruction set.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
-use citronella_nn::{LossAt, Simd, TrainConfig, Trainer};
+use citronella_nn::{LossAt, Sequences, Simd, TrainConfig, Trainer};
 use common::{Fixture, distance, reference::Reference};
 
 const TOLERANCE: f32 = 1e-4;
@@ -34,7 +36,7 @@ fn gradients_are_pytorchs() {
         let fixture = Fixture::open(name);
         let network = fixture.network().with_simd(simd);
         let (x, y) = (fixture.values("x"), fixture.classes());
-        let found = network.gradients(&x, &y, fixture.rows, fixture.steps).unwrap();
+        let found = network.gradients(&Sequences::new(&x, &y, fixture.rows, fixture.steps)).unwrap();
         assert!((found.loss as f32 - fixture.values("loss")[0]).abs() < 1e-5, "{name}");
         for (tensor, _, values) in &found.tensors {
             let distance = distance(values, &fixture.values(&format!("grad.{tensor}")));

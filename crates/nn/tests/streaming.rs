@@ -1,5 +1,7 @@
 //! Conversations that step one by one or in micro-batches say what the batch forward says.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use citronella_nn::{Network, Simd, Spec, StreamCell};
@@ -27,7 +29,7 @@ fn micro_batches_equal_the_batch_forward() {
         let (n, inputs, outputs) = (60, network.spec().inputs, network.spec().outputs);
         let x = waves(n * STEPS * inputs);
         let wanted = network.predict_steps(&x, n, STEPS, 2).unwrap();
-        let mut cell = StreamCell::new(&network, n);
+        let mut cell = StreamCell::new(&network, n).unwrap();
         let slots: Vec<u32> = (0..n as u32).map(|i| (i * 7) % n as u32).collect();
         for size in [1, 8, 33, 60] {
             (0..n as u32).for_each(|slot| cell.reset(slot));
@@ -53,7 +55,7 @@ fn a_slot_that_comes_twice_takes_two_steps() {
         let (inputs, outputs) = (network.spec().inputs, network.spec().outputs);
         let x = waves(2 * inputs);
         let wanted = network.predict_steps(&x, 1, 2, 1).unwrap();
-        let mut cell = StreamCell::new(&network, 2);
+        let mut cell = StreamCell::new(&network, 2).unwrap();
         let mut out = vec![0.0; 2 * outputs];
         cell.step_many(&[1, 1], &x, &mut out).unwrap();
         assert!(distance(&out, &wanted) <= 1e-6);
@@ -64,7 +66,7 @@ fn a_slot_that_comes_twice_takes_two_steps() {
 #[test]
 fn state_is_small_and_slots_are_checked() {
     let network = Network::new(Spec::new(32, 64, 8), 1).unwrap();
-    let mut cell = StreamCell::new(&network, 10);
+    let mut cell = StreamCell::new(&network, 10).unwrap();
     assert!(cell.state_bytes() <= 600);
     let error = cell.step(10, &[0.0; 32], &mut [0.0; 8]).unwrap_err();
     assert_eq!(error.to_string(), "conversation 10, but there is room for 10");

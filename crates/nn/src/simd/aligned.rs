@@ -12,6 +12,11 @@ pub(crate) struct Aligned {
 }
 
 impl Aligned {
+    /// No room, no allocation.
+    pub(crate) fn empty() -> Aligned {
+        Aligned { data: Vec::new(), start: 0, len: 0 }
+    }
+
     pub(crate) fn zeros(len: usize) -> Aligned {
         let data = vec![0.0; len + LINE_FLOATS];
         let start = data.as_ptr().align_offset(LINE_FLOATS * size_of::<f32>()).min(LINE_FLOATS);

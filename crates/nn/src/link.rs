@@ -1,0 +1,150 @@
+//! What stands between a layer and the next, in training: batch normalisation, then dropout.
+
+use crate::chunk::{Chunk, Pass};
+use crate::norm::Sums;
+
+/// A layer's outputs on their way up, and what the way down needs of it.
+pub(crate) struct Link {
+    /// Positions x units: normalised, scaled, thinned out.
+    pub(crate) out: crate::simd::Aligned,
+    /// Positions x units: 0, or 1 / (1 - dropout).
+    mask: crate::simd::Aligned,
+    /// This chunk's share of the batch's sums.
+    pub(crate) sums: Sums,
+}
+
+impl Link {
+    pub(crate) fn new(positions: usize, units: usize, dropout: bool, norm: bool) -> Link {
+        let room = |wanted: bool| crate::simd::Aligned::zeros(if wanted { positions * units } else { 0 });
+        Link { out: room(dropout || norm), mask: room(dropout), sums: Sums::new(units) }
+    }
+}
+
+/// Counter-based random numbers (SplitMix64): a row's mask depends on its place in the batch, not on threads.
+struct Draws(u64);
+
+impl Draws {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}
+
+impl Chunk {
+    /// Where position `at` of layer `l`'s outputs lies: its step and row; `None` beyond its sequence's end.
+    pub(crate) fn place(&self, pass: &Pass<'_>, l: usize, at: usize) -> Option<(usize, usize)> {
+        let rows = self.rows.len();
+        if self.last_only(pass, l) {
+            return Some((self.lengths[at] as usize - 1, at));
+        }
+        let (t, r) = (at / rows, at % rows);
+        (t < self.lengths[r] as usize).then_some((t, r))
+    }
+
+    /// Positions of layer `l`'s outputs that are used: a row's last step, or every step of each row.
+    pub(crate) fn positions(&self, pass: &Pass<'_>, l: usize) -> usize {
+        self.rows.len() * if self.last_only(pass, l) { 1 } else { self.used }
+    }
+
+    /// The batch's sums of layer `l`'s outputs.
+    pub(crate) fn sum_up(&mut self, pass: &Pass<'_>, l: usize) {
+        let layer = &pass.network.layers[l];
+        let (mut sums, rows) = (std::mem::take(&mut self.layers[l].link.sums), self.rows.len());
+        sums.clear();
+        for at in 0..self.positions(pass, l) {
+            let Some((t, r)) = self.place(pass, l, at) else { continue };
+            let h = &self.layers[l].xh[((t + 1) * rows + r) * layer.depth() + 1 + layer.inputs..];
+            sums.count += 1;
+            for ((h, first), second) in h.iter().zip(&mut sums.first).zip(&mut sums.second) {
+                *first += f64::from(*h);
+                *second += f64::from(*h) * f64::from(*h);
+            }
+        }
+        self.layers[l].link.sums = sums;
+    }
+
+    /// Fills the link's outputs, where the network has any dropout or normalisation.
+    pub(crate) fn link_up(&mut self, pass: &Pass<'_>, l: usize) {
+        let (layer, dropout, rows) = (&pass.network.layers[l], pass.network.spec.dropout, self.rows.len());
+        if self.layers[l].link.out.is_empty() {
+            return;
+        }
+        let (units, keep) = (layer.units, 1.0 / (1.0 - dropout));
+        let limit = (f64::from(dropout) * 2f64.powi(32)) as u64;
+        for at in 0..self.positions(pass, l) {
+            let place = self.place(pass, l, at);
+            let work = &mut self.layers[l];
+            let out = &mut work.link.out[at * units..(at + 1) * units];
+            let Some((t, r)) = place else {
+                out.fill(0.0);
+                continue;
+            };
+            out.copy_from_slice(&work.xh[((t + 1) * rows + r) * layer.depth() + 1 + layer.inputs..][..units]);
+            if let (Some(norm), Some(batch)) = (pass.network.norms.get(l), pass.norms.get(l)) {
+                for (u, y) in out.iter_mut().enumerate() {
+                    *y = (*y - batch.mean[u]) * batch.inverse[u] * norm.scale[u] + norm.shift[u];
+                }
+            }
+            if dropout > 0.0 {
+                let place = ((self.first_row + r) * self.steps + t) as u64;
+                let mut draws = Draws(pass.dropout_seed ^ Draws(place * 64 + l as u64).next());
+                let mask = &mut work.link.mask[at * units..(at + 1) * units];
+                for pair in mask.chunks_exact_mut(2) {
+                    let bits = draws.next();
+                    pair[0] = if (bits & 0xffff_ffff) < limit { 0.0 } else { keep };
+                    pair[1] = if (bits >> 32) < limit { 0.0 } else { keep };
+                }
+                out.iter_mut().zip(mask).for_each(|(y, m)| *y *= *m);
+            }
+        }
+    }
+
+    /// The gradient at layer `l`'s link, as the layer above left it.
+    fn from_above(&mut self, l: usize) -> &mut [f32] {
+        if l + 1 < self.layers.len() { &mut self.layers[l + 1].dx } else { &mut self.d_top }
+    }
+
+    /// Takes the gradient back through dropout, and gathers the sums that normalisation's gradient needs.
+    pub(crate) fn mask_down(&mut self, pass: &Pass<'_>, l: usize) {
+        if self.layers[l].link.out.is_empty() {
+            return;
+        }
+        let (layer, rows) = (&pass.network.layers[l], self.rows.len());
+        let (units, n) = (layer.units, self.positions(pass, l));
+        let mask = std::mem::replace(&mut self.layers[l].link.mask, crate::simd::Aligned::empty());
+        self.from_above(l).iter_mut().zip(&mask[..]).take(n * units).for_each(|(d, m)| *d *= *m);
+        self.layers[l].link.mask = mask;
+        let Some(batch) = pass.norms.get(l) else { return };
+        let mut sums = std::mem::take(&mut self.layers[l].link.sums);
+        sums.clear();
+        for at in 0..n {
+            let Some((t, r)) = self.place(pass, l, at) else { continue };
+            sums.count += 1;
+            let h = ((t + 1) * rows + r) * layer.depth() + 1 + layer.inputs;
+            for u in 0..units {
+                let d = f64::from(self.from_above(l)[at * units + u]);
+                sums.first[u] += d;
+                sums.second[u] +=
+                    d * f64::from((self.layers[l].xh[h + u] - batch.mean[u]) * batch.inverse[u]);
+            }
+        }
+        self.layers[l].link.sums = sums;
+    }
+
+    /// Takes the gradient back through normalisation.
+    pub(crate) fn norm_down(&mut self, pass: &Pass<'_>, l: usize) {
+        let (Some(norm), Some(batch)) = (pass.network.norms.get(l), pass.norms.get(l)) else { return };
+        let (layer, rows) = (&pass.network.layers[l], self.rows.len());
+        for at in 0..self.positions(pass, l) {
+            let Some((t, r)) = self.place(pass, l, at) else { continue };
+            let h = ((t + 1) * rows + r) * layer.depth() + 1 + layer.inputs;
+            for u in 0..layer.units {
+                let y = (self.layers[l].xh[h + u] - batch.mean[u]) * batch.inverse[u];
+                let d = &mut self.from_above(l)[at * layer.units + u];
+                *d = norm.scale[u] * batch.inverse[u] * (*d - batch.d_shift[u] - y * batch.d_scale[u]);
+            }
+        }
+    }
+}

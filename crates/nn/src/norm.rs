@@ -1,0 +1,134 @@
+//! Batch normalisation of a layer's outputs (Ioffe and Szegedy 2015), per unit over rows and steps; what Keras'
+//! `BatchNormalization` computes: epsilon 1e-3, momentum 0.99.
+
+use crate::gradient::Moments;
+use crate::simd::Aligned;
+
+const EPSILON: f64 = 1e-3;
+const MOMENTUM: f64 = 0.99;
+
+/// One layer's normalisation, as the model file has it; padded to the layer's units.
+#[derive(Clone)]
+pub(crate) struct Norm {
+    pub(crate) hidden: usize,
+    pub(crate) scale: Aligned,
+    pub(crate) shift: Aligned,
+    pub(crate) mean: Aligned,
+    pub(crate) variance: Aligned,
+}
+
+impl Norm {
+    pub(crate) fn pack(hidden: usize, tensors: &[Vec<f32>]) -> Norm {
+        let pack = |i: usize| {
+            let mut values = Aligned::zeros(crate::simd::padded(hidden));
+            values[..hidden].copy_from_slice(&tensors[i]);
+            values
+        };
+        Norm { hidden, scale: pack(0), shift: pack(1), mean: pack(2), variance: pack(3) }
+    }
+
+    pub(crate) fn unpack(&self) -> [Vec<f32>; 4] {
+        [&self.scale, &self.shift, &self.mean, &self.variance].map(|v| v[..self.hidden].to_vec())
+    }
+
+    /// Factor and offset of each unit once the network is trained: y = factor h + offset.
+    pub(crate) fn folded(&self) -> Vec<(f32, f32)> {
+        let fold = |u: usize| {
+            let factor = f64::from(self.scale[u]) / (f64::from(self.variance[u]) + EPSILON).sqrt();
+            (factor as f32, (f64::from(self.shift[u]) - f64::from(self.mean[u]) * factor) as f32)
+        };
+        (0..self.hidden).map(fold).collect()
+    }
+}
+
+/// Sums over positions that chunks gather and the batch adds up, in the order of the chunks.
+#[derive(Clone, Default)]
+pub(crate) struct Sums {
+    pub(crate) count: usize,
+    /// units each: of h and of h squared; on the way back of the gradient and of the gradient times what was normalised.
+    pub(crate) first: Vec<f64>,
+    pub(crate) second: Vec<f64>,
+}
+
+impl Sums {
+    pub(crate) fn new(units: usize) -> Sums {
+        Sums { count: 0, first: vec![0.0; units], second: vec![0.0; units] }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.count = 0;
+        self.first.fill(0.0);
+        self.second.fill(0.0);
+    }
+
+    fn add(&mut self, other: &Sums) {
+        self.count += other.count;
+        self.first.iter_mut().zip(&other.first).for_each(|(a, b)| *a += b);
+        self.second.iter_mut().zip(&other.second).for_each(|(a, b)| *a += b);
+    }
+}
+
+/// One layer's normalisation of one batch.
+pub(crate) struct NormBatch {
+    pub(crate) mean: Aligned,
+    /// 1 / sqrt(variance + epsilon)
+    pub(crate) inverse: Aligned,
+    sums: Sums,
+    /// Means over the batch of the gradient, and of the gradient times what was normalised.
+    pub(crate) d_shift: Aligned,
+    pub(crate) d_scale: Aligned,
+    pub(crate) scale_moments: Moments,
+    pub(crate) shift_moments: Moments,
+}
+
+impl NormBatch {
+    pub(crate) fn new(units: usize) -> NormBatch {
+        let zeros = || Aligned::zeros(units);
+        NormBatch {
+            mean: zeros(),
+            inverse: zeros(),
+            sums: Sums::new(units),
+            d_shift: zeros(),
+            d_scale: zeros(),
+            scale_moments: Moments::new(units),
+            shift_moments: Moments::new(units),
+        }
+    }
+
+    /// The batch's mean and variance; the running ones follow.
+    pub(crate) fn forward<'a>(&mut self, chunks: impl Iterator<Item = &'a Sums>, norm: Option<&mut Norm>) {
+        self.sums.clear();
+        chunks.for_each(|c| self.sums.add(c));
+        let n = self.sums.count.max(1) as f64;
+        let of_unit = |sums: &Sums, u: usize| {
+            let mean = sums.first[u] / n;
+            (mean, (sums.second[u] / n - mean * mean).max(0.0))
+        };
+        for u in 0..self.mean.len() {
+            let (mean, variance) = of_unit(&self.sums, u);
+            self.mean[u] = mean as f32;
+            self.inverse[u] = (1.0 / (variance + EPSILON).sqrt()) as f32;
+        }
+        let Some(norm) = norm else { return };
+        for u in 0..norm.hidden {
+            let (mean, variance) = of_unit(&self.sums, u);
+            let follow =
+                |old: &mut f32, new: f64| *old = (MOMENTUM * f64::from(*old) + (1.0 - MOMENTUM) * new) as f32;
+            follow(&mut norm.mean[u], mean);
+            follow(&mut norm.variance[u], variance);
+        }
+    }
+
+    /// The gradients of scale and shift, summed over the batch; their means stay for the way down.
+    pub(crate) fn backward<'a>(&mut self, chunks: impl Iterator<Item = &'a Sums>) {
+        self.sums.clear();
+        chunks.for_each(|c| self.sums.add(c));
+        let n = self.sums.count.max(1) as f64;
+        for u in 0..self.mean.len() {
+            self.shift_moments.gradient[u] = self.sums.first[u] as f32;
+            self.scale_moments.gradient[u] = self.sums.second[u] as f32;
+            self.d_shift[u] = (self.sums.first[u] / n) as f32;
+            self.d_scale[u] = (self.sums.second[u] / n) as f32;
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Labelled rows.
+
+use crate::error::check_length;
+use crate::{Error, Network};
+
+/// Labelled sequences, row-major, padded to one number of steps.
+#[derive(Clone, Copy, Debug)]
+pub struct Sequences<'a> {
+    /// rows x steps x inputs.
+    pub x: &'a [f32],
+    /// A class a row.
+    pub y: &'a [u32],
+    /// Rows.
+    pub rows: usize,
+    /// Steps of the longest row.
+    pub steps: usize,
+    /// Steps of each row, 1 to `steps`; all have `steps` where this is missing. What stands behind a row's end is not
+    /// looked at, but must be finite.
+    pub lengths: Option<&'a [u32]>,
+    /// rows x steps: a factor on the loss of each step (of a row's last step where only that carries the loss).
+    ///
+    /// The loss of a row is the mean over its steps of factor times cross-entropy, a batch's the mean over its rows.
+    pub weights: Option<&'a [f32]>,
+}
+
+impl<'a> Sequences<'a> {
+    /// Rows of one length.
+    pub fn new(x: &'a [f32], y: &'a [u32], rows: usize, steps: usize) -> Sequences<'a> {
+        Sequences { x, y, rows, steps, lengths: None, weights: None }
+    }
+
+    /// The step, counted from 0, after which row `row` ends.
+    pub(crate) fn last(&self, row: usize) -> usize {
+        self.lengths.map_or(self.steps, |l| l[row] as usize) - 1
+    }
+
+    pub(crate) fn check(&self, network: &Network) -> Result<(), Error> {
+        if self.steps == 0 {
+            return Err(Error::Config("a sequence must have at least one step".to_string()));
+        }
+        if u32::try_from(self.rows).is_err() || u32::try_from(self.steps).is_err() {
+            return Err(Error::Config("rows and steps must be 4294967295 or fewer".to_string()));
+        }
+        check_length("x", self.x.len(), self.rows * self.steps * network.spec().inputs)?;
+        check_length("y", self.y.len(), self.rows)?;
+        let classes = network.spec().classes();
+        if let Some((row, &class)) = self.y.iter().enumerate().find(|(_, y)| **y >= classes) {
+            return Err(Error::Class { row, class, classes });
+        }
+        if let Some(lengths) = self.lengths {
+            check_length("lengths", lengths.len(), self.rows)?;
+            if let Some(row) = lengths.iter().position(|&l| l == 0 || l as usize > self.steps) {
+                let (length, steps) = (lengths[row], self.steps);
+                return Err(Error::Config(format!(
+                    "row {row} has {length} steps; it must have 1 to {steps}"
+                )));
+            }
+        }
+        self.weights.map_or(Ok(()), |w| check_length("weights", w.len(), self.rows * self.steps))
+    }
+}
