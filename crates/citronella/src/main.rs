@@ -1,9 +1,14 @@
 //! Citronella's command line: each subcommand is a file of this crate, named after it.
 
+mod demo;
+mod embedded;
+mod evaluate;
 mod extract;
 mod inspect;
+mod present;
 mod progress;
 mod show;
+mod train;
 
 use std::{io, process::ExitCode};
 
@@ -23,6 +28,12 @@ enum Command {
     Inspect(inspect::Arguments),
     /// Feature rows from captures, as CSV or Parquet
     Extract(extract::Arguments),
+    /// Train a model by a preset
+    Train(train::Arguments),
+    /// Score a model on data that it has not seen
+    Evaluate(evaluate::Arguments),
+    /// The whole story on the embedded captures, in one go
+    Demo(demo::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -34,6 +45,9 @@ fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Extract(arguments) => extract::run(&arguments),
+        Command::Train(arguments) => train::run(&arguments),
+        Command::Evaluate(arguments) => evaluate::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

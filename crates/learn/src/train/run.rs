@@ -97,6 +97,8 @@ pub struct Trained {
     pub dropped: Vec<Dropped>,
     /// What SMOTE did; no classes where the preset does without.
     pub smote: SmoteReport,
+    /// The training rows in the table, before SMOTE, ascending, and the class of each.
+    pub train_rows: (Vec<u32>, Vec<u32>),
     /// The test rows, scored by the final model.
     pub test: Scored,
     /// How long each stage took.
@@ -183,7 +185,8 @@ pub fn run(
     let model = ModelFile { card, network };
     let test = score_rows(&model, table, split.test().to_vec(), threads)?;
     let seconds = clock.end();
-    Ok(Trained { model, history, sizes, dropped: rows.dropped, smote, test, seconds })
+    let train_rows = (split.train().to_vec(), classes_of(split.train()));
+    Ok(Trained { model, history, sizes, train_rows, dropped: rows.dropped, smote, test, seconds })
 }
 
 /// The usable rows and their labels, with two classes or more.

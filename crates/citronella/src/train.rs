@@ -1,0 +1,274 @@
+//! `citronella train --preset NAME DATA...`: a model by a preset, judged on rows that it has not seen.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use citronella_learn::{
+    dataset::{LabelRule, LoadOptions, Table, load},
+    judge::{self, Baselines, Judgement},
+    prepare::SplitBy,
+    report::{Block, Report, figure},
+    train::{self, Epoch, Observer, Options, Stage, Trained},
+    zoo::Preset,
+};
+use serde::Deserialize;
+
+use crate::{
+    present,
+    progress::Progress,
+    show::{self, count},
+};
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// What to train: paper-binary, paper-multiclass, or either with -no-time
+    #[arg(long, value_name = "NAME", value_parser = preset, required_unless_present = "config")]
+    preset: Option<&'static Preset>,
+    /// A TOML file with the keys preset, seed, threads, epochs, split; the command line goes over it
+    #[arg(long, value_name = "FILE.toml")]
+    config: Option<PathBuf>,
+    /// Where the model goes
+    #[arg(short, long, value_name = "MODEL.safetensors", default_value = "model.safetensors")]
+    output: PathBuf,
+    /// Also write report.html, metrics.json and the plots into this folder
+    #[arg(long, value_name = "DIR")]
+    report: Option<PathBuf>,
+    /// Print one JSON document instead of tables
+    #[arg(long)]
+    json: bool,
+    /// Seed of every random choice [default: 42]
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Threads; 0 takes all. The numbers do not depend on it [default: 0]
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Passes over the training rows, instead of the preset's
+    #[arg(long)]
+    epochs: Option<usize>,
+    /// What keeps training and test apart: random, capture, time, or recording:NAME[,NAME] (left out of training)
+    /// [default: random]
+    #[arg(long, value_parser = split)]
+    split: Option<SplitBy>,
+    /// A manifest.csv, a folder with one, a folder laid out as MQTT-IoT-IDS2020, or rows of `extract`
+    #[arg(required = true, value_name = "DATA")]
+    data: Vec<PathBuf>,
+}
+
+/// What a configuration file may say.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    preset: Option<String>,
+    seed: Option<u64>,
+    threads: Option<usize>,
+    epochs: Option<usize>,
+    split: Option<String>,
+}
+
+fn preset(name: &str) -> Result<&'static Preset, String> {
+    Preset::by_name(name).ok_or_else(|| format!("no such preset; there are {}", Preset::names().join(", ")))
+}
+
+fn split(text: &str) -> Result<SplitBy, String> {
+    match text.split_once(':') {
+        None if text == "random" => Ok(SplitBy::Random),
+        None if text == "capture" => Ok(SplitBy::Capture),
+        None if text == "time" => Ok(SplitBy::Time),
+        Some(("recording", names)) if !names.is_empty() => {
+            Ok(SplitBy::Recording { leave_out: names.split(',').map(str::to_owned).collect() })
+        }
+        _ => Err("expected random, capture, time or recording:NAME".into()),
+    }
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let (preset, options) = settings(arguments)?;
+    let progress = Progress::stderr();
+    progress.begin("read", 0);
+    let load_options =
+        LoadOptions { level: preset.level, rows_per_file: preset.rows_per_file.unwrap_or(u64::MAX) };
+    let table = load(&arguments.data, &load_options)?;
+    progress.end();
+    present::warn_of_problems(&progress, &table);
+    let mut trained = train::run(preset, &table, &options, &mut Watcher::new(&progress))?;
+    progress.end();
+    let judged = Judged::of(&mut trained, &table)?;
+
+    trained.model.save(&arguments.output)?;
+    progress.note(&format!("{}: the model", arguments.output.display()));
+    if let Some(folder) = &arguments.report {
+        let written = report(preset, &trained, &judged).write(folder, &judged.document)?;
+        progress.note(&format!("{}: the report", written.page.display()));
+    }
+    if arguments.json {
+        return show::json(&judged.document);
+    }
+    show::line(&format!("{}: {}", preset.name, preset.summary))?;
+    show::line(&format!("split by {}; seed {}\n", options.split.name(), options.seed))?;
+    present::print_sizes(&trained)?;
+    for judgement in &judged.judgements {
+        show::line(&format!("Test rows, {}:", present::labels_in_words(judgement.labels)))?;
+        present::print_judgement(preset.name, judgement)?;
+    }
+    if let Some(first) = judged.judgements.first() {
+        present::print_classes(&first.model)?;
+    }
+    for caveat in caveats(preset, &options) {
+        show::line(&caveat)?;
+    }
+    Ok(())
+}
+
+/// Preset and options: the command line over the file over the defaults.
+fn settings(arguments: &Arguments) -> Result<(&'static Preset, Options)> {
+    let config = match &arguments.config {
+        None => Config::default(),
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("{}: cannot read the configuration", path.display()))?;
+            toml::from_str(&text).with_context(|| format!("{}", path.display()))?
+        }
+    };
+    let in_file = |problem: String| {
+        anyhow::anyhow!("{}: {problem}", arguments.config.as_deref().unwrap_or("".as_ref()).display())
+    };
+    let preset = match (arguments.preset, &config.preset) {
+        (Some(preset), _) => preset,
+        (None, Some(name)) => {
+            preset(name).map_err(|problem| in_file(format!("preset {name:?}: {problem}")))?
+        }
+        (None, None) => bail!("no preset: name one with --preset or in the configuration"),
+    };
+    let split = match (&arguments.split, &config.split) {
+        (Some(by), _) => by.clone(),
+        (None, Some(text)) => split(text).map_err(|problem| in_file(format!("split {text:?}: {problem}")))?,
+        (None, None) => SplitBy::Random,
+    };
+    let defaults = Options::default();
+    let options = Options {
+        seed: arguments.seed.or(config.seed).unwrap_or(defaults.seed),
+        threads: arguments.threads.or(config.threads).unwrap_or(defaults.threads),
+        epochs: arguments.epochs.or(config.epochs),
+        split,
+    };
+    Ok((preset, options))
+}
+
+/// A trained model's figures under both ways to label its test rows.
+pub(crate) struct Judged {
+    pub(crate) baselines: Baselines,
+    pub(crate) judgements: Vec<Judgement>,
+    pub(crate) history: citronella_learn::evaluate::History,
+    /// All of it as JSON; the model file carries the figures, not the curves.
+    pub(crate) document: serde_json::Value,
+}
+
+impl Judged {
+    /// Judges the test rows, and writes the figures into the model's card.
+    pub(crate) fn of(trained: &mut Trained, table: &Table) -> Result<Judged> {
+        let (rows, truth) = &trained.train_rows;
+        let baselines = Baselines::fit(&trained.model, table, rows, truth)?;
+        let mut judgements = Vec::new();
+        for labels in [LabelRule::File, LabelRule::Attacker] {
+            judgements.extend(Judgement::of(labels, &trained.model, table, &trained.test, Some(&baselines))?);
+        }
+        let history = judge::history(&trained.history, &trained.model.card.classes);
+        let figures = judgements.iter().map(|judgement| {
+            let e = &judgement.model;
+            serde_json::json!({
+                "labels": judgement.labels, "rows": e.rows, "accuracy": e.accuracy, "mcc": e.mcc,
+                "macro_average": e.macro_average, "per_class": e.per_class, "confusion": e.confusion,
+            })
+        });
+        trained.model.card.metrics = serde_json::json!({ "test": figures.collect::<Vec<_>>() });
+        let document = serde_json::json!({
+            "model": trained.model.card,
+            "sizes": trained.sizes,
+            "dropped": trained.dropped,
+            "smote": trained.smote,
+            "seconds": trained.seconds,
+            "problems": table.problems,
+            "test": judgements,
+            "history": history,
+        });
+        Ok(Judged { baselines, judgements, history, document })
+    }
+}
+
+fn caveats(preset: &Preset, options: &Options) -> Vec<String> {
+    let mut caveats = Vec::new();
+    if options.split == SplitBy::Random {
+        caveats.push("A random split puts packets of one recording on both sides: it shows how well the recording was learnt, not what the model is worth on another (--split recording:NAME, or `evaluate` on another recording).".to_owned());
+    }
+    let columns = preset.identity_and_time_columns();
+    if !columns.is_empty() {
+        caveats.push(format!("The model reads {}, which say who or when, not what.", columns.join(" and ")));
+    }
+    caveats
+}
+
+fn report(preset: &Preset, trained: &Trained, judged: &Judged) -> Report {
+    let mut report = Report {
+        title: format!("Citronella: {}", preset.name),
+        subtitle: preset.summary.to_owned(),
+        ..Report::default()
+    };
+    if let Some(first) = judged.judgements.first() {
+        let e = &first.model;
+        report.findings.push(format!(
+            "Accuracy {} and macro F1 {} on {} test rows.",
+            figure(e.accuracy),
+            figure(e.macro_average.f1),
+            count(e.rows)
+        ));
+    }
+    for judgement in &judged.judgements {
+        let heading = match judgement.labels {
+            LabelRule::File => "Test rows, labels by file",
+            LabelRule::Attacker => "Test rows, labels by attacker",
+        };
+        report.sections.push(present::section(heading, preset.name, judgement, ""));
+    }
+    let mut training = present::history_section("Training", &judged.history);
+    let split = serde_json::from_value(trained.model.card.training.get("split").cloned().unwrap_or_default());
+    let options = Options { split: split.unwrap_or(SplitBy::Random), ..Options::default() };
+    training.blocks.extend(caveats(preset, &options).into_iter().map(Block::Caveat));
+    report.sections.push(training);
+    present::provenance(&mut report, &trained.model);
+    report
+}
+
+/// Shows a training's stages and epochs.
+pub(crate) struct Watcher<'p> {
+    progress: &'p Progress,
+    stage: Stage,
+    total: u64,
+}
+
+impl<'p> Watcher<'p> {
+    pub(crate) fn new(progress: &'p Progress) -> Self {
+        Watcher { progress, stage: Stage::Split, total: 0 }
+    }
+}
+
+impl Observer for Watcher<'_> {
+    fn stage(&mut self, stage: Stage) {
+        (self.stage, self.total) = (stage, 0);
+        self.progress.begin(stage.name(), 0);
+    }
+
+    fn progress(&mut self, done: u64, of: u64) {
+        if self.total != of {
+            self.total = of;
+            self.progress.begin(self.stage.name(), of);
+        }
+        self.progress.at(done);
+    }
+
+    fn epoch(&mut self, epoch: &Epoch, of: usize) {
+        let shown = |loss: f64| figure(Some(loss));
+        let (training, validation) = (shown(epoch.train_loss), shown(epoch.validation_loss));
+        self.progress
+            .note(&format!("epoch {:>3}/{of}: loss {training}, validation loss {validation}", epoch.number));
+    }
+}

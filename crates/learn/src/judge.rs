@@ -1,0 +1,187 @@
+//! A model beside the rules that anything must beat: what `train`, `evaluate` and `demo` show.
+//!
+//! In: scored rows and, where the training rows are at hand, the trivial classifiers fitted on them. Out: one
+//! [`Judgement`] for each way to label the rows.
+
+use citronella_sensor::detect::{ModelFile, Value};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    dataset::{LabelRule, Table},
+    evaluate::{
+        BaselineError, Confusion, Epoch, EpochScores, EvaluateError, Evaluation, History, Majority, Matrix,
+        NearestInTime, PortOnly, Predictions, Scores, Stump,
+    },
+    prepare::encode,
+    train::{self, Scored, TrainError},
+};
+
+/// Why nothing can be judged.
+#[derive(Debug, thiserror::Error)]
+pub enum JudgeError {
+    /// The predictions do not fit together.
+    #[error(transparent)]
+    Evaluate(#[from] EvaluateError),
+    /// A baseline could not be fitted.
+    #[error(transparent)]
+    Baseline(#[from] BaselineError),
+    /// The model cannot read the rows.
+    #[error(transparent)]
+    Train(#[from] TrainError),
+}
+
+/// The trivial classifiers, fitted on a model's training rows with the model's own labels.
+pub struct Baselines {
+    classes: usize,
+    majority: Majority,
+    stump: Stump,
+    stump_input: String,
+    time: Option<NearestInTime>,
+    port: Option<PortOnly>,
+}
+
+const TIME: &str = "timestamp";
+const PORT: &str = "dst_port";
+
+impl Baselines {
+    /// Fits them on the model's training rows; `truth` has the class of each, by the model's class numbers.
+    ///
+    /// # Errors
+    /// There are no rows, or the model's inputs do not fit the table.
+    pub fn fit(model: &ModelFile, table: &Table, rows: &[u32], truth: &[u32]) -> Result<Baselines, JudgeError> {
+        let classes = model.card.classes.len();
+        let x = inputs(model, table, rows)?;
+        let stump = Stump::fit(Matrix { values: &x.data, width: x.width }, truth, classes)?;
+        let input = model.card.inputs.get(stump.feature());
+        let time = table.column(TIME).map(|c| NearestInTime::fit(&seconds(table, rows, c), truth, classes));
+        let port = table.column(PORT).map(|c| PortOnly::fit(&ports(table, rows, c), truth, classes));
+        Ok(Baselines {
+            classes,
+            majority: Majority::fit(truth, classes)?,
+            stump,
+            stump_input: input.map(|input| input.column.clone()).unwrap_or_default(),
+            time: time.transpose()?,
+            port: port.transpose()?,
+        })
+    }
+
+    /// What each says of rows: name and probabilities, rows x the model's classes.
+    fn predict(
+        &self,
+        model: &ModelFile,
+        table: &Table,
+        rows: &[u32],
+    ) -> Result<Vec<(String, Vec<f32>)>, JudgeError> {
+        let x = inputs(model, table, rows)?;
+        let mut all = vec![
+            ("always the most frequent class".to_owned(), self.majority.predict(rows.len())),
+            (
+                format!("one rule ({} alone)", self.stump_input),
+                self.stump.predict(Matrix { values: &x.data, width: x.width }),
+            ),
+        ];
+        if let (Some(time), Some(column)) = (&self.time, table.column(TIME)) {
+            all.push(("timestamp alone".to_owned(), time.predict(&seconds(table, rows, column))));
+        }
+        if let (Some(port), Some(column)) = (&self.port, table.column(PORT)) {
+            all.push(("destination port alone".to_owned(), port.predict(&ports(table, rows, column))));
+        }
+        Ok(all)
+    }
+}
+
+fn inputs(model: &ModelFile, table: &Table, rows: &[u32]) -> Result<crate::prepare::Matrix, JudgeError> {
+    let encoder = model.card.encoder().map_err(|problem| {
+        let file = "the model".to_owned();
+        TrainError::from(citronella_sensor::detect::ModelError::Card { file, problem })
+    })?;
+    Ok(encode(table, rows, &encoder, rayon::current_num_threads()))
+}
+
+fn seconds(table: &Table, rows: &[u32], column: usize) -> Vec<f64> {
+    let second = |&row: &u32| match table.value(row as usize, column) {
+        Value::Number(micros) => (micros / 1e6).floor(),
+        _ => f64::NAN,
+    };
+    rows.iter().map(second).collect()
+}
+
+fn ports(table: &Table, rows: &[u32], column: usize) -> Vec<Option<u16>> {
+    let port = |&row: &u32| match table.value(row as usize, column) {
+        Value::Number(port) if (0.0..=65_535.0).contains(&port) => Some(port as u16),
+        _ => None,
+    };
+    rows.iter().map(port).collect()
+}
+
+/// A model's figures under one way to label the rows, with the baselines' beside them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Judgement {
+    /// Where the truth comes from.
+    pub labels: LabelRule,
+    /// The model.
+    pub model: Evaluation,
+    /// The rules that anything must beat.
+    pub baselines: Vec<Baseline>,
+}
+
+/// A trivial classifier's figures.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Baseline {
+    /// What it looks at.
+    pub name: String,
+    /// Its figures on the same rows.
+    pub figures: Evaluation,
+}
+
+impl Judgement {
+    /// Judges scored rows of `table`; `None` where the data does not say who attacked.
+    ///
+    /// # Errors
+    /// The parts do not fit together.
+    pub fn of(
+        labels: LabelRule,
+        model: &ModelFile,
+        table: &Table,
+        scored: &Scored,
+        baselines: Option<&Baselines>,
+    ) -> Result<Option<Judgement>, JudgeError> {
+        let truth = match (labels, &scored.truth_by_attacker) {
+            (LabelRule::File, _) => &scored.truth_by_file,
+            (LabelRule::Attacker, Some(truth)) => truth,
+            (LabelRule::Attacker, None) => return Ok(None),
+        };
+        let classes = &scored.classes;
+        let of = |probabilities: &[f32]| {
+            Evaluation::of(&Predictions::new(classes, truth, Scores::Probabilities(probabilities)))
+        };
+        let mut beside = Vec::new();
+        if let Some(baselines) = baselines {
+            for (name, narrow) in baselines.predict(model, table, &scored.rows)? {
+                let mut wide = Vec::with_capacity(scored.rows.len() * classes.len());
+                for row in narrow.chunks_exact(baselines.classes.max(1)) {
+                    wide.extend_from_slice(row);
+                    wide.resize(wide.len() + classes.len().saturating_sub(row.len()), 0.0);
+                }
+                beside.push(Baseline { name, figures: of(&wide)? });
+            }
+        }
+        Ok(Some(Judgement { labels, model: of(&scored.probabilities)?, baselines: beside }))
+    }
+}
+
+/// The training's raw epochs as figures: the paper's loss, precision and recall over epochs.
+pub fn history(raw: &train::History, classes: &[String]) -> History {
+    let count = |truth: &[u32], predicted: Vec<Option<u32>>| Confusion::count(classes, truth, &predicted);
+    let epochs = raw.epochs.iter().map(|epoch| {
+        let seen = epoch.train_predictions.iter().copied().map(Some).collect();
+        let scores = Scores::Probabilities(&epoch.validation_probabilities);
+        let held_out = Predictions::new(classes, &raw.validation_truth, scores).predicted();
+        Epoch {
+            number: epoch.number as u32,
+            training: EpochScores::new(epoch.train_loss, &count(&raw.train_truth, seen)),
+            validation: Some(EpochScores::new(epoch.validation_loss, &count(&raw.validation_truth, held_out))),
+        }
+    });
+    History { epochs: epochs.collect() }
+}
