@@ -89,6 +89,7 @@ violations! {
     PropertyValue "property_value" Some("2.2.2.2"), "A property with a value that it cannot have.";
     PropertyLength "property_length" Some("2.2.2.1"), "A property length that does not fit the message or its properties.";
     // State over messages.
+    EarlyMessage "early_message" None, "A client's message before the CONNACK: allowed (3.1.4), and rare; Suricata calls it unintroduced_message.";
     KeepAliveExceeded "keep_alive_exceeded" Some("MQTT-3.1.2-23; MQTT-3.1.2-20"), "A client was silent for more than one and a half times its keep-alive.";
     Qos2Broken "qos2_broken" Some("MQTT-4.3.3-1, MQTT-4.3.3-2; MQTT-4.3.3-3, MQTT-4.3.3-5"), "The handshake of QoS 2 out of order.";
     PacketIdInUse "packet_id_in_use" Some("MQTT-2.3.1-2; MQTT-2.2.1-3"), "A packet identifier anew while its exchange is open.";
@@ -103,6 +104,18 @@ impl Violation {
     /// The stable id, in snake case.
     pub fn id(self) -> &'static str {
         self.rule().id
+    }
+
+    /// The event by which Suricata would report it: its own name, or the one that covers it.
+    pub fn suricata_event(self) -> Option<&'static str> {
+        match self {
+            _ if self <= Self::TooManyMessages => Some(self.id()),
+            Self::EarlyMessage => Some(Self::UnintroducedMessage.id()),
+            Self::RemainingLengthTooLong | Self::Truncated | Self::PropertyUnknown | Self::PropertyLength => {
+                Some(Self::MalformedTraffic.id())
+            }
+            _ => None,
+        }
     }
 
     /// The clause of the standard, where one exists.

@@ -80,15 +80,18 @@ impl Session {
         }
     }
 
-    /// MQTT-3.1.0-1, MQTT-3.2.0-1: first CONNECT, then what the client sends; first CONNACK, then what the server
-    /// sends. AUTH stands between the two.
+    /// MQTT-3.1.0-1, MQTT-3.2.0-1: the client begins with CONNECT, the server with CONNACK; AUTH stands between the
+    /// two. What a client sends before it has the CONNACK is early, and allowed (3.1.4).
     fn check_introduced(&self, direction: Direction, kind: u8, found: &mut Violations) {
-        let introduced = match (kind, direction) {
-            (kind::CONNECT | kind::CONNACK | kind::RESERVED, _) => true,
-            (kind::AUTH | kind::DISCONNECT, _) | (_, Direction::ToServer) => self.introduced,
-            (_, Direction::ToClient) => self.connack_code == Some(0),
-        };
-        found.insert_if(!introduced, Violation::UnintroducedMessage);
+        let accepted = self.connack_code == Some(0);
+        let waiting = self.introduced && self.connack_code.is_none();
+        match kind {
+            kind::CONNECT | kind::CONNACK | kind::RESERVED => {}
+            _ if accepted => {}
+            kind::AUTH | kind::DISCONNECT if self.introduced => {}
+            _ if waiting && direction == Direction::ToServer => found.insert(Violation::EarlyMessage),
+            _ => found.insert(Violation::UnintroducedMessage),
+        }
     }
 
     fn take(
