@@ -10,6 +10,7 @@ pub mod ids2020;
 pub mod key;
 mod mqtt_pending;
 pub mod mqtt_stream;
+pub mod reassembly;
 pub mod record;
 pub mod table;
 pub mod tcp_analysis;
