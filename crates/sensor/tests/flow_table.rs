@@ -1,0 +1,212 @@
+//! The table of live flows through its public surface: when flows begin and end, and that it stays within its cap.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use citronella_sensor::flow::{EndReason, FlowEvent, FlowKey, FlowPacket, FlowTable, Phase, table::Limits};
+use citronella_wire::TcpFlags;
+use proptest::prelude::*;
+
+const SECOND: i64 = 1_000_000_000;
+const SYN: u16 = TcpFlags::SYN;
+const ACK: u16 = TcpFlags::ACK;
+const FIN: u16 = TcpFlags::FIN;
+const RST: u16 = TcpFlags::RST;
+
+fn host(number: u32) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + number))
+}
+
+/// A packet of 100 bytes; no flags: UDP.
+fn packet(secs: f64, from: (u32, u16), to: (u32, u16), flags: Option<u16>) -> FlowPacket {
+    let protocol = if flags.is_some() { 6 } else { 17 };
+    let (key, direction) = FlowKey::new((host(from.0), from.1), (host(to.0), to.1), protocol);
+    let time_nanos = 1_700_000_000 * SECOND + (secs * 1e9) as i64;
+    FlowPacket { time_nanos, key, direction, len: 100, payload_len: 60, tcp: flags.map(TcpFlags) }
+}
+
+const A: (u32, u16) = (1, 40_000);
+const B: (u32, u16) = (2, 1883);
+
+fn there(secs: f64, flags: u16) -> FlowPacket {
+    packet(secs, A, B, Some(flags))
+}
+
+fn back(secs: f64, flags: u16) -> FlowPacket {
+    packet(secs, B, A, Some(flags))
+}
+
+/// What ended, in order: packets and reason.
+fn endings(limits: Limits, packets: &[FlowPacket]) -> Vec<(u64, EndReason)> {
+    let mut table = FlowTable::new(limits);
+    let mut ended = Vec::new();
+    let mut hear = |event: FlowEvent<'_>| {
+        if let FlowEvent::Ended { flow, reason, .. } = event {
+            ended.push((flow.packets(), reason));
+        }
+    };
+    for packet in packets {
+        table.add(packet, &mut hear);
+    }
+    table.finish(&mut hear);
+    assert_eq!(table.counters().begun, table.counters().ended);
+    assert_eq!(ended.iter().map(|(packets, _)| packets).sum::<u64>(), packets.len() as u64);
+    ended
+}
+
+#[test]
+fn a_syn_after_fin_or_rst_begins_another_flow() {
+    let packets = [
+        there(0.0, SYN),
+        back(0.1, SYN | ACK),
+        there(0.2, FIN | ACK),
+        back(0.3, FIN | ACK),
+        there(0.4, ACK),
+        there(1.0, SYN),
+        there(1.1, SYN),
+        back(1.2, RST | ACK),
+        there(2.0, SYN),
+    ];
+    let expected = [(5, EndReason::Finished), (3, EndReason::Reset), (1, EndReason::Capture)];
+    assert_eq!(endings(Limits::default(), &packets), expected);
+}
+
+#[test]
+fn idle_flows_end_when_others_go_on() {
+    let limits = Limits::default();
+    let mut packets = vec![packet(0.0, (7, 5353), (8, 5353), None), there(0.0, SYN)];
+    packets.extend((0..200).map(|at| packet(f64::from(at), (3, 9), (4, 9), None)));
+    let expected = [(1, EndReason::Idle), (1, EndReason::Idle), (200, EndReason::Capture)];
+    assert_eq!(endings(limits, &packets), expected);
+}
+
+#[test]
+fn the_packet_that_comes_too_late_begins_another_flow() {
+    let packets = [there(0.0, SYN), there(60.5, SYN)];
+    assert_eq!(endings(Limits::default(), &packets), [(1, EndReason::Idle), (1, EndReason::Capture)]);
+    let packets = [there(0.0, SYN), back(0.1, SYN | ACK), there(599.0, ACK)];
+    assert_eq!(endings(Limits::default(), &packets), [(3, EndReason::Capture)]);
+}
+
+#[test]
+fn old_flows_are_cut() {
+    let limits = Limits { active: Duration::from_secs(100), ..Limits::default() };
+    let packets: Vec<FlowPacket> = (0..250).map(|at| packet(f64::from(at), A, B, None)).collect();
+    assert_eq!(
+        endings(limits, &packets),
+        [(100, EndReason::Active), (100, EndReason::Active), (50, EndReason::Capture)]
+    );
+}
+
+#[test]
+fn time_that_steps_back_ends_nothing() {
+    let packets = [there(7200.0, SYN), back(7200.1, SYN | ACK), there(3600.0, ACK), back(3600.5, ACK)];
+    assert_eq!(endings(Limits::default(), &packets), [(4, EndReason::Capture)]);
+}
+
+#[test]
+fn a_full_table_lets_the_idlest_go() {
+    let limits = Limits { max_flows: 3, ..Limits::default() };
+    let mut packets: Vec<FlowPacket> =
+        (0..3).map(|at| packet(f64::from(at), (10 + at, 1), (99, 1), None)).collect();
+    packets.push(packet(5.0, (10, 1), (99, 1), None));
+    packets.push(packet(6.0, (50, 1), (99, 1), None));
+    let mut table = FlowTable::new(limits);
+    let mut ended = Vec::new();
+    for packet in &packets {
+        let slot = table.add(packet, |event| {
+            if let FlowEvent::Ended { flow, reason, .. } = event {
+                ended.push((flow.src().0, reason));
+            }
+        });
+        assert!(slot < 3);
+    }
+    assert_eq!(ended, [(host(11), EndReason::Evicted)]);
+    assert_eq!((table.len(), table.counters().evicted), (3, 1));
+}
+
+#[test]
+fn the_initiator_is_who_asked() {
+    let mut table = FlowTable::new(Limits::default());
+    let mut src_of = |packet: FlowPacket| {
+        let slot = table.add(&packet, |_| {});
+        table.get(slot).map(|flow| flow.src().0)
+    };
+    assert_eq!(src_of(there(0.0, SYN)), Some(host(1)));
+    assert_eq!(src_of(packet(0.0, B, (5, 40_001), Some(SYN | ACK))), Some(host(5)));
+    assert_eq!(src_of(packet(0.0, B, (6, 40_001), Some(ACK))), Some(host(6)));
+    assert_eq!(src_of(packet(0.0, (7, 53), (8, 4000), None)), Some(host(7)));
+}
+
+#[test]
+fn statistics_are_those_of_the_packets() {
+    let mut table = FlowTable::new(Limits::default());
+    let times = [0.0, 0.5, 0.75, 3.0];
+    let mut slot = 0;
+    for secs in times {
+        slot = table.add(&there(secs, ACK | TcpFlags::PSH), |_| {});
+    }
+    let flow = table.get(slot).unwrap();
+    let side = &flow.sides[0];
+    assert_eq!(flow.phase, Phase::Unanswered);
+    assert_eq!((side.packets, side.bytes, side.payload_bytes, side.psh), (4, 400, 240, 4));
+    assert!((side.mean_gap_secs() - 1.0).abs() < 1e-12);
+    let variance: f64 = [0.5_f64, 0.25, 2.25].iter().map(|gap| (gap - 1.0).powi(2)).sum::<f64>() / 3.0;
+    assert!((side.std_gap_secs() - variance.sqrt()).abs() < 1e-12);
+    assert_eq!((side.min_gap_nanos, side.max_gap_nanos), (250_000_000, 2_250_000_000));
+    assert_eq!((side.mean_len(), side.std_len()), (100.0, 0.0));
+}
+
+#[test]
+fn a_million_half_open_flows_stay_within_the_cap() {
+    let limits = Limits { max_flows: 100_000, ..Limits::default() };
+    let mut table = FlowTable::new(limits);
+    let mut highest = 0;
+    let mut evicted = 0;
+    for number in 0..1_000_000_u32 {
+        let port = (number % 60_000) as u16;
+        let packet = packet(f64::from(number) * 1e-5, (1000 + number / 60_000, port), B, Some(SYN));
+        let slot = table.add(&packet, |event| {
+            evicted += u64::from(matches!(event, FlowEvent::Ended { reason: EndReason::Evicted, .. }));
+        });
+        highest = highest.max(slot);
+    }
+    assert_eq!(table.len(), 100_000);
+    assert_eq!(highest, 99_999);
+    assert_eq!((table.counters().evicted, evicted), (900_000, 900_000));
+}
+
+proptest! {
+    /// Whatever comes: every flow that begins ends once, every packet belongs to one, the cap holds.
+    #[test]
+    fn events_are_well_formed(
+        packets in prop::collection::vec(
+            (0_u32..5, 0_u16..3, 0_u32..5, 0_u16..3, prop::option::of(0_u16..64), -5.0..400.0_f64), 0..200),
+        max_flows in 1_usize..8,
+    ) {
+        let mut table = FlowTable::new(Limits { max_flows, ..Limits::default() });
+        let mut open = std::collections::HashMap::new();
+        let (mut ended, mut at) = (0, 0.0);
+        let mut hear = |event: FlowEvent<'_>| match event {
+            FlowEvent::New { slot, flow } => assert!(open.insert(slot, (flow.id, 0)).is_none()),
+            FlowEvent::Packet { slot, flow, .. } => {
+                let known = open.get_mut(&slot).unwrap();
+                known.1 += 1;
+                assert_eq!(*known, (flow.id, flow.packets()));
+            }
+            FlowEvent::Ended { slot, flow, .. } => {
+                assert_eq!(open.remove(&slot), Some((flow.id, flow.packets())));
+                ended += 1;
+            }
+        };
+        for (a, p, b, q, flags, step) in &packets {
+            at += step;
+            table.add(&packet(at, (*a, *p), (*b, *q), *flags), &mut hear);
+            prop_assert!(table.len() <= max_flows);
+        }
+        table.finish(&mut hear);
+        prop_assert!(open.is_empty());
+        prop_assert_eq!(table.counters().ended, ended);
+        prop_assert_eq!(table.counters().packets, packets.len() as u64);
+    }
+}
