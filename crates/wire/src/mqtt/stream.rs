@@ -282,6 +282,7 @@ impl Stream {
                 sink(Record { header, body: &[], state: RecordState::BadLength, offset });
                 // Out of step is likelier than broken where the footing was found in mid-stream.
                 self.footing = if self.found_again { Footing::Lost } else { Footing::Broken };
+                self.skipped += before as u64;
                 self.skip(chunk, 5 - before)
             }
         }
