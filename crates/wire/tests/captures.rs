@@ -1,4 +1,5 @@
 //! Real captures: what is found in them, and that benign traffic breaks no rule.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 

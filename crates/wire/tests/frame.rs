@@ -1,4 +1,5 @@
 //! Frames of every link layer, cut and odd ones, fragments, extension headers, tunnels.
+#![allow(clippy::unwrap_used)]
 
 use std::net::IpAddr;
 
@@ -145,7 +146,8 @@ fn lengths_that_cannot_be_are_named() {
     datagram[25] = 7;
     assert_eq!(decode_frame(LinkType::RawIpv4, &datagram).stop.unwrap().layer.name(), "udp");
 
-    let frame = decode_frame(LinkType::Ethernet, &ethernet(&[], 0x0800, &v6(6, &tcp(b""))));
+    let misnamed = ethernet(&[], 0x0800, &v6(6, &tcp(b"")));
+    let frame = decode_frame(LinkType::Ethernet, &misnamed);
     assert_eq!(frame.stop.unwrap().reason, Reason::Version);
 }
 

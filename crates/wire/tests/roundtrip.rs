@@ -1,4 +1,5 @@
 //! What builders write, the decoder reads: every control packet, every version, every property.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 

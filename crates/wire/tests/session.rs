@@ -1,4 +1,5 @@
 //! Sessions: what the order of messages breaks, one case a violation.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Streams: any chunking gives the same records; losses, caps and mid-stream starts.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 
