@@ -77,7 +77,7 @@ def packets(path):
 
 
 def records(data):
-    """(nanoseconds, bytes, link type) of each record. dpkt's readers round times to floats, so pcap is read here."""
+    """(nanoseconds, bytes, link type) of each record. dpkt's readers round times to floats, so files are read here."""
     magic = data.read(4)
     orders = {
         b"\xd4\xc3\xb2\xa1": ("little", 1000), b"\xa1\xb2\xc3\xd4": ("big", 1000),
@@ -85,10 +85,7 @@ def records(data):
     }
     if magic not in orders:
         data.seek(0)
-        reader = dpkt.pcapng.Reader(data)
-        link = reader.datalink()
-        for time, frame in reader:
-            yield round(Fraction(time) * 10**6) * 1000, frame, link
+        yield from blocks(data)
         return
     order, unit = orders[magic]
     number = lambda raw: int.from_bytes(raw, order)
@@ -97,6 +94,33 @@ def records(data):
     while len(record := data.read(16)) == 16:
         seconds, fraction, length = number(record[0:4]), number(record[4:8]), number(record[8:12])
         yield seconds * 10**9 + fraction * unit, data.read(length), link
+
+
+def blocks(data):
+    """The same for pcapng: enhanced packet blocks of any number of interfaces, whatever their time resolution."""
+    order, interfaces = "little", []
+    number = lambda raw: int.from_bytes(raw, order)
+    while len(head := data.read(8)) == 8:
+        if head[:4] == b"\x0a\x0d\x0d\x0a":
+            magic = data.read(4)
+            order = "little" if magic == b"\x4d\x3c\x2b\x1a" else "big"
+            interfaces = []
+            data.read(number(head[4:8]) - 12)
+            continue
+        kind, body = number(head[0:4]), data.read(number(head[4:8]) - 8)
+        if kind == 1:
+            unit, rest = Fraction(1, 10**6), body[8:]
+            while len(rest) >= 4 and number(rest[0:2]) != 0:
+                code, length = number(rest[0:2]), number(rest[2:4])
+                if code == 9:
+                    power = rest[4]
+                    unit = Fraction(1, 2 ** (power & 127)) if power & 128 else Fraction(1, 10**power)
+                rest = rest[4 + (length + 3) // 4 * 4:]
+            interfaces.append((number(body[0:2]), unit))
+        elif kind == 6:
+            link, unit = interfaces[number(body[0:4])]
+            ticks = number(body[4:8]) << 32 | number(body[8:12])
+            yield int(ticks * unit * 10**9), body[20:20 + number(body[12:16])], link
 
 
 def network(link, frame):

@@ -1,5 +1,7 @@
 //! The flow levels of the data set's rules through their public surface.
 
+#![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not count as tests
+
 use citronella_sensor::{
     capture::Packet,
     feature::{

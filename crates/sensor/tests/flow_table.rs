@@ -1,5 +1,7 @@
 //! The table of live flows through its public surface: when flows begin and end, and that it stays within its cap.
 
+#![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not count as tests
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
