@@ -1,18 +1,13 @@
-//! Prints what `citronella_nn::bench` measures. usage: measure [STEPS] [FEATURES] [THREADS] [portable|avx2|avx512]
+//! Prints what `citronella_nn::bench` measures. usage: measure [STEPS] [FEATURES] [THREADS] [SECONDS] [HIDDEN]
 
-use citronella_nn::Simd;
-use citronella_nn::bench::{Setup, infer_per_s, train_ms};
+use citronella_nn::bench::{Setup, run};
 
 fn main() -> Result<(), citronella_nn::Error> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let number = |i: usize, default| args.get(i).and_then(|a| a.parse().ok()).unwrap_or(default);
-    let setup =
-        Setup { steps: number(0, 26), features: number(1, 1), threads: number(2, 1), ..Setup::default() };
-    let simd = Simd::detect();
-    println!("{} {setup:?}", simd.name());
-    println!("train_ms={:.3}", train_ms(&setup, simd)?);
-    for batch in [1, 32, 1024] {
-        println!("infer_{batch}={:.0}", infer_per_s(&setup, simd, batch)?);
-    }
+    let seconds = args.get(3).and_then(|a| a.parse().ok()).unwrap_or(1.0);
+    let (steps, features, threads, hidden) = (number(0, 26), number(1, 1), number(2, 1), number(4, 64));
+    let setup = Setup { steps, features, threads, seconds, hidden, ..Setup::default() };
+    println!("{:#?}", run(&setup)?);
     Ok(())
 }

@@ -1,12 +1,12 @@
-//! The weights' gradients and Adam. Work is shared out by weights, not by rows: each panel's gradient is summed over
-//! the whole batch in one order by one thread, so the result has the same bits for any number of threads.
+//! The weights' gradients: sums over all rows and steps of a batch, in one order.
 
-use crate::Network;
+use std::sync::RwLock;
+
 use crate::chunk::Chunk;
 use crate::kernel::{AdamStep, Outer, PANEL_ROW};
-use crate::layer::{Head, Layer, Panel};
-use crate::norm::NormBatch;
+use crate::layer::{Head, Layer};
 use crate::simd::{Aligned, Simd};
+use crate::team::read;
 
 /// Adam's memory of a run of weights, and their gradient.
 #[derive(Clone)]
@@ -21,10 +21,10 @@ impl Moments {
         Moments { gradient: Aligned::zeros(len), m: Aligned::zeros(len), v: Aligned::zeros(len) }
     }
 
-    pub(crate) fn step(&mut self, simd: Simd, rate: Rate, weights: &mut [f32]) {
+    pub(crate) fn step(&mut self, simd: Simd, rate: Rate, weights: &[f32], out: &mut [f32]) {
         let Moments { gradient, m, v } = self;
         let Rate { rate, correction } = rate;
-        simd.run(AdamStep { weights, gradient, m, v, rate, correction });
+        simd.run(AdamStep { weights, out, gradient, m, v, rate, correction });
     }
 }
 
@@ -40,18 +40,20 @@ pub(crate) struct Rate {
 /// The gradient of panel `p` of layer `l`, summed over the chunks.
 pub(crate) fn of_panel(
     simd: Simd,
-    chunks: &[Chunk],
-    (l, inputs, units): (usize, usize, usize),
+    chunks: &[RwLock<Chunk>],
+    l: usize,
     p: usize,
+    layer: &Layer,
     moments: &mut Moments,
 ) {
     moments.gradient.fill(0.0);
-    let a_stride = 1 + inputs + units;
+    let a_stride = layer.depth();
     for chunk in chunks {
+        let chunk = read(chunk);
         let (n, rows) = (chunk.rows.len(), chunk.rows.len() * chunk.used);
         let work = &chunk.layers[l];
         // Before the first step h is zero: its rows add nothing to the recurrent weights.
-        for (first, rows, depth) in [(0, n, 1 + inputs), (n, rows - n, a_stride)] {
+        for (first, rows, depth) in [(0, n, 1 + layer.inputs), (n, rows - n, a_stride)] {
             simd.run(Outer {
                 rows,
                 depth,
@@ -66,25 +68,11 @@ pub(crate) fn of_panel(
     }
 }
 
-/// Gradient and Adam for one panel.
-pub(crate) fn step_panel(
-    simd: Simd,
-    chunks: &[Chunk],
-    layer: (usize, usize, usize),
-    (p, panel): (usize, &mut Panel),
-    moments: &mut Moments,
-    rate: Rate,
-) {
-    let (_, inputs, units) = layer;
-    of_panel(simd, chunks, layer, p, moments);
-    moments.step(simd, rate, panel.weights_mut());
-    panel.transpose(inputs, units);
-}
-
 /// The head's gradient, summed over the chunks.
-pub(crate) fn of_head(simd: Simd, chunks: &[Chunk], head: &Head, moments: &mut Moments) {
+pub(crate) fn of_head(simd: Simd, chunks: &[RwLock<Chunk>], head: &Head, moments: &mut Moments) {
     moments.gradient.fill(0.0);
     for chunk in chunks {
+        let chunk = read(chunk);
         simd.run(Outer {
             rows: chunk.head_rows(),
             depth: 1 + head.units,
@@ -95,32 +83,5 @@ pub(crate) fn of_head(simd: Simd, chunks: &[Chunk], head: &Head, moments: &mut M
             d_stride: head.columns,
             out: &mut moments.gradient,
         });
-    }
-}
-
-/// Gradient and Adam for the head.
-pub(crate) fn step_head(simd: Simd, chunks: &[Chunk], head: &mut Head, moments: &mut Moments, rate: Rate) {
-    of_head(simd, chunks, head, moments);
-    moments.step(simd, rate, &mut head.weights);
-    head.transpose();
-}
-
-/// Adam's memory of a whole network.
-pub(crate) struct Memory {
-    pub(crate) layers: Vec<Vec<Moments>>,
-    pub(crate) head: Moments,
-    /// One a layer, where the network normalises.
-    pub(crate) norms: Vec<NormBatch>,
-}
-
-impl Memory {
-    pub(crate) fn new(network: &Network) -> Memory {
-        let of =
-            |layer: &Layer| layer.panels.iter().map(|_| Moments::new(layer.depth() * PANEL_ROW)).collect();
-        Memory {
-            layers: network.layers.iter().map(of).collect(),
-            head: Moments::new(network.head.weights.len()),
-            norms: network.layers.iter().zip(&network.norms).map(|(l, _)| NormBatch::new(l.units)).collect(),
-        }
     }
 }

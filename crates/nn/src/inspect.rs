@@ -1,10 +1,13 @@
 //! Gradients for those who want to see them: tests, and explanations.
 
+use std::sync::RwLock;
+
+use crate::batch::{Batch, Memory, Work};
 use crate::chunk::Chunk;
-use crate::gradient::{self, Memory};
+use crate::gradient;
 use crate::layer::Layer;
 use crate::network::shapes;
-use crate::train::rows_pass;
+use crate::team::{Team, lock, read};
 use crate::{Error, Network, Sequences};
 
 /// The loss of a batch and its gradient with respect to every weight.
@@ -30,36 +33,41 @@ impl Network {
         }
         let (rows, steps, inputs) = (data.rows, data.steps, self.spec.inputs);
         let order: Vec<u32> = (0..rows as u32).collect();
-        let mut chunks = [Chunk::new(&network, rows, steps)];
-        chunks[0].take(&order, 0, data);
-        let mut memory = Memory::new(&network);
-        rows_pass(&mut network, &mut memory, &mut chunks, (*data, None, rows, 0));
-        let mut values = Vec::new();
-        for (l, (layer, moments)) in network.layers.iter().zip(&mut memory.layers).enumerate() {
-            let (mut gradient, shape) = (layer.clone(), (l, layer.inputs, layer.units));
-            for (p, (panel, moments)) in gradient.panels.iter_mut().zip(moments).enumerate() {
-                gradient::of_panel(self.simd, &chunks, shape, p, moments);
+        let chunks = [RwLock::new(Chunk::new(&network, rows, steps))];
+        let memory = Memory::new(&network);
+        let work = Work { network: RwLock::new(&mut network), memory: &memory, chunks: &chunks };
+        let (class_weights, dropout_seed) = (None, 0);
+        let batch = Batch { data: *data, rows: &order, chunk_rows: rows, class_weights, dropout_seed };
+        Team::new(1).run(|_| (), |member| work.rows(member, &batch));
+        let (mut values, mut panels) = (Vec::new(), memory.panels.iter());
+        for (l, layer) in network.layers.iter().enumerate() {
+            let mut gradient = layer.clone();
+            for ((p, panel), memory) in gradient.panels.iter_mut().enumerate().zip(&mut panels) {
+                let moments = &mut lock(memory).moments;
+                gradient::of_panel(self.simd, &chunks, l, p, layer, moments);
                 panel.weights_mut().copy_from_slice(&moments.gradient);
             }
             values.extend(gradient.unpack());
         }
         let mut head = network.head.clone();
-        gradient::of_head(self.simd, &chunks, &head, &mut memory.head);
-        head.weights.copy_from_slice(&memory.head.gradient);
+        let moments = &mut lock(&memory.head).0;
+        gradient::of_head(self.simd, &chunks, &head, moments);
+        head.weights.copy_from_slice(&moments.gradient);
         values.extend(head.unpack());
-        for (norm, batch) in network.norms.iter().zip(&memory.norms) {
+        for (norm, batch) in network.norms.iter().zip(read(&memory.norms).iter()) {
             let values_of = |all: &[f32]| all[..norm.hidden].to_vec();
             values.push(values_of(&batch.scale_moments.gradient));
             values.push(values_of(&batch.shift_moments.gradient));
             values.extend([vec![0.0; norm.hidden], vec![0.0; norm.hidden]]);
         }
+        let chunk = read(&chunks[0]);
         let mut x = vec![0.0; rows * steps * inputs];
         let columns = crate::simd::padded(inputs);
-        for (at, dx) in chunks[0].layers[0].dx.chunks_exact(columns).enumerate().take(rows * chunks[0].used) {
+        for (at, dx) in chunk.layers[0].dx.chunks_exact(columns).enumerate().take(rows * chunk.used) {
             let (t, r) = (at / rows, at % rows);
             x[(r * steps + t) * inputs..][..inputs].copy_from_slice(&dx[..inputs]);
         }
-        let loss = chunks[0].losses.iter().copied().map(f64::from).sum::<f64>() / rows.max(1) as f64;
+        let loss = chunk.losses.iter().copied().map(f64::from).sum::<f64>() / rows.max(1) as f64;
         let tensors = shapes(&self.spec).into_iter().zip(values).map(|((n, s), v)| (n, s, v)).collect();
         Ok(Gradients { loss, tensors, x })
     }

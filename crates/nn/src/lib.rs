@@ -4,9 +4,11 @@
 //! teaches it (backpropagation through time, Adam). The same seed gives the same bits for any number of threads, on one
 //! instruction set.
 //!
-//! Inside, from the outside in: `train` shares a step out over threads (rows first, then weights), `chunk` walks
+//! Inside, from the outside in: `train` runs epochs, `batch` shares a step out over a `team` of
+//! threads (rows first, then weights), `chunk` walks
 //! a few rows forward and backward, `kernel` holds the loops that cost time, `simd` what they are made of.
 
+mod batch;
 pub mod bench;
 mod chunk;
 mod error;
@@ -19,11 +21,13 @@ mod link;
 mod loss;
 mod network;
 mod norm;
+pub mod onnx;
 mod random;
 mod sequences;
 mod simd;
 mod spec;
 mod stream;
+mod team;
 mod train;
 
 pub use error::Error;

@@ -1,8 +1,12 @@
 //! Batch normalisation of a layer's outputs (Ioffe and Szegedy 2015), per unit over rows and steps; what Keras'
 //! `BatchNormalization` computes: epsilon 1e-3, momentum 0.99.
 
-use crate::gradient::Moments;
-use crate::simd::Aligned;
+use std::sync::RwLock;
+
+use crate::chunk::Chunk;
+use crate::gradient::{Moments, Rate};
+use crate::simd::{Aligned, Simd};
+use crate::team::read;
 
 const EPSILON: f64 = 1e-3;
 const MOMENTUM: f64 = 0.99;
@@ -74,6 +78,7 @@ pub(crate) struct NormBatch {
     /// 1 / sqrt(variance + epsilon)
     pub(crate) inverse: Aligned,
     sums: Sums,
+    old: Aligned,
     /// Means over the batch of the gradient, and of the gradient times what was normalised.
     pub(crate) d_shift: Aligned,
     pub(crate) d_scale: Aligned,
@@ -88,6 +93,7 @@ impl NormBatch {
             mean: zeros(),
             inverse: zeros(),
             sums: Sums::new(units),
+            old: zeros(),
             d_shift: zeros(),
             d_scale: zeros(),
             scale_moments: Moments::new(units),
@@ -95,10 +101,14 @@ impl NormBatch {
         }
     }
 
-    /// The batch's mean and variance; the running ones follow.
-    pub(crate) fn forward<'a>(&mut self, chunks: impl Iterator<Item = &'a Sums>, norm: Option<&mut Norm>) {
+    fn gather(&mut self, chunks: &[RwLock<Chunk>], l: usize) {
         self.sums.clear();
-        chunks.for_each(|c| self.sums.add(c));
+        chunks.iter().for_each(|c| self.sums.add(&read(c).layers[l].link.sums));
+    }
+
+    /// The batch's mean and variance; the running ones follow.
+    pub(crate) fn forward(&mut self, chunks: &[RwLock<Chunk>], l: usize, norm: Option<&mut Norm>) {
+        self.gather(chunks, l);
         let n = self.sums.count.max(1) as f64;
         let of_unit = |sums: &Sums, u: usize| {
             let mean = sums.first[u] / n;
@@ -120,15 +130,23 @@ impl NormBatch {
     }
 
     /// The gradients of scale and shift, summed over the batch; their means stay for the way down.
-    pub(crate) fn backward<'a>(&mut self, chunks: impl Iterator<Item = &'a Sums>) {
-        self.sums.clear();
-        chunks.for_each(|c| self.sums.add(c));
+    pub(crate) fn backward(&mut self, chunks: &[RwLock<Chunk>], l: usize) {
+        self.gather(chunks, l);
         let n = self.sums.count.max(1) as f64;
         for u in 0..self.mean.len() {
             self.shift_moments.gradient[u] = self.sums.first[u] as f32;
             self.scale_moments.gradient[u] = self.sums.second[u] as f32;
             self.d_shift[u] = (self.sums.first[u] / n) as f32;
             self.d_scale[u] = (self.sums.second[u] / n) as f32;
+        }
+    }
+
+    /// Adam for scale and shift.
+    pub(crate) fn step(&mut self, simd: Simd, rate: Rate, norm: &mut Norm) {
+        let NormBatch { scale_moments, shift_moments, old, .. } = self;
+        for (moments, weights) in [(scale_moments, &mut norm.scale), (shift_moments, &mut norm.shift)] {
+            old.copy_from_slice(weights);
+            moments.step(simd, rate, old, weights);
         }
     }
 }

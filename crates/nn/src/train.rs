@@ -1,13 +1,15 @@
 //! Training: epochs of seeded batches, Adam, running metrics.
 
-use rayon::prelude::*;
+use std::sync::RwLock;
 
-use crate::chunk::{Chunk, Pass};
+use crate::batch::{Batch, Memory, Work};
+use crate::chunk::Chunk;
 use crate::error::check_length;
-use crate::gradient::{self, Memory, Rate};
+use crate::gradient::Rate;
 use crate::kernel::{BETA1, BETA2};
 use crate::loss::loss_of;
 use crate::random::Random;
+use crate::team::{Team, read};
 use crate::{Error, LossAt, Network, Sequences};
 
 /// Rows of a batch that walk through the steps together. Fixed, so that sums have one order.
@@ -61,12 +63,11 @@ pub struct Trainer {
     network: Network,
     config: TrainConfig,
     memory: Memory,
-    chunks: Vec<Chunk>,
+    chunks: Vec<RwLock<Chunk>>,
     order: Vec<u32>,
     random: Random,
-    /// Adam's beta1^t and beta2^t.
-    decay: (f64, f64),
-    pool: rayon::ThreadPool,
+    /// Batches so far: Adam's t.
+    batches: i32,
 }
 
 impl Trainer {
@@ -79,13 +80,10 @@ impl Trainer {
         if let Some(weights) = &config.class_weights {
             check_length("class weights", weights.len(), classes as usize)?;
         }
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(config.threads).build();
-        let pool =
-            pool.map_err(|e| Error::Config(format!("cannot start {} threads: {e}", config.threads)))?;
         let memory = Memory::new(&network);
         let random = Random::new(config.seed, 1);
         let (chunks, order) = (Vec::new(), Vec::new());
-        Ok(Trainer { network, config, memory, chunks, order, random, decay: (1.0, 1.0), pool })
+        Ok(Trainer { network, config, memory, chunks, order, random, batches: 0 })
     }
 
     /// One pass over the rows in a seeded order, Adam after each batch.
@@ -115,33 +113,44 @@ impl Trainer {
         self.random.shuffle(&mut self.order);
         let mut stats =
             EpochStats { loss: 0.0, correct: 0, rows: data.rows, predictions: vec![0; data.rows] };
-        let Trainer { network, config, memory, chunks, order, decay, pool, random } = self;
-        let mut done = 0;
-        for group in order.chunks(config.batch * GROUP) {
-            pool.install(|| {
-                for batch in group.chunks(config.batch) {
-                    decay.0 *= f64::from(BETA1);
-                    decay.1 *= f64::from(BETA2);
-                    let rate = Rate {
-                        rate: (f64::from(config.learning_rate) / (1.0 - decay.0)) as f32,
-                        correction: (1.0 / (1.0 - decay.1).sqrt()) as f32,
-                    };
-                    let mut rest = batch;
-                    for (i, chunk) in chunks.iter_mut().enumerate() {
-                        let (rows, others) = rest.split_at(rest.len().min(CHUNK_ROWS));
-                        chunk.take(rows, i * CHUNK_ROWS, data);
-                        rest = others;
-                    }
-                    let class_weights = config.class_weights.as_deref();
-                    let dropout_seed = random.next();
-                    rows_pass(network, memory, chunks, (*data, class_weights, batch.len(), dropout_seed));
-                    weights_pass(network, memory, chunks, rate);
-                    record(&mut stats, chunks, data.y);
+        let Trainer { network, config, memory, chunks, order, batches, random } = self;
+        let (dropout, before) = (random.next(), *batches);
+        let work = Work { network: RwLock::new(network), memory, chunks };
+        let all = || order.chunks(config.batch).enumerate();
+        let rate = |b: usize| {
+            let t = before.saturating_add(b as i32 + 1);
+            let left = |beta: f32| 1.0 - f64::from(beta).powi(t);
+            let rate = f64::from(config.learning_rate) / left(BETA1);
+            Rate { rate: rate as f32, correction: (1.0 / left(BETA2).sqrt()) as f32 }
+        };
+        let batch = |b: usize, rows| Batch {
+            data: *data,
+            rows,
+            chunk_rows: CHUNK_ROWS,
+            class_weights: config.class_weights.as_deref(),
+            dropout_seed: dropout.wrapping_add(b as u64),
+        };
+        Team::new(config.threads).run(
+            |member| {
+                for (b, rows) in all() {
+                    work.rows(member, &batch(b, rows));
+                    work.weights(member, rate(b));
                 }
-            });
-            done += group.len();
-            progress(done);
-        }
+            },
+            |member| {
+                let mut done = 0;
+                for (b, rows) in all() {
+                    work.rows(member, &batch(b, rows));
+                    record(&mut stats, chunks, data.y);
+                    work.weights(member, rate(b));
+                    done += rows.len();
+                    if (b + 1) % GROUP == 0 || done == data.rows {
+                        progress(done);
+                    }
+                }
+            },
+        );
+        *batches = before.saturating_add(order.len().div_ceil(config.batch) as i32);
         stats.loss /= data.rows.max(1) as f64;
         Ok(stats)
     }
@@ -164,7 +173,7 @@ impl Trainer {
                 self.network.predict(data.x, rows, steps, threads)
             }
         };
-        let all = self.pool.install(predict)?;
+        let all = predict()?;
         let per_row = all.len() / outputs / rows.max(1);
         let (mut loss, mut probabilities) = (0.0, Vec::with_capacity(rows * outputs));
         for (row, all) in all.chunks_exact((per_row * outputs).max(1)).enumerate() {
@@ -189,9 +198,9 @@ impl Trainer {
     }
 
     fn make_room(&mut self, steps: usize) {
-        if self.chunks.first().is_none_or(|c| c.steps != steps) {
+        if self.chunks.first().is_none_or(|c| read(c).steps != steps) {
             let n = self.config.batch.div_ceil(CHUNK_ROWS);
-            self.chunks = (0..n).map(|_| Chunk::new(&self.network, CHUNK_ROWS, steps)).collect();
+            self.chunks = (0..n).map(|_| RwLock::new(Chunk::new(&self.network, CHUNK_ROWS, steps))).collect();
         }
     }
 }
@@ -199,71 +208,9 @@ impl Trainer {
 /// Batches between two reports of progress.
 const GROUP: usize = 64;
 
-/// Forward and backward: rows in parallel. (Data, class weights, rows in the batch, dropout's seed.)
-pub(crate) fn rows_pass(
-    network: &mut Network,
-    memory: &mut Memory,
-    chunks: &mut [Chunk],
-    (data, class_weights, batch, dropout_seed): (Sequences<'_>, Option<&[f32]>, usize, u64),
-) {
-    fn pass<'a>(
-        network: &'a Network,
-        memory: &'a Memory,
-        (data, class_weights, batch, dropout_seed): (Sequences<'a>, Option<&'a [f32]>, usize, u64),
-    ) -> Pass<'a> {
-        Pass { network, data, class_weights, batch, norms: &memory.norms, dropout_seed }
-    }
-    let rest = (data, class_weights, batch, dropout_seed);
-    if memory.norms.is_empty() {
-        let pass = pass(network, memory, rest);
-        chunks.par_iter_mut().for_each(|chunk| chunk.run(&pass));
-        return;
-    }
-    // Normalisation needs every row before any may go on.
-    let layers = network.layers.len();
-    for l in 0..layers {
-        let pass = pass(network, memory, rest);
-        chunks.par_iter_mut().for_each(|chunk| {
-            chunk.up(&pass, l);
-            chunk.sum_up(&pass, l);
-        });
-        let sums = chunks.iter().map(|c| &c.layers[l].link.sums);
-        memory.norms[l].forward(sums, network.norms.get_mut(l));
-    }
-    {
-        let pass = pass(network, memory, rest);
-        chunks.par_iter_mut().for_each(|chunk| chunk.turn(&pass));
-    }
-    for l in (0..layers).rev() {
-        let first = pass(network, memory, rest);
-        chunks.par_iter_mut().for_each(|chunk| chunk.mask_down(&first, l));
-        memory.norms[l].backward(chunks.iter().map(|c| &c.layers[l].link.sums));
-        let second = pass(network, memory, rest);
-        chunks.par_iter_mut().for_each(|chunk| {
-            chunk.norm_down(&second, l);
-            chunk.down(&second, l);
-        });
-    }
-}
-
-/// Gradients and Adam: weights in parallel.
-fn weights_pass(network: &mut Network, memory: &mut Memory, chunks: &[Chunk], rate: Rate) {
-    let simd = network.simd;
-    for (l, (layer, moments)) in network.layers.iter_mut().zip(&mut memory.layers).enumerate() {
-        let shape = (l, layer.inputs, layer.units);
-        layer.panels.par_iter_mut().zip(moments).enumerate().for_each(|(p, (panel, moments))| {
-            gradient::step_panel(simd, chunks, shape, (p, panel), moments, rate);
-        });
-    }
-    gradient::step_head(simd, chunks, &mut network.head, &mut memory.head, rate);
-    for (norm, batch) in network.norms.iter_mut().zip(&mut memory.norms) {
-        batch.scale_moments.step(simd, rate, &mut norm.scale);
-        batch.shift_moments.step(simd, rate, &mut norm.shift);
-    }
-}
-
-fn record(stats: &mut EpochStats, chunks: &[Chunk], y: &[u32]) {
+fn record(stats: &mut EpochStats, chunks: &[RwLock<Chunk>], y: &[u32]) {
     for chunk in chunks {
+        let chunk = read(chunk);
         stats.loss += chunk.losses.iter().copied().map(f64::from).sum::<f64>();
         for (&row, &verdict) in chunk.rows.iter().zip(&chunk.verdicts) {
             stats.predictions[row as usize] = verdict;

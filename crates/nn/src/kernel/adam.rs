@@ -9,7 +9,8 @@ pub(crate) const EPSILON: f32 = 1e-7;
 
 /// One update; all slices of one length, in whole panels.
 pub(crate) struct AdamStep<'a> {
-    pub(crate) weights: &'a mut [f32],
+    pub(crate) weights: &'a [f32],
+    pub(crate) out: &'a mut [f32],
     pub(crate) gradient: &'a [f32],
     pub(crate) m: &'a mut [f32],
     pub(crate) v: &'a mut [f32],
@@ -42,7 +43,7 @@ impl Op for AdamStep<'_> {
                 let w = v.load(self.weights.as_ptr().add(at));
                 v.store(self.m.as_mut_ptr().add(at), m);
                 v.store(self.v.as_mut_ptr().add(at), s);
-                v.store(self.weights.as_mut_ptr().add(at), v.fnma(rate, v.div(m, root), w));
+                v.store(self.out.as_mut_ptr().add(at), v.fnma(rate, v.div(m, root), w));
             }
         }
     }

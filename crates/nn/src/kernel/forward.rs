@@ -141,8 +141,7 @@ unsafe fn forward_tile<V: Vector, const R: usize, const G: usize>(v: V, t: Tile)
             }
         }
         for r in 0..R {
-            let (i, f) = (v.sigmoid(acc[r][0]), v.sigmoid(acc[r][1]));
-            let (g, o) = (v.tanh(acc[r][2]), v.sigmoid(acc[r][3]));
+            let [i, f, g, o] = v.gates(std::array::from_fn(|g| acc[r][g]));
             let c = v.fma(f, v.load(t.c.add(r * t.hidden)), v.mul(i, g));
             let tanh_c = v.tanh(c);
             v.store(t.c_out.add(r * t.hidden), c);

@@ -13,6 +13,7 @@ mod backward;
 mod forward;
 mod matmul;
 mod outer;
+mod peak;
 mod prefetch;
 mod softmax;
 
@@ -21,6 +22,7 @@ pub(crate) use backward::CellBackward;
 pub(crate) use forward::{Saved, Step};
 pub(crate) use matmul::Matmul;
 pub(crate) use outer::Outer;
+pub(crate) use peak::Peak;
 pub(crate) use prefetch::Prefetch;
 pub(crate) use softmax::Softmax;
 

@@ -3,6 +3,7 @@
 
 use std::arch::x86_64::*;
 
+use super::table::SIGMOID;
 use super::{Op, Vector};
 
 /// Proof that the CPU has AVX-512 F, DQ, VL and BW.
@@ -105,5 +106,53 @@ impl Vector for Avx512 {
     fn prefetch(self, p: *const f32) {
         // SAFETY: a hint; any address will do.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+    }
+    #[inline(always)]
+    fn sigmoid(self, x: __m512) -> __m512 {
+        self.add(self.splat(0.5), self.half_tanh([x])[0])
+    }
+    #[inline(always)]
+    fn tanh(self, x: __m512) -> __m512 {
+        let p = self.half_tanh([self.add(x, x)])[0];
+        self.add(p, p)
+    }
+    #[inline(always)]
+    fn gates(self, [i, f, g, o]: [__m512; 4]) -> [__m512; 4] {
+        let [i, f, g, o] = self.half_tanh([i, f, self.add(g, g), o]);
+        let half = self.splat(0.5);
+        [self.add(half, i), self.add(half, f), self.add(g, g), self.add(half, o)]
+    }
+}
+
+impl Avx512 {
+    /// sigmoid(x) - 1/2 = tanh(x / 2) / 2 by table: the coefficients of a segment's polynomial come out of two registers by one
+    /// permutation each, which costs fewer of the multiply-adders' turns than a rational function and no division.
+    #[inline(always)]
+    fn half_tanh<const N: usize>(self, x: [__m512; N]) -> [__m512; N] {
+        let (mut at, mut r, mut p) = ([x[0]; N], [x[0]; N], [x[0]; N]);
+        let (magic, rows) = (self.splat(super::math::MAGIC), &SIGMOID.0);
+        for n in 0..N {
+            // SAFETY: `self` proves AVX-512F.
+            let a = unsafe { _mm512_min_ps(_mm512_set1_ps(15.6), _mm512_abs_ps(x[n])) };
+            at[n] = self.fma(a, self.splat(2.0), magic);
+            r[n] = self.fnma(self.sub(at[n], magic), self.splat(0.5), a);
+        }
+        for power in (0..5).rev() {
+            // SAFETY: a row of the table is two registers long, and aligned; the index takes the low five bits of the sum, the
+            // segment's number, or anything where x is NaN.
+            unsafe {
+                let low = _mm512_load_ps(rows[power].as_ptr());
+                let high = _mm512_load_ps(rows[power].as_ptr().add(16));
+                for n in 0..N {
+                    let c = _mm512_permutex2var_ps(low, _mm512_castps_si512(at[n]), high);
+                    p[n] = if power == 4 { c } else { _mm512_fmadd_ps(p[n], r[n], c) };
+                }
+            }
+        }
+        for n in 0..N {
+            // SAFETY: `self` proves AVX-512DQ.
+            p[n] = unsafe { _mm512_or_ps(p[n], _mm512_and_ps(x[n], _mm512_set1_ps(-0.0))) };
+        }
+        p
     }
 }

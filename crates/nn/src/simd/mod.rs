@@ -8,6 +8,8 @@ mod avx2;
 mod avx512;
 mod math;
 mod portable;
+#[cfg(target_arch = "x86_64")]
+mod table;
 
 use std::sync::OnceLock;
 
@@ -70,6 +72,11 @@ pub(crate) trait Vector: Copy {
     #[inline(always)]
     fn tanh(self, x: Self::F) -> Self::F {
         math::tanh(self, x)
+    }
+    /// The activations of i, f, g, o.
+    #[inline(always)]
+    fn gates(self, [i, f, g, o]: [Self::F; 4]) -> [Self::F; 4] {
+        [self.sigmoid(i), self.sigmoid(f), self.tanh(g), self.sigmoid(o)]
     }
 }
 

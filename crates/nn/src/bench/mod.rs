@@ -1,0 +1,166 @@
+//! How fast this machine trains and runs a network: LSTM and a dense head of 5, Adam, batch 32.
+
+mod stream;
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use rayon::prelude::*;
+
+pub use stream::{StreamRates, stream};
+
+use crate::kernel::Peak;
+use crate::random::Random;
+use crate::{Error, Network, Simd, Spec, TrainConfig, Trainer};
+
+/// What to measure.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Setup {
+    /// Steps a sequence.
+    pub steps: usize,
+    /// Values a step.
+    pub features: usize,
+    /// LSTM units.
+    pub hidden: usize,
+    /// Threads for training and for inference in batches; streaming runs on one.
+    pub threads: usize,
+    /// Seconds to spend on each figure, at least.
+    pub seconds: f64,
+    /// Conversations to stream over.
+    pub conversations: Vec<usize>,
+}
+
+impl Default for Setup {
+    fn default() -> Setup {
+        let conversations = vec![1_000, 100_000, 1_000_000];
+        Setup { steps: 26, features: 1, hidden: 64, threads: 1, seconds: 1.0, conversations }
+    }
+}
+
+/// All figures.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// What was measured.
+    pub setup: Setup,
+    /// The instruction set in use.
+    pub simd: &'static str,
+    /// Milliseconds a training step of 32 rows: the median of three epochs or more, and the best.
+    pub train_ms: f64,
+    /// See `train_ms`.
+    pub train_best_ms: f64,
+    /// Floating-point operations of the products in a training step a second, in 10^9, at the median.
+    pub train_gflops: f64,
+    /// The machine's fused multiply-adds with as many threads, counted as two operations each, in 10^9 a second.
+    pub peak_gflops: f64,
+    /// `train_gflops` / `peak_gflops`.
+    pub share_of_peak: f64,
+    /// Sequences a second at batch 1, 32, 1024.
+    pub infer_1: f64,
+    /// See `infer_1`.
+    pub infer_32: f64,
+    /// See `infer_1`.
+    pub infer_1024: f64,
+    /// Bytes of state a conversation.
+    pub state_bytes: usize,
+    /// A line for each number of conversations.
+    pub streaming: Vec<StreamRates>,
+}
+
+/// Measures everything on the instruction set that networks use.
+pub fn run(setup: &Setup) -> Result<Report, Error> {
+    let simd = Simd::detect();
+    let [train_best_ms, train_ms] = train_ms(setup, simd)?;
+    let train_gflops = train_flops(setup) / train_ms / 1e6;
+    let peak_gflops = peak_gflops(simd, setup.threads)?;
+    let infer = |batch| infer_per_s(setup, simd, batch);
+    let mut streaming = Vec::new();
+    for &conversations in &setup.conversations {
+        streaming.push(stream(setup, simd, conversations)?);
+    }
+    Ok(Report {
+        setup: setup.clone(),
+        simd: simd.name(),
+        train_ms,
+        train_best_ms,
+        train_gflops,
+        peak_gflops,
+        share_of_peak: train_gflops / peak_gflops,
+        infer_1: infer(1)?,
+        infer_32: infer(32)?,
+        infer_1024: infer(1024)?,
+        state_bytes: stream::state_bytes(setup, simd)?,
+        streaming,
+    })
+}
+
+const OUTPUTS: usize = 5;
+const BATCH: usize = 32;
+/// Rows an epoch.
+const ROWS: usize = 16_000;
+
+/// Operations of a training step's products: forward, backward and weight gradients of the LSTM.
+fn train_flops(setup: &Setup) -> f64 {
+    let (h, depth) = (setup.hidden, 1 + setup.features + setup.hidden);
+    (2 * BATCH * setup.steps * 4 * h * (2 * depth + h)) as f64
+}
+
+/// Values and labels without meaning: rows x steps x features, rows.
+fn data(setup: &Setup, rows: usize) -> (Vec<f32>, Vec<u32>) {
+    let mut random = Random::new(1, 9);
+    let x = (0..rows * setup.steps * setup.features).map(|_| random.uniform() as f32 * 2.0 - 1.0).collect();
+    (x, (0..rows).map(|_| random.below(OUTPUTS) as u32).collect())
+}
+
+fn network(setup: &Setup, simd: Simd) -> Result<Network, Error> {
+    Ok(Network::new(Spec::new(setup.features, setup.hidden, OUTPUTS), 1)?.with_simd(simd))
+}
+
+/// Milliseconds a training step of 32 rows: the best and the median of three epochs or more.
+pub fn train_ms(setup: &Setup, simd: Simd) -> Result<[f64; 2], Error> {
+    let (x, y) = data(setup, ROWS);
+    let config = TrainConfig { batch: BATCH, threads: setup.threads, ..TrainConfig::default() };
+    let mut trainer = Trainer::new(network(setup, simd)?, config)?;
+    let (mut times, begin) = (Vec::new(), Instant::now());
+    while times.len() < 3 || begin.elapsed().as_secs_f64() < setup.seconds {
+        let begin = Instant::now();
+        trainer.epoch(&x, &y, ROWS, setup.steps, &mut |_| ())?;
+        times.push(begin.elapsed().as_secs_f64() / (ROWS / BATCH) as f64 * 1e3);
+    }
+    times.sort_by(f64::total_cmp);
+    Ok([times[0], times[times.len() / 2]])
+}
+
+/// Sequences a second at a given batch size.
+pub fn infer_per_s(setup: &Setup, simd: Simd, batch: usize) -> Result<f64, Error> {
+    let network = network(setup, simd)?;
+    let (x, _) = data(setup, batch);
+    rate(setup.seconds, batch, || {
+        black_box(network.predict(black_box(&x), batch, setup.steps, setup.threads)).map(|_| ())
+    })
+}
+
+/// The machine's peak with `threads` threads: 10^9 operations a second, the best of many short runs.
+pub fn peak_gflops(simd: Simd, threads: usize) -> Result<f64, Error> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    let pool = pool.map_err(|e| Error::Config(format!("cannot start {threads} threads: {e}")))?;
+    let turns = 1_000_000;
+    let run = || {
+        let begin = Instant::now();
+        let all = (0..threads).into_par_iter().with_max_len(1).map(|_| black_box(simd.run(Peak { turns })).0);
+        all.sum::<f64>() / begin.elapsed().as_secs_f64() / 1e9
+    };
+    Ok(pool.install(|| (0..20).map(|_| run()).fold(0.0, f64::max)))
+}
+
+/// `items` a second, each call doing `items`.
+fn rate(seconds: f64, items: usize, mut call: impl FnMut() -> Result<(), Error>) -> Result<f64, Error> {
+    for _ in 0..5 {
+        call()?;
+    }
+    let (mut calls, begin) = (0u64, Instant::now());
+    while begin.elapsed().as_secs_f64() < seconds {
+        call()?;
+        calls += 1;
+    }
+    Ok(calls as f64 * items as f64 / begin.elapsed().as_secs_f64())
+}

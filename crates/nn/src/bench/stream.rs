@@ -1,0 +1,59 @@
+//! Streaming: a step of one conversation after another, in random order.
+
+use super::{OUTPUTS, Setup, data, network, rate};
+use crate::random::Random;
+use crate::{Error, Simd, StreamCell};
+
+/// Steps a second on one core.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StreamRates {
+    /// Conversations, each with its own state.
+    pub conversations: usize,
+    /// Steps a second, each conversation by itself.
+    pub one_by_one: f64,
+    /// Steps a second in micro-batches of 48 different conversations.
+    pub micro_batches: f64,
+}
+
+/// Conversations that step together.
+const MICRO_BATCH: usize = 48;
+/// Inputs to walk through.
+const INPUT_ROWS: usize = 48 * 16;
+
+/// Measures streaming over a number of conversations.
+pub fn stream(setup: &Setup, simd: Simd, conversations: usize) -> Result<StreamRates, Error> {
+    let single = Setup { steps: 1, ..setup.clone() };
+    let (x, _) = data(&single, INPUT_ROWS);
+    let mut cell = StreamCell::new(&network(&single, simd)?, conversations)?;
+    let mut slots: Vec<u32> = (0..conversations as u32).collect();
+    slots.iter().for_each(|&slot| cell.reset(slot));
+    Random::new(2, 9).shuffle(&mut slots);
+    let (mut at, mut out) = (0, vec![0.0; MICRO_BATCH * OUTPUTS]);
+    let features = setup.features;
+    let one_by_one = rate(setup.seconds, INPUT_ROWS, || {
+        for x in x.chunks_exact(features) {
+            cell.step(slots[at], x, &mut out[..OUTPUTS])?;
+            at = if at + 1 < slots.len() { at + 1 } else { 0 };
+        }
+        Ok(())
+    })?;
+    let batches: Vec<&[u32]> = slots.chunks_exact(MICRO_BATCH).collect();
+    if batches.is_empty() {
+        return Err(Error::Config(format!("streaming is measured over {MICRO_BATCH} conversations or more")));
+    }
+    let mut at = 0;
+    let micro_batches = rate(setup.seconds, INPUT_ROWS, || {
+        for x in x.chunks_exact(MICRO_BATCH * features) {
+            let next = if at + 1 < batches.len() { at + 1 } else { 0 };
+            cell.prefetch(&batches[next][..MICRO_BATCH / 2]);
+            cell.step_many(batches[at], x, &mut out)?;
+            at = next;
+        }
+        Ok(())
+    })?;
+    Ok(StreamRates { conversations, one_by_one, micro_batches })
+}
+
+pub(super) fn state_bytes(setup: &Setup, simd: Simd) -> Result<usize, Error> {
+    Ok(StreamCell::new(&network(setup, simd)?, 0)?.state_bytes())
+}
