@@ -8,8 +8,11 @@ use support::build::{ack, codes, connack, connect, packet, publish, subscribe, u
 
 use Direction::{ToClient, ToServer};
 
+/// A message and where it goes.
+type Sent = (Direction, Vec<u8>);
+
 /// Feeds messages, a second apart, and gives the violations of the last one.
-fn last(session: &mut Session, messages: &[(Direction, Vec<u8>)]) -> Vec<&'static str> {
+fn last(session: &mut Session, messages: &[Sent]) -> Vec<&'static str> {
     let mut names = Vec::new();
     for (second, (direction, bytes)) in (0..).zip(messages) {
         Stream::new(Limits::default()).push(bytes, |record| {
@@ -21,7 +24,7 @@ fn last(session: &mut Session, messages: &[(Direction, Vec<u8>)]) -> Vec<&'stati
 }
 
 /// The violations of the last of some messages after an accepted CONNECT of version 3.1.1.
-fn after_connect(messages: &[(Direction, Vec<u8>)]) -> Vec<&'static str> {
+fn after_connect(messages: &[Sent]) -> Vec<&'static str> {
     let begin = [(ToServer, connect(4, 2, 60, &[], &[b"id"])), (ToClient, connack(false, false, 0, &[]))];
     last(&mut Session::new(Limits::default()), &[&begin[..], messages].concat())
 }
@@ -58,7 +61,7 @@ fn an_honest_session_breaks_nothing() {
 
 #[test]
 fn what_the_order_breaks_is_named() {
-    let cases: Vec<(&str, Vec<(Direction, Vec<u8>)>)> = vec![
+    let cases: Vec<(&str, Vec<Sent>)> = vec![
         ("double_connect", vec![(ToServer, connect(4, 2, 60, &[], &[b"id"]))]),
         ("missing_connect", vec![(ToClient, connack(false, false, 0, &[]))]),
         ("missing_publish", vec![(ToClient, ack(4, 9, &[]))]),
