@@ -9,12 +9,15 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use citronella_learn::dataset::Manifest;
 use citronella_sensor::{
-    capture::Capture,
+    capture::{Capture, Packet},
     feature::{
-        Format, RowWriter,
+        Format, RowWriter, WriteError,
+        biflow::BiflowLevel,
         packet::{Attacker, PacketLevel},
         schema::Level,
+        uniflow::UniflowLevel,
     },
+    flow::ids2020::{Limits, Losses},
 };
 
 use crate::{progress::Progress, show::count};
@@ -27,6 +30,9 @@ pub(crate) struct Arguments {
     /// Where to: FILE.csv, FILE.parquet, FOLDER/ (one file a scenario, laid out as MQTT-IoT-IDS2020), or - for stdout
     #[arg(short, long, default_value = "-")]
     output: PathBuf,
+    /// Flow levels: also the columns that the data set's scripts compute but its files lack (mean_offset, ...)
+    #[arg(long)]
+    extra_columns: bool,
     /// Overrides what the output's name says
     #[arg(long, value_enum)]
     format: Option<FormatName>,
@@ -45,6 +51,10 @@ pub(crate) struct Arguments {
 enum LevelName {
     /// A row per TCP segment or UDP datagram
     Packet,
+    /// A row per direction of a TCP or UDP 5-tuple over the whole capture
+    Uniflow,
+    /// A row per TCP or UDP 5-tuple over the whole capture, both directions
+    Biflow,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -65,6 +75,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let jobs = jobs(arguments)?;
     let level = match arguments.level {
         LevelName::Packet => Level::Packet,
+        LevelName::Uniflow if arguments.extra_columns => Level::UniflowExtended,
+        LevelName::Uniflow => Level::Uniflow,
+        LevelName::Biflow if arguments.extra_columns => Level::BiflowExtended,
+        LevelName::Biflow => Level::Biflow,
     };
     let format = match arguments.format {
         Some(FormatName::Csv) => Format::Csv,
@@ -78,7 +92,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     write(arguments, &jobs, &arguments.output, level, format).and_then(|rows| {
         ensure!(
             rows > 0,
-            "{names}: no TCP or UDP packet, so no row; `citronella inspect` shows what is there"
+            "{names}: nothing in it makes a row of this level (TCP or UDP over IP); `citronella inspect` shows what is there"
         );
         Ok(())
     })
@@ -86,7 +100,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
 /// One file a scenario, under `packet_features/`, as the data set is published; `train` and `evaluate` take the folder.
 fn into_folder(arguments: &Arguments, jobs: &[Job], level: Level, format: Format) -> Result<()> {
-    let folder = arguments.output.join(format!("{}_features", level.name()));
+    let base = match level {
+        Level::Uniflow | Level::UniflowExtended => "uniflow",
+        Level::Biflow | Level::BiflowExtended => "biflow",
+        _ => level.name(),
+    };
+    let folder = arguments.output.join(format!("{base}_features"));
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("{}: cannot create the folder", folder.display()))?;
     let extension = if format == Format::Parquet { "parquet" } else { "csv" };
@@ -98,7 +117,8 @@ fn into_folder(arguments: &Arguments, jobs: &[Job], level: Level, format: Format
     }
     for scenario in scenarios {
         let of_scenario: Vec<&Job> = jobs.iter().filter(|job| job.scenario == scenario).collect();
-        let file = folder.join(format!("{scenario}.{extension}"));
+        let prefix = if level == Level::Packet { String::new() } else { format!("{base}_") };
+        let file = folder.join(format!("{prefix}{scenario}.{extension}"));
         write(arguments, of_scenario, &file, level, format)?;
     }
     Ok(())
@@ -118,16 +138,14 @@ fn write<'a>(
         let name = job.path.display().to_string();
         progress.begin_unknown(&format!("reading {name}"), "packets");
         let mut capture = Capture::open(&job.path)?;
-        let mut rows = PacketLevel::new(job.attacker);
+        let mut rows = Rows::new(level, job.attacker);
         loop {
             match capture.next() {
                 Ok(Some(packet)) => {
                     if packet.number % 65_536 == 0 {
                         progress.at(packet.number);
                     }
-                    if let Some(row) = rows.row(&packet) {
-                        writer.write(&row.cells())?;
-                    }
+                    rows.add(&packet, &mut writer)?;
                 }
                 Ok(None) => break,
                 Err(error) if error.is_cut() && arguments.accept_cut => {
@@ -137,6 +155,14 @@ fn write<'a>(
                 Err(error) if error.is_cut() => bail!("{error}; --accept-cut takes those"),
                 Err(error) => return Err(error.into()),
             }
+        }
+        let losses = rows.finish(&mut writer)?;
+        if losses != Losses::default() {
+            progress.note(&format!(
+                "warning: {name}: {} packets of flows beyond the table's cap are left out; {} packets came too late to be put in order",
+                count(losses.packets_over_cap),
+                count(losses.packets_too_late)
+            ));
         }
         if capture.unknown_blocks() > 0 {
             let blocks = count(capture.unknown_blocks());
@@ -153,6 +179,65 @@ fn write<'a>(
         progress.note(&format!("{}: {} rows", output.display(), count(rows)));
     }
     Ok(rows)
+}
+
+/// A capture's rows at one level: packets give theirs at once, flows at the end.
+enum Rows {
+    Packet(Box<PacketLevel>),
+    Uniflow(Box<UniflowLevel>, Level),
+    Biflow(Box<BiflowLevel>, Level),
+}
+
+impl Rows {
+    fn new(level: Level, attacker: Attacker) -> Rows {
+        match level {
+            Level::Packet => Rows::Packet(Box::new(PacketLevel::new(attacker))),
+            Level::Uniflow | Level::UniflowExtended => {
+                Rows::Uniflow(Box::new(UniflowLevel::new(attacker, Limits::default())), level)
+            }
+            Level::Biflow | Level::BiflowExtended => {
+                Rows::Biflow(Box::new(BiflowLevel::new(attacker, Limits::default())), level)
+            }
+        }
+    }
+
+    fn add(&mut self, packet: &Packet<'_>, writer: &mut RowWriter) -> Result<(), WriteError> {
+        match self {
+            Rows::Packet(level) => level.row(packet).map_or(Ok(()), |row| writer.write(&row.cells())),
+            Rows::Uniflow(level, _) => {
+                level.add(packet);
+                Ok(())
+            }
+            Rows::Biflow(level, _) => {
+                level.add(packet);
+                Ok(())
+            }
+        }
+    }
+
+    fn finish(self, writer: &mut RowWriter) -> Result<Losses, WriteError> {
+        match self {
+            Rows::Packet(_) => Ok(Losses::default()),
+            Rows::Uniflow(level, kind) => {
+                let mut rows = level.finish();
+                let losses = rows.losses();
+                rows.try_for_each(|row| match kind {
+                    Level::UniflowExtended => writer.write(&row.extended_cells()),
+                    _ => writer.write(&row.cells()),
+                })?;
+                Ok(losses)
+            }
+            Rows::Biflow(level, kind) => {
+                let mut rows = level.finish();
+                let losses = rows.losses();
+                rows.try_for_each(|row| match kind {
+                    Level::BiflowExtended => writer.write(&row.extended_cells()),
+                    _ => writer.write(&row.cells()),
+                })?;
+                Ok(losses)
+            }
+        }
+    }
 }
 
 fn jobs(arguments: &Arguments) -> Result<Vec<Job>> {

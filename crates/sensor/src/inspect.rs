@@ -8,10 +8,7 @@ use citronella_wire::{Frame, Transport, decode_frame, mqtt};
 use hashbrown::{HashMap, HashSet};
 use serde::Serialize;
 
-use crate::{
-    capture::Packet,
-    feature::protocol::{ProtocolNames, is_mqtt},
-};
+use crate::{capture::Packet, feature::protocol::ProtocolNames};
 
 /// Beyond these a summary counts on but names no more.
 const MAX_HOSTS: usize = 100_000;
@@ -143,12 +140,12 @@ impl Inspector {
             let reason = format!("{}: {}", stop.layer.name(), stop.reason.name());
             *summary.stopped.entry(reason).or_default() += 1;
         }
-        let is_mqtt = is_mqtt(&frame);
-        let protocol = summary.protocols.entry(self.names.name(&frame, is_mqtt)).or_default();
+        let shown = self.names.show(packet.time_nanos, &frame);
+        let protocol = summary.protocols.entry(shown.protocol).or_default();
         protocol.packets += 1;
         protocol.bytes += bytes;
         self.add_ip(&frame);
-        if is_mqtt {
+        if shown.mqtt.is_some() {
             self.add_mqtt(frame.payload);
         }
     }

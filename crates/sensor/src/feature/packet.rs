@@ -5,9 +5,9 @@
 
 use std::net::IpAddr;
 
-use citronella_wire::{TcpFlags, Transport, decode_frame, mqtt};
+use citronella_wire::{TcpFlags, Transport, decode_frame};
 
-use super::protocol::{ProtocolNames, is_mqtt};
+use super::protocol::ProtocolNames;
 use crate::capture::Packet;
 
 /// One cell of a row: what a writer or a data set takes.
@@ -158,47 +158,20 @@ impl PacketLevel {
             Transport::Udp(udp) => (udp.src_port, udp.dst_port, None),
             Transport::Icmp(_) => return None,
         };
-        let mqtt = if is_mqtt(&frame) { first_message(frame.payload) } else { None };
+        let shown = self.names.show(packet.time_nanos, &frame);
         Some(PacketRow {
             time_nanos: packet.time_nanos,
             src: ip.src,
             dst: ip.dst,
-            protocol: self.names.name(&frame, mqtt.is_some()),
+            protocol: shown.protocol,
             ttl: ip.ttl,
             ip_len: ip.total_len,
             ip_flags: ip.src.is_ipv4().then_some([ip.dont_fragment, ip.more_fragments, ip.reserved]),
             src_port,
             dst_port,
             tcp,
-            mqtt,
+            mqtt: shown.mqtt,
             is_attack: self.attacker.label(ip.src, ip.dst),
         })
     }
-}
-
-/// The MQTT cells of a segment: type and length of the first message that ends in it, and the flags of its first
-/// CONNECT, as Wireshark shows them (of any protocol name and level, where the message is long enough to hold them).
-fn first_message(payload: &[u8]) -> Option<MqttCells> {
-    let mut cells: Option<MqttCells> = None;
-    let mut rest = payload;
-    while let mqtt::Step::Done(header) = mqtt::fixed_header(rest) {
-        let end = header.header_len + header.remaining_length as usize;
-        let Some(body) = rest.get(header.header_len..end) else { break };
-        let cells = cells.get_or_insert(MqttCells {
-            kind: header.kind,
-            remaining_length: header.remaining_length,
-            connect_flags: None,
-        });
-        if header.kind == mqtt::kind::CONNECT && cells.connect_flags.is_none() {
-            cells.connect_flags = connect_flags(body);
-        }
-        rest = rest.get(end..).unwrap_or_default();
-    }
-    cells
-}
-
-/// The flags byte: it follows the protocol name and the level.
-fn connect_flags(body: &[u8]) -> Option<u8> {
-    let [high, low, ..] = *body else { return None };
-    body.get(usize::from(u16::from_be_bytes([high, low])) + 3).copied()
 }

@@ -1,77 +1,63 @@
 //! The name of a packet's highest layer, as Wireshark's Protocol column has it.
 //!
-//! In: a decoded frame, in capture order. Out: a name from a fixed set. Some names need memory of the conversation
-//! (SSH's version, TFTP's reply port): bounded, and forgotten when full.
+//! In: a decoded frame, in capture order. Out: a name from a fixed set, and the MQTT message that ends in the frame.
+//! Some names need memory of the conversation (MQTT's and SSH's framing, TFTP's reply port): bounded, and forgotten when full.
 
 use std::net::IpAddr;
 
-use citronella_wire::{Frame, Transport, mqtt};
-use hashbrown::{HashMap, HashSet};
+use citronella_wire::{Frame, Transport};
+use hashbrown::HashSet;
 
-const SSH_PORT: u16 = 22;
+use super::packet::MqttCells;
+use crate::flow::mqtt_stream::PacketStreams;
+
 const TFTP_PORT: u16 = 69;
-pub(crate) const MQTT_PORT: u16 = 1883;
-/// Conversations whose SSH version or TFTP port is remembered.
+const L2TP_PORT: u16 = 1701;
+/// Ports that Wireshark gives to HTTP: TLS is not looked for on them.
+const HTTP_PORTS: [u16; 10] = [80, 1900, 2710, 2869, 3128, 3132, 5985, 8080, 8088, 11371];
+/// Conversations whose TFTP or L2TP server is remembered.
 const MAX_CONVERSATIONS: usize = 65_536;
 
 type Random = foldhash::quality::RandomState;
 type Endpoint = (IpAddr, u16);
 
+/// How a frame shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// Wireshark's name of its highest layer.
+    pub protocol: &'static str,
+    /// The first MQTT message that ends in it.
+    pub mqtt: Option<MqttCells>,
+}
+
 /// Names the highest layer of frames that come in capture order.
 #[derive(Default)]
 pub struct ProtocolNames {
-    /// The version that a conversation's first SSH banner gave, by the smaller endpoint and the other.
-    ssh: HashMap<(Endpoint, Endpoint), &'static str, Random>,
+    streams: PacketStreams,
     /// Endpoints that asked a TFTP server: what they and that server exchange from then on is TFTP.
     tftp: HashSet<(Endpoint, IpAddr), Random>,
+    /// The same for L2TP.
+    l2tp: HashSet<(Endpoint, IpAddr), Random>,
 }
 
 impl ProtocolNames {
-    /// The name of the frame's highest layer. `mqtt` says whether an MQTT message ends in it.
-    pub fn name(&mut self, frame: &Frame<'_>, mqtt: bool) -> &'static str {
-        let Some(ip) = &frame.ip else { return not_ip(frame.ether_type) };
+    /// How the frame shows.
+    pub fn show(&mut self, time_nanos: i64, frame: &Frame<'_>) -> Shown {
+        let plain = |protocol| Shown { protocol, mqtt: None };
+        let Some(ip) = &frame.ip else { return plain(not_ip(frame.ether_type)) };
         match &frame.transport {
             Some(Transport::Tcp(tcp)) => {
-                let ends = ((ip.src, tcp.src_port), (ip.dst, tcp.dst_port));
-                if frame.payload.is_empty() || tcp.flags.rst() {
-                    "TCP"
-                } else if mqtt {
-                    "MQTT"
-                } else if tcp.src_port == SSH_PORT || tcp.dst_port == SSH_PORT {
-                    self.ssh(ends, frame.payload)
-                } else {
-                    tcp_by_bytes(frame.payload)
-                }
+                let view = self.streams.segment(time_nanos, ip, tcp, frame.payload, frame.payload_len);
+                let http_port = HTTP_PORTS.contains(&tcp.src_port) || HTTP_PORTS.contains(&tcp.dst_port);
+                let protocol = view.protocol.unwrap_or_else(|| tcp_by_bytes(frame.payload, http_port));
+                Shown { protocol, mqtt: view.first_message }
             }
             Some(Transport::Udp(udp)) => {
-                let ends = ((ip.src, udp.src_port), (ip.dst, udp.dst_port));
-                self.udp(ends, frame.payload)
+                plain(self.udp(((ip.src, udp.src_port), (ip.dst, udp.dst_port)), frame.payload))
             }
-            Some(Transport::Icmp(icmp)) => {
-                if icmp.version == 4 {
-                    "ICMP"
-                } else {
-                    "ICMPv6"
-                }
-            }
-            None => other_ip(ip.protocol, ip.src.is_ipv4()),
+            Some(Transport::Icmp(icmp)) => plain(if icmp.version == 4 { "ICMP" } else { "ICMPv6" }),
+            None => plain(other_ip(ip.protocol, ip.src.is_ipv4())),
         }
-    }
-
-    /// The first banner and what comes before it is "SSH"; what follows carries the banner's version.
-    fn ssh(&mut self, (from, to): (Endpoint, Endpoint), payload: &[u8]) -> &'static str {
-        let key = (from.min(to), from.max(to));
-        if let Some(version) = self.ssh.get(&key) {
-            return version;
-        }
-        if payload.starts_with(b"SSH-") {
-            if self.ssh.len() >= MAX_CONVERSATIONS {
-                self.ssh.clear();
-            }
-            let second = payload.starts_with(b"SSH-2.") || payload.starts_with(b"SSH-1.99");
-            self.ssh.insert(key, if second { "SSHv2" } else { "SSHv1" });
-        }
-        "SSH"
     }
 
     fn udp(&mut self, (from, to): (Endpoint, Endpoint), payload: &[u8]) -> &'static str {
@@ -82,15 +68,29 @@ impl ProtocolNames {
             return "TFTP";
         }
         if to.1 == TFTP_PORT && matches!(payload, [0, 1 | 2, ..]) {
-            if self.tftp.len() >= MAX_CONVERSATIONS {
-                self.tftp.clear();
+            remember(&mut self.tftp, (from, to.0));
+        }
+        if self.l2tp.contains(&(from, to.0)) || self.l2tp.contains(&(to, from.0)) {
+            match payload.get(1).map(|version| version & 0x0f) {
+                Some(2) => return "L2TP",
+                Some(3) => return "L2TPv3",
+                _ => {}
             }
-            self.tftp.insert((from, to.0));
+        }
+        if to.1 == L2TP_PORT {
+            remember(&mut self.l2tp, (from, to.0));
         }
         udp_by_port(from.1.min(to.1), payload)
             .or_else(|| udp_by_port(from.1.max(to.1), payload))
             .unwrap_or(if is_mpeg_ts(payload) { "MPEG TS" } else { "UDP" })
     }
+}
+
+fn remember(table: &mut HashSet<(Endpoint, IpAddr), Random>, asked: (Endpoint, IpAddr)) {
+    if table.len() >= MAX_CONVERSATIONS {
+        table.clear();
+    }
+    table.insert(asked);
 }
 
 /// A UDP service by its port, where the payload can be its message.
@@ -102,7 +102,7 @@ fn udp_by_port(port: u16, payload: &[u8]) -> Option<&'static str> {
         53 if has(12) => Some("DNS"),
         67 | 68 => Some("DHCP"),
         TFTP_PORT => Some("TFTP"),
-        111 if has(24) => Some(rpc(payload, 100_000, "Portmap")),
+        111 if has(24) => Some(if is_call(payload, 100_000) { "Portmap" } else { "RPC" }),
         123 => Some("NTP"),
         137 if has(12) => Some("NBNS"),
         138 => Some("NBDS"),
@@ -119,9 +119,11 @@ fn udp_by_port(port: u16, payload: &[u8]) -> Option<&'static str> {
             Some(if payload.get(3).is_some_and(|class| class & 0x0f == 7) { "IPMB" } else { "ASF" })
         }
         1645 | 1646 | 1812 | 1813 => Some("RADIUS"),
-        1701 if has(2) => Some(if payload.get(1).is_some_and(|v| v & 0x0f == 3) { "L2TPv3" } else { "L2TP" }),
+        L2TP_PORT if has(2) => {
+            Some(if payload.get(1).is_some_and(|v| v & 0x0f == 3) { "L2TPv3" } else { "L2TP" })
+        }
         1900 => Some("SSDP"),
-        2049 if has(24) => Some(rpc(payload, 100_003, "NFS")),
+        2049 if is_call(payload, 100_003) => Some("NFS"),
         4500 => Some(if payload.starts_with(&[0; 4]) { "ISAKMP" } else { "ESP" }),
         4672 if matches!(first, 0xc5 | 0xe3..=0xe5) => Some("eDonkey"),
         5351 => Some("NAT-PMP"),
@@ -131,12 +133,11 @@ fn udp_by_port(port: u16, payload: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// ONC RPC (RFC 5531, section 9): a call of the port's own program carries its name, all else is RPC.
-fn rpc(payload: &[u8], program: u32, name: &'static str) -> &'static str {
-    let word = |at: usize| {
-        payload.get(at..at + 4).and_then(|bytes| bytes.first_chunk()).map(|b| u32::from_be_bytes(*b))
-    };
-    if word(4) == Some(0) && word(12) == Some(program) { name } else { "RPC" }
+/// A call of ONC RPC, version 2, to a program (RFC 5531, section 9).
+fn is_call(payload: &[u8], program: u32) -> bool {
+    let word =
+        |at: usize| payload.get(at..at + 4).and_then(|b| b.first_chunk()).map(|b| u32::from_be_bytes(*b));
+    word(4) == Some(0) && word(8) == Some(2) && word(12) == Some(program)
 }
 
 /// MPEG transport stream: whole packets of 188 bytes, each begun by the sync byte 0x47 (ISO/IEC 13818-1, 2.4.3.2).
@@ -146,15 +147,66 @@ fn is_mpeg_ts(payload: &[u8]) -> bool {
         && payload.chunks(188).all(|cell| cell.first() == Some(&0x47))
 }
 
-fn tcp_by_bytes(payload: &[u8]) -> &'static str {
-    const METHODS: [&[u8]; 9] =
-        [b"GET ", b"POST ", b"HEAD ", b"PUT ", b"DELETE ", b"OPTIONS ", b"PATCH ", b"CONNECT ", b"HTTP/1."];
+/// HTTP's request methods as Wireshark knows them, and its own beginning.
+const HTTP_WORDS: [&str; 42] = [
+    "GET",
+    "PUT",
+    "COPY",
+    "HEAD",
+    "LOCK",
+    "MOVE",
+    "POLL",
+    "POST",
+    "BCOPY",
+    "BMOVE",
+    "MKCOL",
+    "TRACE",
+    "PATCH",
+    "LABEL",
+    "MERGE",
+    "DELETE",
+    "SEARCH",
+    "UNLOCK",
+    "REPORT",
+    "UPDATE",
+    "NOTIFY",
+    "BDELETE",
+    "CONNECT",
+    "OPTIONS",
+    "CHECKIN",
+    "PROPFIND",
+    "CHECKOUT",
+    "CCM_POST",
+    "SUBSCRIBE",
+    "PROPPATCH",
+    "BPROPFIND",
+    "BPROPPATCH",
+    "UNCHECKOUT",
+    "MKACTIVITY",
+    "MKWORKSPACE",
+    "UNSUBSCRIBE",
+    "RPC_CONNECT",
+    "RPC_IN_DATA",
+    "RPC_OUT_DATA",
+    "VERSION-CONTROL",
+    "BASELINE-CONTROL",
+    "M-SEARCH",
+];
+
+fn tcp_by_bytes(payload: &[u8], http_port: bool) -> &'static str {
     match payload {
-        [0x14..=0x17, 3, 1, ..] => "TLSv1",
-        [0x14..=0x17, 3, 3, ..] => "TLSv1.2",
-        _ if METHODS.iter().any(|method| payload.starts_with(method)) => "HTTP",
+        [0x14..=0x17, 3, 1, ..] if !http_port => "TLSv1",
+        [0x14..=0x17, 3, 3, ..] if !http_port => "TLSv1.2",
+        _ if is_http(payload) => "HTTP",
         _ => "TCP",
     }
+}
+
+fn is_http(payload: &[u8]) -> bool {
+    let head = payload.get(..24).unwrap_or(payload);
+    let Some(space) = head.iter().position(|byte| *byte == b' ') else { return false };
+    let word = head.get(..space).unwrap_or_default();
+    word.starts_with(b"HTTP/") || HTTP_WORDS.iter().any(|known| known.as_bytes() == word)
 }
 
 fn not_ip(ether_type: Option<u16>) -> &'static str {
@@ -182,17 +234,5 @@ fn other_ip(protocol: u8, v4: bool) -> &'static str {
         132 => "SCTP",
         _ if v4 => "IPv4",
         _ => "IPv6",
-    }
-}
-
-/// Whether a TCP payload is MQTT: on its registered port whatever the bytes, as Wireshark has it, else by its bytes.
-pub(crate) fn is_mqtt(frame: &Frame<'_>) -> bool {
-    match &frame.transport {
-        Some(Transport::Tcp(tcp)) if !frame.payload.is_empty() => {
-            tcp.src_port == MQTT_PORT
-                || tcp.dst_port == MQTT_PORT
-                || mqtt::looks_like_mqtt(frame.payload, false)
-        }
-        _ => false,
     }
 }
