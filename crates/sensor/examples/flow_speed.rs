@@ -85,7 +85,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let frame = frame(record);
             if let (Some(ip), Some(Transport::Tcp(tcp))) = (&frame.ip, &frame.transport) {
                 let view = streams.segment(record.time_nanos, ip, tcp, frame.payload, frame.payload_len);
-                shown += u64::from(view.shows_mqtt);
+                shown += u64::from(view.protocol == Some("MQTT"));
             }
         }
         shown

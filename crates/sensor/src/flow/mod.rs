@@ -12,6 +12,7 @@ mod mqtt_pending;
 pub mod mqtt_stream;
 pub mod reassembly;
 pub mod record;
+mod services;
 pub mod table;
 pub mod tcp_analysis;
 mod timers;

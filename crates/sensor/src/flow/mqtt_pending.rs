@@ -82,7 +82,7 @@ impl Beginning {
         self.bytes[0]
     }
 
-    fn known(&self) -> &[u8] {
+    pub(super) fn known(&self) -> &[u8] {
         self.bytes.get(..usize::from(self.len)).unwrap_or_default()
     }
 
@@ -101,9 +101,11 @@ pub(super) struct Pending {
     pub(super) seq: u32,
     /// Where it ends, or, where `entire`, the least that it needs.
     pub(super) next: u32,
-    /// Only one byte is there: the whole of the next segment belongs to it.
+    /// Its length is not known: the whole of the next segment belongs to it.
     pub(super) entire: bool,
     pub(super) beginning: Beginning,
+    /// What the Protocol column says when it is whole.
+    pub(super) name: &'static str,
     connect_flags: Option<u8>,
     /// Up to where all bytes were seen.
     have: u32,
@@ -112,8 +114,14 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    pub(super) fn new(seq: u32, next: u32, entire: bool, beginning: Beginning) -> Pending {
-        Pending { seq, next, entire, beginning, connect_flags: None, have: seq, island: None }
+    pub(super) fn new(
+        seq: u32,
+        next: u32,
+        entire: bool,
+        beginning: Beginning,
+        name: &'static str,
+    ) -> Pending {
+        Pending { seq, next, entire, beginning, name, connect_flags: None, have: seq, island: None }
     }
 
     /// Whether a segment that begins at `seq` continues it.

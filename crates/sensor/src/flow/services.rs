@@ -1,0 +1,185 @@
+//! How Wireshark frames SSH and HTTP over TCP: what of a segment is whole, what waits, and what the Protocol column
+//! says.
+//!
+//! In: the bytes from where a message begins. Out: an [`Extent`]. Pure functions; what has to be remembered of a
+//! connection is [`SshState`].
+
+/// A service that Wireshark takes a port for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Service {
+    /// None that is framed here.
+    #[default]
+    Other,
+    Mqtt,
+    Ssh,
+    Http,
+}
+
+impl Service {
+    /// By the server's port where a SYN told it, else by the lower port, then the higher.
+    pub(super) fn of(server: Option<u16>, a: u16, b: u16) -> Service {
+        let ports = [server.unwrap_or(a.min(b)), a.min(b), a.max(b)];
+        let known = ports.into_iter().map(Service::of_port);
+        known.into_iter().find(|service| *service != Service::Other).unwrap_or_default()
+    }
+
+    fn of_port(port: u16) -> Service {
+        match port {
+            1883 => Service::Mqtt,
+            22 => Service::Ssh,
+            80 | 3128 | 3132 | 5985 | 8080 | 8088 | 11371 | 1900 | 2869 | 2710 => Service::Http,
+            _ => Service::Other,
+        }
+    }
+}
+
+/// How far a message reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// So many bytes, all there.
+    Whole(usize),
+    /// So many bytes more are needed, by the low 32 bits as Wireshark counts.
+    Needs(u32),
+    /// It is not known how many more: the whole next segment belongs to it.
+    NeedsSegment,
+}
+
+/// What the two ends of an SSH connection have said (RFC 4253).
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct SshState {
+    version: u8,
+    banner: [bool; 2],
+    new_keys: [bool; 2],
+}
+
+impl SshState {
+    /// The Protocol column for a segment that comes now.
+    pub(super) fn name(&self) -> &'static str {
+        match self.version {
+            0 => "SSH",
+            1 => "SSHv1",
+            _ => "SSHv2",
+        }
+    }
+
+    /// The next piece of one end (`way` 0 or 1): its banner, a packet before NEWKEYS, or anything after.
+    pub(super) fn extent(&mut self, way: usize, bytes: &[u8]) -> Extent {
+        let everything = Extent::Whole(bytes.len());
+        let has_banner = self.banner.get(way).is_none_or(|seen| *seen);
+        if !has_banner && bytes.get(..4).is_some_and(|head| head.eq_ignore_ascii_case(b"SSH-")) {
+            let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else { return Extent::NeedsSegment };
+            self.banner(way, bytes);
+            return Extent::Whole(end + 1);
+        }
+        if self.version < 2 || self.new_keys.get(way).is_none_or(|seen| *seen) {
+            return everything;
+        }
+        let Some(head) = bytes.first_chunk::<4>() else { return Extent::Needs(4 - bytes.len() as u32) };
+        let len = u32::from_be_bytes(*head).wrapping_add(4);
+        if len as usize > bytes.len() {
+            return Extent::Needs(len.wrapping_sub(bytes.len() as u32));
+        }
+        self.packet(way, bytes);
+        // A length that wrapped: no progress is the end of it.
+        Extent::Whole((len as usize).max(4))
+    }
+
+    /// A banner is whole: its version is that of the connection.
+    pub(super) fn banner(&mut self, way: usize, bytes: &[u8]) {
+        if let Some(seen) = self.banner.get_mut(way) {
+            *seen = true;
+        }
+        if self.version == 0 {
+            let is = |head: &[u8]| bytes.get(..head.len()).is_some_and(|own| own.eq_ignore_ascii_case(head));
+            self.version = if is(b"SSH-2.") || is(b"SSH-1.99") {
+                2
+            } else if is(b"SSH-1.") {
+                1
+            } else {
+                0
+            };
+        }
+    }
+
+    /// A packet is whole: after NEWKEYS all is encrypted.
+    pub(super) fn packet(&mut self, way: usize, bytes: &[u8]) {
+        const NEW_KEYS: u8 = 21;
+        if bytes.get(5) == Some(&NEW_KEYS)
+            && let Some(seen) = self.new_keys.get_mut(way)
+        {
+            *seen = true;
+        }
+    }
+}
+
+const METHODS: [&[u8]; 9] =
+    [b"GET ", b"POST ", b"HEAD ", b"PUT ", b"DELETE ", b"OPTIONS ", b"PATCH ", b"CONNECT ", b"TRACE "];
+
+/// An HTTP/1 message (RFC 9112) and its Protocol column; `None` if the bytes begin none.
+pub(super) fn http(bytes: &[u8]) -> Option<(Extent, &'static str)> {
+    let is_response = bytes.starts_with(b"HTTP/");
+    if !is_response && !METHODS.iter().any(|method| bytes.starts_with(method)) {
+        return None;
+    }
+    let Some(header) = header_end(bytes) else { return Some((Extent::NeedsSegment, "HTTP")) };
+    let head = bytes.get(..header).unwrap_or_default();
+    let body = bytes.len().saturating_sub(header);
+    let json = field(head, b"content-type").is_some_and(|kind| kind.starts_with(b"application/json"));
+    let length = field(head, b"content-length").and_then(number);
+    let name = if json && length != Some(0) { "HTTP/JSON" } else { "HTTP" };
+    Some(match length {
+        Some(length) if length as usize > body => (Extent::Needs(length.wrapping_sub(body as u32)), name),
+        Some(length) => (Extent::Whole(header + length as usize), name),
+        None if is_response => (Extent::Whole(bytes.len()), name),
+        None => (Extent::Whole(header), "HTTP"),
+    })
+}
+
+/// Where the empty line ends.
+pub(super) fn header_end(bytes: &[u8]) -> Option<usize> {
+    let crlf = bytes.windows(4).position(|end| end == b"\r\n\r\n").map(|at| at + 4);
+    crlf.or_else(|| bytes.windows(2).position(|end| end == b"\n\n").map(|at| at + 2))
+}
+
+/// A header field's value.
+fn field<'a>(head: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    head.split(|byte| *byte == b'\n').find_map(|line| {
+        let (own, value) = line.split_at_checked(name.len())?;
+        let value = value.strip_prefix(b":")?;
+        own.eq_ignore_ascii_case(name).then(|| value.trim_ascii())
+    })
+}
+
+fn number(text: &[u8]) -> Option<u32> {
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ssh_is_framed_between_banner_and_new_keys() {
+        let mut ssh = SshState::default();
+        assert_eq!(ssh.name(), "SSH");
+        assert_eq!(ssh.extent(0, b"SSH-2.0-x\r\n\0\0"), Extent::Whole(11));
+        assert_eq!(ssh.name(), "SSHv2");
+        assert_eq!(ssh.extent(1, b"SSH-2.0-half"), Extent::NeedsSegment);
+        assert_eq!(ssh.extent(0, b"\0\0"), Extent::Needs(2));
+        assert_eq!(ssh.extent(0, b"\0\0\0\x09\x01\x14"), Extent::Needs(7));
+        assert_eq!(ssh.extent(0, b"\0\0\0\x02\x00\x15\0\0\0\x01"), Extent::Whole(6));
+        assert_eq!(ssh.extent(0, b"\xff\xff\xff\xff encrypted"), Extent::Whole(14));
+        assert_eq!(ssh.extent(1, b"Prot"), Extent::Needs(0x5072_6f74 + 4 - 4));
+    }
+
+    #[test]
+    fn http_waits_for_its_body() {
+        let head = b"HTTP/1.0 200 OK\r\nContent-Type: text/html\r\nContent-length: 12\r\n\r\n";
+        assert_eq!(http(head), Some((Extent::Needs(12), "HTTP")));
+        let json = b"POST / HTTP/1.1\r\ncontent-type: application/json\r\nContent-Length: 2\r\n\r\n{}";
+        assert_eq!(http(json), Some((Extent::Whole(json.len()), "HTTP/JSON")));
+        assert_eq!(http(b"GET / HTTP/1.1\r\nHost"), Some((Extent::NeedsSegment, "HTTP")));
+        assert_eq!(http(b"GET / HTTP/1.1\r\n\r\nGET"), Some((Extent::Whole(18), "HTTP")));
+        assert_eq!(http(b"\x16\x03\x01"), None);
+    }
+}
