@@ -108,7 +108,9 @@ impl PacketStreams {
             let seq = tcp.seq.wrapping_add(u32::from(tcp.flags.syn()));
             let segment = Segment { seq, bytes: payload, wire_len: payload_len };
             let way = usize::from(direction == Direction::FromHigh);
-            Reader { state, way, service, view: &mut view, column_is_fixed: false }.segment(segment, kind);
+            let is_client = Service::of(None, tcp.dst_port, tcp.dst_port) == Service::Ssh;
+            let view = &mut view;
+            Reader { state, way, is_client, service, view, column_is_fixed: false }.segment(segment, kind);
         }
         if service != Service::Other || !view.dissect {
             view.protocol = view.protocol.or(Some("TCP"));
@@ -163,6 +165,8 @@ struct Reader<'a> {
     state: &'a mut State,
     /// 0 from the low end, 1 from the high end.
     way: usize,
+    /// Whether the segment goes to SSH's port.
+    is_client: bool,
     service: Service,
     view: &'a mut SegmentView,
     /// The column was set to TCP and stays so whatever is read after it.
@@ -227,7 +231,7 @@ impl Reader<'_> {
             Service::Ssh if segment.bytes.contains(&b'\n') => {
                 waiting.add(segment.seq, segment.bytes, segment.wire_len);
                 self.show(self.state.ssh.name());
-                self.state.ssh.banner(self.way, waiting.beginning.known());
+                self.state.ssh.banner(self.way, self.is_client, waiting.beginning.known());
             }
             Service::Http if header_end(segment.bytes).is_some() => self.show("HTTP"),
             _ => {
@@ -246,7 +250,7 @@ impl Reader<'_> {
                     self.message(cells);
                 }
             }
-            Service::Ssh => match self.state.ssh.extent(self.way, known) {
+            Service::Ssh => match self.state.ssh.extent(self.way, self.is_client, known) {
                 // Only now its length is known.
                 Extent::Needs(more) if known.len() == 4 => {
                     let mut longer = waiting;
@@ -273,7 +277,7 @@ impl Reader<'_> {
                     Some(extent) => (extent, "MQTT"),
                     None => return,
                 },
-                Service::Ssh => (self.state.ssh.extent(self.way, rest.bytes), ssh_name),
+                Service::Ssh => (self.state.ssh.extent(self.way, self.is_client, rest.bytes), ssh_name),
                 Service::Http | Service::Other => match http(rest.bytes) {
                     Some(found) => found,
                     None if self.state.is_http => (Extent::Whole(rest.wire_len), "HTTP"),

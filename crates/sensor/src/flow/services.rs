@@ -63,19 +63,22 @@ impl SshState {
     }
 
     /// The next piece of one end (`way` 0 or 1): its banner, a packet before NEWKEYS, or anything after.
-    pub(super) fn extent(&mut self, way: usize, bytes: &[u8]) -> Extent {
+    pub(super) fn extent(&mut self, way: usize, is_client: bool, bytes: &[u8]) -> Extent {
         let everything = Extent::Whole(bytes.len());
         let has_banner = self.banner.get(way).is_none_or(|seen| *seen);
         if !has_banner && bytes.get(..4).is_some_and(|head| head.eq_ignore_ascii_case(b"SSH-")) {
             let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else { return Extent::NeedsSegment };
-            self.banner(way, bytes);
+            self.banner(way, is_client, bytes);
             return Extent::Whole(end + 1);
         }
-        if self.version < 2 || self.new_keys.get(way).is_none_or(|seen| *seen) {
+        if self.version == 0 || self.new_keys.get(way).is_none_or(|seen| *seen) {
             return everything;
         }
         let Some(head) = bytes.first_chunk::<4>() else { return Extent::Needs(4 - bytes.len() as u32) };
-        let len = u32::from_be_bytes(*head).wrapping_add(4);
+        let said = u32::from_be_bytes(*head);
+        // Version 1 pads to the next multiple of 8.
+        let padding = if self.version == 1 { 8 - said % 8 } else { 0 };
+        let len = said.wrapping_add(4 + padding);
         if len as usize > bytes.len() {
             return Extent::Needs(len.wrapping_sub(bytes.len() as u32));
         }
@@ -84,12 +87,12 @@ impl SshState {
         Extent::Whole((len as usize).max(4))
     }
 
-    /// A banner is whole: its version is that of the connection.
-    pub(super) fn banner(&mut self, way: usize, bytes: &[u8]) {
+    /// A banner is whole: the client's tells the connection's version.
+    pub(super) fn banner(&mut self, way: usize, is_client: bool, bytes: &[u8]) {
         if let Some(seen) = self.banner.get_mut(way) {
             *seen = true;
         }
-        if self.version == 0 {
+        if is_client && self.version == 0 {
             let is = |head: &[u8]| bytes.get(..head.len()).is_some_and(|own| own.eq_ignore_ascii_case(head));
             self.version = if is(b"SSH-2.") || is(b"SSH-1.99") {
                 2
@@ -112,13 +115,52 @@ impl SshState {
     }
 }
 
-const METHODS: [&[u8]; 9] =
-    [b"GET ", b"POST ", b"HEAD ", b"PUT ", b"DELETE ", b"OPTIONS ", b"PATCH ", b"CONNECT ", b"TRACE "];
+/// The methods that Wireshark takes a line for a request by.
+const METHODS: [&[u8]; 37] = [
+    b"GET",
+    b"PUT",
+    b"COPY",
+    b"HEAD",
+    b"LOCK",
+    b"MOVE",
+    b"POLL",
+    b"POST",
+    b"BCOPY",
+    b"BMOVE",
+    b"MKCOL",
+    b"TRACE",
+    b"PATCH",
+    b"LABEL",
+    b"MERGE",
+    b"DELETE",
+    b"SEARCH",
+    b"UNLOCK",
+    b"REPORT",
+    b"UPDATE",
+    b"NOTIFY",
+    b"BDELETE",
+    b"CONNECT",
+    b"OPTIONS",
+    b"CHECKIN",
+    b"PROPFIND",
+    b"CHECKOUT",
+    b"SUBSCRIBE",
+    b"PROPPATCH",
+    b"BPROPFIND",
+    b"M-SEARCH",
+    b"BPROPPATCH",
+    b"UNCHECKOUT",
+    b"MKACTIVITY",
+    b"MKWORKSPACE",
+    b"UNSUBSCRIBE",
+    b"RPC_CONNECT",
+];
 
 /// An HTTP/1 message (RFC 9112) and its Protocol column; `None` if the bytes begin none.
 pub(super) fn http(bytes: &[u8]) -> Option<(Extent, &'static str)> {
     let is_response = bytes.starts_with(b"HTTP/");
-    if !is_response && !METHODS.iter().any(|method| bytes.starts_with(method)) {
+    let word = bytes.get(..16).unwrap_or(bytes).split(|byte| *byte == b' ').next();
+    if !is_response && !word.is_some_and(|word| word.len() < bytes.len() && METHODS.contains(&word)) {
         return None;
     }
     let Some(header) = header_end(bytes) else { return Some((Extent::NeedsSegment, "HTTP")) };
@@ -162,14 +204,14 @@ mod tests {
     fn ssh_is_framed_between_banner_and_new_keys() {
         let mut ssh = SshState::default();
         assert_eq!(ssh.name(), "SSH");
-        assert_eq!(ssh.extent(0, b"SSH-2.0-x\r\n\0\0"), Extent::Whole(11));
+        assert_eq!(ssh.extent(0, true, b"SSH-2.0-x\r\n\0\0"), Extent::Whole(11));
         assert_eq!(ssh.name(), "SSHv2");
-        assert_eq!(ssh.extent(1, b"SSH-2.0-half"), Extent::NeedsSegment);
-        assert_eq!(ssh.extent(0, b"\0\0"), Extent::Needs(2));
-        assert_eq!(ssh.extent(0, b"\0\0\0\x09\x01\x14"), Extent::Needs(7));
-        assert_eq!(ssh.extent(0, b"\0\0\0\x02\x00\x15\0\0\0\x01"), Extent::Whole(6));
-        assert_eq!(ssh.extent(0, b"\xff\xff\xff\xff encrypted"), Extent::Whole(14));
-        assert_eq!(ssh.extent(1, b"Prot"), Extent::Needs(0x5072_6f74 + 4 - 4));
+        assert_eq!(ssh.extent(1, false, b"SSH-2.0-half"), Extent::NeedsSegment);
+        assert_eq!(ssh.extent(0, true, b"\0\0"), Extent::Needs(2));
+        assert_eq!(ssh.extent(0, true, b"\0\0\0\x09\x01\x14"), Extent::Needs(7));
+        assert_eq!(ssh.extent(0, true, b"\0\0\0\x02\x00\x15\0\0\0\x01"), Extent::Whole(6));
+        assert_eq!(ssh.extent(0, true, b"\xff\xff\xff\xff encrypted"), Extent::Whole(14));
+        assert_eq!(ssh.extent(1, false, b"Prot"), Extent::Needs(0x5072_6f74 + 4 - 4));
     }
 
     #[test]
