@@ -102,7 +102,7 @@ impl Chunk {
     }
 
     /// The gradient at layer `l`'s link, as the layer above left it.
-    fn from_above(&mut self, l: usize) -> &mut [f32] {
+    fn above(&mut self, l: usize) -> &mut [f32] {
         if l + 1 < self.layers.len() { &mut self.layers[l + 1].dx } else { &mut self.d_top }
     }
 
@@ -114,7 +114,7 @@ impl Chunk {
         let (layer, rows) = (&pass.network.layers[l], self.rows.len());
         let (units, n) = (layer.units, self.positions(pass, l));
         let mask = std::mem::replace(&mut self.layers[l].link.mask, crate::simd::Aligned::empty());
-        self.from_above(l).iter_mut().zip(&mask[..]).take(n * units).for_each(|(d, m)| *d *= *m);
+        self.above(l).iter_mut().zip(&mask[..]).take(n * units).for_each(|(d, m)| *d *= *m);
         self.layers[l].link.mask = mask;
         let Some(batch) = pass.norms.get(l) else { return };
         let mut sums = std::mem::take(&mut self.layers[l].link.sums);
@@ -124,7 +124,7 @@ impl Chunk {
             sums.count += 1;
             let h = ((t + 1) * rows + r) * layer.depth() + 1 + layer.inputs;
             for u in 0..units {
-                let d = f64::from(self.from_above(l)[at * units + u]);
+                let d = f64::from(self.above(l)[at * units + u]);
                 sums.first[u] += d;
                 sums.second[u] +=
                     d * f64::from((self.layers[l].xh[h + u] - batch.mean[u]) * batch.inverse[u]);
@@ -142,7 +142,7 @@ impl Chunk {
             let h = ((t + 1) * rows + r) * layer.depth() + 1 + layer.inputs;
             for u in 0..layer.units {
                 let y = (self.layers[l].xh[h + u] - batch.mean[u]) * batch.inverse[u];
-                let d = &mut self.from_above(l)[at * layer.units + u];
+                let d = &mut self.above(l)[at * layer.units + u];
                 *d = norm.scale[u] * batch.inverse[u] * (*d - batch.d_shift[u] - y * batch.d_scale[u]);
             }
         }

@@ -6,8 +6,9 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// Spins before a waiting thread gives its core away: about as long as a phase takes.
-const SPINS: u32 = 10_000;
+/// Spins before a waiting thread offers its core to others: a few microseconds. On a quiet machine nobody takes it and the
+/// wait goes on at once; on a busy one the thread that is waited for may be the one to take it.
+const SPINS: u32 = 100;
 
 /// A meeting point for a fixed number of threads.
 pub(crate) struct Team {

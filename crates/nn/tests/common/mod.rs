@@ -1,5 +1,5 @@
 //! What the tests share: stored PyTorch results, and the LSTM once more in plain f64.
-#![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)]
+#![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::needless_range_loop)]
 
 pub mod reference;
 

@@ -1,0 +1,73 @@
+//! The hot kernels' instructions, counted by callgrind on the AVX2 path (valgrind knows no AVX-512): a slower kernel shows
+//! here on any machine, however busy. Skipped with a message where valgrind is missing.
+#![allow(clippy::unwrap_used)]
+
+use std::process::Command;
+
+use citronella_nn::{Network, Spec, StreamCell, TrainConfig, Trainer};
+
+/// Instructions: a row's step of training (26 x 1, batch 32), a conversation's step of streaming (32 inputs, by 48).
+const WANTED: [f64; 2] = [14_500.0, 50_000.0];
+/// How far above that is too far.
+const SLACK: f64 = 1.05;
+
+const TIMES: &str = "CITRONELLA_COUNTED_TIMES";
+
+/// What is counted; run by `counts_stay_low` in a process of its own.
+#[test]
+#[ignore = "work for counts_stay_low"]
+fn train() {
+    let (rows, steps) = (64, 26);
+    let x: Vec<f32> = (0..rows * steps).map(|i| (i as f32).sin()).collect();
+    let y: Vec<u32> = (0..rows as u32).map(|r| r % 5).collect();
+    let network = Network::new(Spec::new(1, 64, 5), 1).unwrap();
+    let mut trainer = Trainer::new(network, TrainConfig::default()).unwrap();
+    for _ in 0..=times() {
+        trainer.epoch(&x, &y, rows, steps, &mut |_| ()).unwrap();
+    }
+}
+
+/// See `train`.
+#[test]
+#[ignore = "work for counts_stay_low"]
+fn stream() {
+    let mut cell = StreamCell::new(&Network::new(Spec::new(32, 64, 5), 1).unwrap(), 48).unwrap();
+    let slots: Vec<u32> = (0..48).collect();
+    let (x, mut out) = (vec![0.5; 48 * 32], vec![0.0; 48 * 5]);
+    for _ in 0..=times() {
+        cell.step_many(&slots, &x, &mut out).unwrap();
+    }
+}
+
+fn times() -> usize {
+    std::env::var(TIMES).ok().and_then(|t| t.parse().ok()).unwrap_or(0)
+}
+
+fn count(work: &str, times: usize) -> f64 {
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg(std::env::current_exe().unwrap())
+        .args([work, "--exact", "--ignored", "--test-threads=1"])
+        .env(TIMES, times.to_string())
+        .env("CITRONELLA_SIMD", "avx2")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    let line = text.lines().find_map(|l| l.split_once("Collected : ")).unwrap_or_else(|| panic!("{text}"));
+    line.1.trim().parse().unwrap()
+}
+
+#[test]
+fn counts_stay_low() {
+    if Command::new("valgrind").arg("--version").output().is_err() {
+        println!("skipped: valgrind is not installed");
+        return;
+    }
+    let works = [("train", 64.0 * 26.0), ("stream", 48.0)];
+    for ((work, items), wanted) in works.into_iter().zip(WANTED) {
+        let n = 4;
+        let found = (count(work, n) - count(work, 0)) / (items * n as f64);
+        println!("{work}: {found:.0} instructions");
+        assert!(found < wanted * SLACK, "{work}: {found:.0} instructions, {wanted} expected");
+    }
+}
