@@ -137,13 +137,14 @@ fn a_connect_makes_any_port_mqtts() {
 #[test]
 fn ssh_is_named_by_the_clients_banner() {
     let mut talk = Talk::to(22);
-    let mut names = Vec::new();
-    names.push(talk.segment(false, 1, 100, ACK, b"SSH-2.0-server\r\n").protocol);
-    names.push(talk.client(100, b"SSH-2.0-client\r\n").protocol);
-    // A packet of 12 bytes in two segments, then one whose length makes no sense.
-    names.push(talk.client(116, b"\0\0\0\x08\x04\x14").protocol);
-    names.push(talk.client(122, b"abcdef").protocol);
-    names.push(talk.segment(false, 17, 128, ACK, b"Protocol major versions differ.\n").protocol);
+    let names = [
+        talk.segment(false, 1, 100, ACK, b"SSH-2.0-server\r\n").protocol,
+        talk.client(100, b"SSH-2.0-client\r\n").protocol,
+        // A packet of 12 bytes in two segments, then one whose length makes no sense.
+        talk.client(116, b"\0\0\0\x08\x04\x14").protocol,
+        talk.client(122, b"abcdef").protocol,
+        talk.segment(false, 17, 128, ACK, b"Protocol major versions differ.\n").protocol,
+    ];
     assert_eq!(names, ["SSH", "SSH", "TCP", "SSHv2", "TCP"].map(Some));
 }
 
