@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use citronella_learn::{
-    dataset::{LabelRule, LoadOptions, Table, load_embedded},
+    dataset::{LabelRule, LoadOptions, NORMAL, Table, load_embedded},
     evaluate::Evaluation,
     judge::Judgement,
     report::{Block, KeyFigure, MetricTable, Report, figure},
@@ -44,6 +44,9 @@ pub(crate) struct Arguments {
 /// One model: judged on test rows of the recording it was trained on, and on the other recording.
 struct Chapter {
     preset: &'static Preset,
+    /// Of run-2's rows that the paper's labels call an attack: those that the attacker neither sent nor received,
+    /// and all.
+    bystanders: (usize, usize),
     trained: Trained,
     judged: Judged,
     seen: Judgement,
@@ -141,8 +144,17 @@ fn chapter(
         Judgement::of(LabelRule::File, &trained.model, table, scored, Some(&judged.baselines))
     };
     let (seen, unseen) = (by_file(&trained.test, first)?, by_file(&scored, second)?);
+    let bystanders = bystanders(&scored);
     let (Some(seen), Some(unseen)) = (seen, unseen) else { anyhow::bail!("the recordings carry no labels") };
-    Ok(Chapter { preset, trained, judged, seen, unseen })
+    Ok(Chapter { preset, bystanders, trained, judged, seen, unseen })
+}
+
+fn bystanders(scored: &train::Scored) -> (usize, usize) {
+    let normal = scored.classes.iter().position(|class| class == NORMAL).map(|at| at as u32);
+    let honest = scored.truth_by_attacker.as_deref().unwrap_or_default();
+    let called = scored.truth_by_file.iter().zip(honest).filter(|(by_file, _)| Some(**by_file) != normal);
+    let mine = called.clone().filter(|(_, honest)| Some(**honest) == normal).count();
+    (mine, called.count())
 }
 
 /// A baseline's accuracy.
@@ -173,7 +185,11 @@ fn findings(with_time: &Chapter, without_time: &Chapter) -> Vec<String> {
             share(rival(&without_time.seen, "most frequent")),
             share(rival(&without_time.unseen, "most frequent"))
         ),
-        "Only CONNECT packets are left once rows with an empty field are dropped, and the paper labels every row of an attack's file as that attack: most \"scan\" and \"sparta\" rows are sensors that connect while an attack runs elsewhere. A score on such rows says when a packet was recorded, not whether it attacks.".to_owned(),
+        format!(
+            "What the rows are: dropping every row with an empty field leaves CONNECT packets only, and the paper labels every row of an attack's file as that attack. In run-2, {} of {} such rows are neither sent nor received by the attacker: sensors that connect while an attack runs elsewhere. A score on such rows says when a packet was recorded, not whether it attacks.",
+            count(with_time.bystanders.0 as u64),
+            count(with_time.bystanders.1 as u64)
+        ),
         "So: judge a detector on recordings that it has not seen, and look at what a timestamp or a port alone would score.".to_owned(),
     ]
 }

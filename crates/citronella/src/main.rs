@@ -1,5 +1,6 @@
 //! Citronella's command line: each subcommand is a file of this crate, named after it.
 
+mod bench;
 mod demo;
 mod embedded;
 mod evaluate;
@@ -32,6 +33,8 @@ enum Command {
     Train(train::Arguments),
     /// Score a model on data that it has not seen
     Evaluate(evaluate::Arguments),
+    /// How fast this machine is
+    Bench(bench::Arguments),
     /// The whole story on the embedded captures, in one go
     Demo(demo::Arguments),
 }
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         Command::Extract(arguments) => extract::run(&arguments),
         Command::Train(arguments) => train::run(&arguments),
         Command::Evaluate(arguments) => evaluate::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
     };
     match done {

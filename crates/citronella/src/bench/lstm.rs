@@ -1,0 +1,94 @@
+//! `citronella bench lstm`: milliseconds a training step, sequences and streaming steps a second, share of the peak.
+
+use anyhow::Result;
+use citronella_nn::bench::{Report, Setup, run as measure};
+use serde_json::json;
+
+use crate::show::{self, count};
+
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// Steps a sequence
+    #[arg(long, default_value_t = 26)]
+    steps: usize,
+    /// Values a step
+    #[arg(long, default_value_t = 1)]
+    features: usize,
+    /// LSTM units
+    #[arg(long, default_value_t = 64)]
+    hidden: usize,
+    /// Threads for training and for inference in batches; streaming runs on one
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    /// Seconds to spend on each figure, at least
+    #[arg(long, default_value_t = 1.0)]
+    seconds: f64,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<()> {
+    let setup = Setup {
+        steps: arguments.steps,
+        features: arguments.features,
+        hidden: arguments.hidden,
+        threads: arguments.threads.max(1),
+        seconds: arguments.seconds,
+        ..Setup::default()
+    };
+    let report = measure(&setup)?;
+    if arguments.json { show::json(&document(&report)) } else { print(&report) }
+}
+
+fn document(report: &Report) -> serde_json::Value {
+    let setup = &report.setup;
+    let streaming = report.streaming.iter().map(|rates| {
+        json!({
+            "conversations": rates.conversations,
+            "one_by_one_steps_per_s": rates.one_by_one,
+            "micro_batch_steps_per_s": rates.micro_batches,
+        })
+    });
+    json!({
+        "steps": setup.steps, "features": setup.features, "hidden": setup.hidden, "threads": setup.threads,
+        "simd": report.simd,
+        "train_ms": report.train_ms, "train_best_ms": report.train_best_ms,
+        "train_gflops": report.train_gflops, "peak_gflops": report.peak_gflops,
+        "share_of_peak": report.share_of_peak,
+        "infer_1_per_s": report.infer_1, "infer_32_per_s": report.infer_32, "infer_1024_per_s": report.infer_1024,
+        "state_bytes_per_conversation": report.state_bytes,
+        "streaming": streaming.collect::<Vec<_>>(),
+    })
+}
+
+fn print(report: &Report) -> Result<()> {
+    let setup = &report.setup;
+    show::line(&format!(
+        "LSTM({}) + dense(5), {} steps x {}, batch 32, {} thread(s), {}\n",
+        setup.hidden, setup.steps, setup.features, setup.threads, report.simd
+    ))?;
+    let mut table = show::pairs();
+    let mut line = |name: &str, value: String| {
+        table.add_row([name.to_owned(), value]);
+    };
+    line("training step, median", format!("{:.3} ms", report.train_ms));
+    line("training step, best", format!("{:.3} ms", report.train_best_ms));
+    line("products in training", format!("{:.1} GFLOP/s", report.train_gflops));
+    line(
+        "share of the FMA peak",
+        format!("{} of {:.0} GFLOP/s", show::percent(report.share_of_peak), report.peak_gflops),
+    );
+    for (batch, rate) in [(1, report.infer_1), (32, report.infer_32), (1024, report.infer_1024)] {
+        line(&format!("inference, batch {batch}"), format!("{} sequences/s", count(rate as u64)));
+    }
+    line("state of a conversation", format!("{} bytes", report.state_bytes));
+    show::print(&table)?;
+    let mut table = show::table(&["streaming, one thread", "conversations", "steps/s"]);
+    for rates in &report.streaming {
+        let conversations = count(rates.conversations as u64);
+        table.add_row(["one by one".to_owned(), conversations.clone(), count(rates.one_by_one as u64)]);
+        table.add_row(["micro-batches of 48".to_owned(), conversations, count(rates.micro_batches as u64)]);
+    }
+    show::print(&table)
+}

@@ -1,0 +1,27 @@
+//! `citronella bench`: how fast this machine is, measured here and now.
+
+mod capture;
+mod lstm;
+
+use anyhow::Result;
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(clap::Subcommand)]
+enum What {
+    /// Training, inference and streaming of the LSTM
+    Lstm(lstm::Arguments),
+    /// Reading, decoding, flows and feature levels of a capture, in packets a second
+    Capture(capture::Arguments),
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    match &arguments.what {
+        What::Lstm(arguments) => lstm::run(arguments),
+        What::Capture(arguments) => capture::run(arguments),
+    }
+}
