@@ -99,13 +99,23 @@ impl Block {
 
     /// The probabilities of the present state: rows x columns, of which the first `outputs` count.
     pub(crate) fn head(&mut self, network: &Network, rows: usize) -> &[f32] {
-        let head = &network.head;
         if let (Some(buffers), Some(layer)) = (self.layers.last(), network.layers.last()) {
             let from = buffers.xh[self.now].chunks_exact(layer.depth());
             for (top, row) in self.top.chunks_exact_mut(1 + layer.units).zip(from).take(rows) {
                 top[1..].copy_from_slice(&row[1 + layer.inputs..]);
             }
         }
+        self.top_head(network, rows)
+    }
+
+    /// Where the head reads each row's h, and how far the rows are apart.
+    pub(crate) fn top_mut(&mut self, network: &Network) -> (&mut [f32], usize) {
+        (&mut self.top[1..], 1 + network.head.units)
+    }
+
+    /// The probabilities of the h that stand in [`Block::top_mut`].
+    pub(crate) fn top_head(&mut self, network: &Network, rows: usize) -> &[f32] {
+        let head = &network.head;
         network.simd.run(logits(head, rows, &self.top, &mut self.logits));
         let Head { outputs, columns, .. } = *head;
         network.simd.run(Softmax { rows, outputs, columns, logits: &mut self.logits });

@@ -36,5 +36,5 @@ pub use network::Network;
 pub use sequences::Sequences;
 pub use simd::Simd;
 pub use spec::{LossAt, Spec};
-pub use stream::StreamCell;
+pub use stream::{Precision, StreamCell};
 pub use train::{EpochStats, EvalStats, TrainConfig, Trainer};

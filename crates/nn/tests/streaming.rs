@@ -4,7 +4,7 @@
 
 mod common;
 
-use citronella_nn::{Network, Simd, Spec, StreamCell};
+use citronella_nn::{Network, Precision, Simd, Spec, StreamCell};
 use common::distance;
 
 const STEPS: usize = 9;
@@ -71,4 +71,68 @@ fn state_is_small_and_slots_are_checked() {
     let error = cell.step(10, &[0.0; 32], &mut [0.0; 8]).unwrap_err();
     assert_eq!(error.to_string(), "conversation 10, but there is room for 10");
     assert!(cell.step(9, &[0.0; 31], &mut [0.0; 8]).is_err());
+}
+
+/// The nearest bf16 as an f32.
+fn round(x: f32) -> f32 {
+    let bits = x.to_bits();
+    f32::from_bits((bits + 0x7fff + ((bits >> 16) & 1)) & 0xffff_0000)
+}
+
+fn sigmoid(x: f64) -> f64 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+/// The scalar twin of the bf16 step: what is multiplied is rounded, everything else is f64.
+fn twin(network: &Network, x: &[f32], h: &mut [f32], c: &mut [f64]) -> Vec<f64> {
+    let tensors = network.tensors();
+    let tensor = |name: &str| tensors.iter().find(|t| t.0 == name).unwrap().2.as_slice();
+    let (ih, hh) = (tensor("lstm.weight_ih_l0"), tensor("lstm.weight_hh_l0"));
+    let (bias, units) = (tensor("lstm.bias_l0"), h.len());
+    let dot = |w: &[f32], v: &[f32]| -> f64 {
+        w.iter().zip(v).map(|(w, v)| f64::from(round(*w)) * f64::from(round(*v))).sum()
+    };
+    let z: Vec<f64> = (0..4 * units)
+        .map(|r| f64::from(bias[r]) + dot(&ih[r * x.len()..], x) + dot(&hh[r * units..], h))
+        .collect();
+    for u in 0..units {
+        let (i, f, o) = (sigmoid(z[u]), sigmoid(z[units + u]), sigmoid(z[3 * units + u]));
+        c[u] = f * c[u] + i * z[2 * units + u].tanh();
+        h[u] = (o * c[u].tanh()) as f32;
+    }
+    let (weight, bias) = (tensor("dense.weight"), tensor("dense.bias"));
+    let logit = |k: usize| {
+        f64::from(bias[k])
+            + h.iter().zip(&weight[k * units..]).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>()
+    };
+    common::reference::Reference::probabilities(&(0..bias.len()).map(logit).collect::<Vec<_>>())
+}
+
+#[test]
+fn bf16_is_its_scalar_twin() {
+    for spec in [Spec::new(32, 64, 8), Spec::new(5, 20, 1), Spec::new(1, 33, 3)] {
+        let network = Network::new(spec, 3).unwrap();
+        let (n, inputs, outputs) = (29, network.spec().inputs, network.spec().outputs);
+        let (hidden, slots) = (network.spec().hidden[0], (0..n as u32).collect::<Vec<_>>());
+        let Ok(mut cell) = StreamCell::with_precision(&network, n, Precision::Bf16) else {
+            println!("skipped: this CPU has no AVX-512 BF16");
+            return;
+        };
+        assert!(cell.state_bytes() <= 400);
+        let x = waves(n * STEPS * inputs);
+        let mut states = vec![(vec![0.0; hidden], vec![0.0; hidden]); n];
+        let mut out = vec![0.0; n * outputs];
+        for x in x.chunks_exact(n * inputs) {
+            cell.step_many(&slots, x, &mut out).unwrap();
+            for (row, (h, c)) in states.iter_mut().enumerate() {
+                let wanted = twin(&network, &x[row * inputs..][..inputs], h, c);
+                for (found, wanted) in out[row * outputs..].iter().zip(wanted) {
+                    // A h that lies between two bf16 may be rounded to the other one.
+                    assert!((f64::from(*found) - wanted).abs() < 5e-4, "{found} {wanted}");
+                }
+            }
+        }
+    }
+    let stacked = Network::new(Spec { hidden: vec![8, 8], ..Spec::new(3, 8, 2) }, 1).unwrap();
+    assert!(StreamCell::with_precision(&stacked, 1, Precision::Bf16).is_err());
 }

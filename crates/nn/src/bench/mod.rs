@@ -11,7 +11,7 @@ pub use stream::{StreamRates, stream};
 
 use crate::kernel::Peak;
 use crate::random::Random;
-use crate::{Error, Network, Simd, Spec, TrainConfig, Trainer};
+use crate::{Error, Network, Precision, Simd, Spec, StreamCell, TrainConfig, Trainer};
 
 /// What to measure.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,9 +60,9 @@ pub struct Report {
     pub infer_32: f64,
     /// See `infer_1`.
     pub infer_1024: f64,
-    /// Bytes of state a conversation.
+    /// Bytes of state a conversation in f32.
     pub state_bytes: usize,
-    /// A line for each number of conversations.
+    /// A line for each number of conversations, in f32 and, where the CPU has it, in bf16.
     pub streaming: Vec<StreamRates>,
 }
 
@@ -74,8 +74,12 @@ pub fn run(setup: &Setup) -> Result<Report, Error> {
     let peak_gflops = peak_gflops(simd, setup.threads)?;
     let infer = |batch| infer_per_s(setup, simd, batch);
     let mut streaming = Vec::new();
-    for &conversations in &setup.conversations {
-        streaming.push(stream(setup, simd, conversations)?);
+    let probe = StreamCell::with_precision(&network(setup, simd)?, 0, Precision::Bf16);
+    let bf16 = probe.ok().map(|_| Precision::Bf16);
+    for precision in [Some(Precision::F32), bf16].into_iter().flatten() {
+        for &conversations in &setup.conversations {
+            streaming.push(stream(setup, simd, conversations, precision)?);
+        }
     }
     Ok(Report {
         setup: setup.clone(),

@@ -2,7 +2,7 @@
 
 use super::{OUTPUTS, Setup, data, network, rate};
 use crate::random::Random;
-use crate::{Error, Simd, StreamCell};
+use crate::{Error, Precision, Simd, StreamCell};
 
 /// Steps a second on one core.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,6 +13,8 @@ pub struct StreamRates {
     pub one_by_one: f64,
     /// Steps a second in micro-batches of 48 different conversations.
     pub micro_batches: f64,
+    /// How the products are computed.
+    pub precision: Precision,
 }
 
 /// Conversations that step together.
@@ -21,10 +23,15 @@ const MICRO_BATCH: usize = 48;
 const INPUT_ROWS: usize = 48 * 16;
 
 /// Measures streaming over a number of conversations.
-pub fn stream(setup: &Setup, simd: Simd, conversations: usize) -> Result<StreamRates, Error> {
+pub fn stream(
+    setup: &Setup,
+    simd: Simd,
+    conversations: usize,
+    precision: Precision,
+) -> Result<StreamRates, Error> {
     let single = Setup { steps: 1, ..setup.clone() };
     let (x, _) = data(&single, INPUT_ROWS);
-    let mut cell = StreamCell::new(&network(&single, simd)?, conversations)?;
+    let mut cell = StreamCell::with_precision(&network(&single, simd)?, conversations, precision)?;
     let mut slots: Vec<u32> = (0..conversations as u32).collect();
     slots.iter().for_each(|&slot| cell.reset(slot));
     Random::new(2, 9).shuffle(&mut slots);
@@ -51,7 +58,7 @@ pub fn stream(setup: &Setup, simd: Simd, conversations: usize) -> Result<StreamR
         }
         Ok(())
     })?;
-    Ok(StreamRates { conversations, one_by_one, micro_batches })
+    Ok(StreamRates { conversations, one_by_one, micro_batches, precision })
 }
 
 pub(super) fn state_bytes(setup: &Setup, simd: Simd) -> Result<usize, Error> {

@@ -6,6 +6,8 @@ mod aligned;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx512_bf16;
 mod math;
 mod portable;
 #[cfg(target_arch = "x86_64")]

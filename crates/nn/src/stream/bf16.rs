@@ -1,0 +1,100 @@
+//! Streaming with weights and h in bf16, c and sums in f32.
+
+use crate::layer::Layer;
+use crate::simd::avx512_bf16::{Avx512Bf16, StepBf16};
+use crate::simd::{Aligned, PANEL};
+
+/// A layer's weights in bf16, and buffers for a block of rows.
+pub(super) struct Bf16 {
+    simd: Avx512Bf16,
+    units: usize,
+    inputs: usize,
+    pairs: usize,
+    panels: Vec<Aligned>,
+    xh: Aligned,
+    c: Aligned,
+    h16: Aligned,
+}
+
+/// The nearest bf16, ties to even; NaN stays NaN.
+fn round(x: f32) -> u32 {
+    let bits = x.to_bits();
+    if x.is_nan() { 0x7fc0 } else { (bits + 0x7fff + ((bits >> 16) & 1)) >> 16 }
+}
+
+/// Two bf16 in the bits of one word; nobody reads it as the f32 that it is not.
+fn pair(low: f32, high: f32) -> f32 {
+    f32::from_bits(round(low) | round(high) << 16)
+}
+
+impl Bf16 {
+    /// `None` where this CPU has no bf16 products.
+    pub(super) fn new(layer: &Layer, rows: usize) -> Option<Bf16> {
+        let simd = Avx512Bf16::new()?;
+        let [ih, hh, bias] = layer.unpack();
+        let (hidden, inputs, units) = (layer.hidden, layer.inputs, layer.units);
+        let first = inputs.next_multiple_of(2);
+        let pairs = (first + units) / 2;
+        let panels = (0..units / PANEL).map(|p| {
+            let mut panel = Aligned::zeros((1 + pairs) * 4 * PANEL);
+            for at in 0..4 * PANEL {
+                let (gate, unit) = (at / PANEL, p * PANEL + at % PANEL);
+                if unit >= hidden {
+                    continue;
+                }
+                let row = gate * hidden + unit;
+                let weight = |k: usize| match k {
+                    k if k < inputs => ih[row * inputs + k],
+                    k if (first..first + hidden).contains(&k) => hh[row * hidden + k - first],
+                    _ => 0.0,
+                };
+                panel[at] = bias[row];
+                for k in 0..pairs {
+                    panel[(1 + k) * 4 * PANEL + at] = pair(weight(2 * k), weight(2 * k + 1));
+                }
+            }
+            panel
+        });
+        let panels = panels.collect();
+        let zeros = |n: usize| Aligned::zeros(rows * n);
+        Some(Bf16 {
+            simd,
+            units,
+            inputs,
+            pairs,
+            panels,
+            xh: zeros(pairs),
+            c: zeros(units),
+            h16: zeros(units / 2),
+        })
+    }
+
+    /// 32-bit words of state: c, then h in pairs.
+    pub(super) fn stride(&self) -> usize {
+        self.units + self.units / 2
+    }
+
+    /// Takes a row's state and inputs.
+    pub(super) fn load(&mut self, row: usize, state: &[f32], x: &[f32]) {
+        let (c, h) = state.split_at(self.units);
+        self.c[row * self.units..][..self.units].copy_from_slice(c);
+        let (to_x, to_h) = self.xh[row * self.pairs..][..self.pairs].split_at_mut(self.inputs.div_ceil(2));
+        to_h.copy_from_slice(h);
+        for (to, x) in to_x.iter_mut().zip(x.chunks(2)) {
+            *to = pair(x[0], x.get(1).copied().unwrap_or(0.0));
+        }
+    }
+
+    /// Gives a row's state back.
+    pub(super) fn store(&self, row: usize, state: &mut [f32]) {
+        let (c, h) = state.split_at_mut(self.units);
+        c.copy_from_slice(&self.c[row * self.units..][..self.units]);
+        h.copy_from_slice(&self.h16[row * self.units / 2..][..self.units / 2]);
+    }
+
+    /// One step of the rows that were loaded; the new h goes to rows of `h_stride`.
+    pub(super) fn step(&mut self, rows: usize, h: &mut [f32], h_stride: usize) {
+        let Bf16 { simd, pairs, panels, xh, c, h16, .. } = self;
+        simd.step(StepBf16 { panels, rows, pairs: *pairs, xh, c, h, h_stride, h16 });
+    }
+}
