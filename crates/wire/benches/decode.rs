@@ -57,6 +57,20 @@ fn benches(criterion: &mut Criterion) {
             bencher.iter(|| black_box(decode_frame(LinkType::Ethernet, black_box(&bytes))));
         });
     }
+    // What the two whole-packet structs of etherparse cost for the same frame.
+    let bytes = frame(4);
+    group.bench_function("etherparse LaxSlicedPacket/ipv4", |bencher| {
+        bencher.iter(|| {
+            let sliced = etherparse::LaxSlicedPacket::from_ethernet(black_box(&bytes));
+            black_box(sliced.map(|packet| packet.transport)).is_ok()
+        });
+    });
+    group.bench_function("etherparse LaxPacketHeaders/ipv4", |bencher| {
+        bencher.iter(|| {
+            let headers = etherparse::LaxPacketHeaders::from_ethernet(black_box(&bytes));
+            black_box(headers.map(|packet| packet.transport)).is_ok()
+        });
+    });
     group.finish();
 
     let message = &frame(4)[66..];

@@ -123,6 +123,7 @@ impl Reason {
 }
 
 impl<'a> Frame<'a> {
+    #[inline(always)]
     fn empty() -> Self {
         Self {
             vlans: Vlans::default(),
@@ -161,7 +162,7 @@ pub fn decode_frame(link: LinkType, bytes: &[u8]) -> Frame<'_> {
 }
 
 /// Reads what an EtherType announces, beginning at byte `at` of the frame.
-#[inline]
+#[inline(always)]
 pub(crate) fn decode_network(ether_type: u16, bytes: &[u8], at: usize) -> Frame<'_> {
     let datagram = match ether_type {
         link::IPV4 => ip::decode_v4(bytes, at),
@@ -185,7 +186,7 @@ pub fn decode_datagram(ip: Ip, payload: &[u8]) -> Frame<'_> {
     decode_transport(datagram, 0)
 }
 
-#[inline]
+#[inline(always)]
 fn decode_transport(datagram: Datagram<'_>, ip_at: usize) -> Frame<'_> {
     let Datagram { ip, payload, payload_len, stop } = datagram;
     let mut frame = Frame { ip: Some(ip), payload, payload_len, stop, ..Frame::empty() };
@@ -253,7 +254,7 @@ fn decode_transport(datagram: Datagram<'_>, ip_at: usize) -> Frame<'_> {
 }
 
 impl Frame<'_> {
-    #[inline]
+    #[inline(always)]
     fn skip(&mut self, header_len: usize) {
         self.payload = after(self.payload, header_len);
         self.payload_len = self.payload_len.saturating_sub(header_len).max(self.payload.len());

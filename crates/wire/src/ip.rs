@@ -75,7 +75,7 @@ const SHIM6: u8 = 140;
 const MOST_EXTENSIONS: usize = 16;
 
 /// Reads an IPv4 packet that begins at byte `at` of the frame.
-#[inline]
+#[inline(always)]
 pub(crate) fn decode_v4(bytes: &[u8], at: usize) -> Result<Datagram<'_>, Stop> {
     let stop = |reason| Stop { layer: Layer::Ipv4, reason, offset: at };
     if let Ok(header) = Ipv4HeaderSlice::from_slice(bytes) {
@@ -99,7 +99,14 @@ pub(crate) fn decode_v4(bytes: &[u8], at: usize) -> Result<Datagram<'_>, Stop> {
         }
         return Ok(Datagram { ip, payload, payload_len, stop: fault });
     }
-    // Too short, another version, or a header length that cannot be: the fields that stand before the fault are read.
+    odd_v4(bytes, at)
+}
+
+/// Too short, another version, or a header length that cannot be: the fields that stand before the fault are read.
+#[cold]
+#[inline(never)]
+fn odd_v4(bytes: &[u8], at: usize) -> Result<Datagram<'_>, Stop> {
+    let stop = |reason| Stop { layer: Layer::Ipv4, reason, offset: at };
     let mut fixed = *bytes.first_chunk::<20>().ok_or(stop(Reason::Cut))?;
     if fixed[0] >> 4 != 4 {
         return Err(stop(Reason::Version));
@@ -110,7 +117,7 @@ pub(crate) fn decode_v4(bytes: &[u8], at: usize) -> Result<Datagram<'_>, Stop> {
     Ok(Datagram { ip: v4(&header, 20), payload: &[], payload_len: 0, stop: Some(stop(reason)) })
 }
 
-#[inline]
+#[inline(always)]
 fn v4(header: &Ipv4HeaderSlice<'_>, header_len: usize) -> Ip {
     Ip {
         src: IpAddr::V4(Ipv4Addr::from(header.source())),
@@ -129,7 +136,7 @@ fn v4(header: &Ipv4HeaderSlice<'_>, header_len: usize) -> Ip {
 }
 
 /// Reads an IPv6 packet that begins at byte `at` of the frame.
-#[inline]
+#[inline(always)]
 pub(crate) fn decode_v6(bytes: &[u8], at: usize) -> Result<Datagram<'_>, Stop> {
     let stop = |reason| Stop { layer: Layer::Ipv6, reason, offset: at };
     let header = Ipv6HeaderSlice::from_slice(bytes).map_err(|_| {
@@ -163,6 +170,8 @@ pub(crate) fn decode_v6(bytes: &[u8], at: usize) -> Result<Datagram<'_>, Stop> {
 }
 
 /// Walks extension headers (RFC 8200, 4) until something else, a fragment's data, or a fault.
+#[cold]
+#[inline(never)]
 fn extensions<'a>(mut datagram: Datagram<'a>, at: usize, layer: Layer) -> Datagram<'a> {
     let Datagram { ip, payload, payload_len, stop } = &mut datagram;
     for _ in 0..MOST_EXTENSIONS {

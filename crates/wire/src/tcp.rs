@@ -138,7 +138,7 @@ pub struct TcpOptions {
 }
 
 impl TcpOptions {
-    #[inline]
+    #[inline(always)]
     fn read(bytes: &[u8]) -> Self {
         match bytes {
             [] => Self::default(),
@@ -188,12 +188,18 @@ impl TcpOptions {
 }
 
 /// Reads a TCP header that begins at byte `at` of the frame. A Data Offset that cannot be leaves the fixed fields.
-#[inline]
+#[inline(always)]
 pub(crate) fn decode(bytes: &[u8], at: usize) -> (Option<Tcp>, Option<Stop>) {
-    let stop = |reason| Some(Stop { layer: Layer::Tcp, reason, offset: at });
     if let Ok(header) = TcpHeaderSlice::from_slice(bytes) {
         return (Some(fields(&header)), None);
     }
+    odd(bytes, at)
+}
+
+#[cold]
+#[inline(never)]
+fn odd(bytes: &[u8], at: usize) -> (Option<Tcp>, Option<Stop>) {
+    let stop = |reason| Some(Stop { layer: Layer::Tcp, reason, offset: at });
     let Some(mut fixed) = bytes.first_chunk::<20>().copied() else { return (None, stop(Reason::Cut)) };
     let offset = fixed[12] >> 4;
     let reason = if offset < 5 { Reason::HeaderLength } else { Reason::Cut };
@@ -204,7 +210,7 @@ pub(crate) fn decode(bytes: &[u8], at: usize) -> (Option<Tcp>, Option<Stop>) {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn fields(header: &TcpHeaderSlice<'_>) -> Tcp {
     let flags = match header.slice().first_chunk::<14>() {
         Some([.., high, low]) => u16::from_be_bytes([*high, *low]) & 0x0fff,
