@@ -44,7 +44,7 @@ violations! {
     MissingSubscribe "missing_subscribe" Some("MQTT-3.8.4-1"), "A SUBACK answers no SUBSCRIBE.";
     MissingUnsubscribe "missing_unsubscribe" Some("MQTT-3.10.4-4"), "An UNSUBACK answers no UNSUBSCRIBE.";
     DoubleConnect "double_connect" Some("MQTT-3.1.0-2"), "A second CONNECT on one connection.";
-    UnintroducedMessage "unintroduced_message" Some("MQTT-3.1.0-1"), "A message before the connection was accepted.";
+    UnintroducedMessage "unintroduced_message" Some("MQTT-3.1.0-1"), "A message before the connection was accepted; once a direction where the recording begins in mid-stream.";
     InvalidQosLevel "invalid_qos_level" Some("MQTT-3.3.1-4"), "A QoS of 3.";
     MissingMsgId "missing_msg_id" Some("MQTT-2.3.1-1; MQTT-2.2.1-3"), "A message that needs a packet identifier ends before it.";
     UnassignedMsgType "unassigned_msg_type" Some("2.2.1; 2.1.2"), "A control packet type that the version does not have.";
