@@ -1,7 +1,7 @@
 //! The forward pass without memory of its steps: verdicts only.
 
 use crate::Network;
-use crate::kernel::{Matmul, Softmax, Step};
+use crate::kernel::{CopyRows, Matmul, Places, Softmax, Step};
 use crate::layer::Head;
 use crate::simd::Aligned;
 
@@ -45,21 +45,20 @@ impl Block {
         Block { layers: layers.collect(), now: 0, top, logits: Aligned::zeros(rows * columns) }
     }
 
-    /// The state of one row in layer `l`: h, c.
-    pub(crate) fn state_mut(&mut self, network: &Network, l: usize, row: usize) -> (&mut [f32], &mut [f32]) {
-        let (layer, buffers) = (&network.layers[l], &mut self.layers[l]);
-        let (depth, units) = (layer.depth(), layer.units);
-        let h = &mut buffers.xh[self.now][row * depth + 1 + layer.inputs..][..units];
-        (h, &mut buffers.c[self.now][row * units..][..units])
+    /// The state of layer `l`: h, in rows of the layer's depth, and c, in rows of its units.
+    pub(crate) fn state_mut(&mut self, network: &Network, l: usize) -> (&mut [f32], &mut [f32]) {
+        let buffers = &mut self.layers[l];
+        let h = &mut buffers.xh[self.now][1 + network.layers[l].inputs..];
+        (h, &mut buffers.c[self.now])
     }
 
-    /// One step of `rows` rows. `x` gives a row's inputs; `fresh`: the state is zero, whatever the buffers hold;
+    /// One step of `rows` rows. `x`: rows of `x_stride`, each beginning with its inputs; `fresh`: the state is zero, whatever the buffers hold;
     /// `reverse`: see [`Step`].
-    pub(crate) fn step<'x>(
+    pub(crate) fn step(
         &mut self,
         network: &Network,
         rows: usize,
-        x: impl Fn(usize) -> &'x [f32],
+        (x, x_stride): (&[f32], usize),
         fresh: bool,
         reverse: bool,
     ) {
@@ -68,15 +67,20 @@ impl Block {
             let (below, here) = self.layers.split_at_mut(l);
             let (layer, buffers) = (&network.layers[l], &mut here[0]);
             let (stride, n) = (layer.depth(), layer.inputs);
-            let below = below.last().map(|b| (&b.xh[1 - now], &network.layers[l - 1]));
+            let (from, from_at) = match (below.last(), l.checked_sub(1).map(|l| &network.layers[l])) {
+                (Some(below), Some(layer)) => (&below.xh[1 - now][1 + layer.inputs..], layer.depth()),
+                _ => (x, x_stride),
+            };
             let (xh, next) = pair(&mut buffers.xh, now);
             let (c, c_out) = pair(&mut buffers.c, now);
-            for (r, row) in xh.chunks_exact_mut(stride).take(rows).enumerate() {
-                row[1..1 + n].copy_from_slice(match below {
-                    None => x(r),
-                    Some((xh, layer)) => &xh[r * layer.depth() + 1 + layer.inputs..][..n],
-                });
-            }
+            network.simd.run(CopyRows {
+                rows,
+                len: n,
+                from,
+                from_at: Places::Rows(from_at),
+                to: &mut xh[1..],
+                to_at: Places::Rows(stride),
+            });
             if fresh {
                 c[..rows * layer.units].fill(0.0);
             }
@@ -100,10 +104,14 @@ impl Block {
     /// The probabilities of the present state: rows x columns, of which the first `outputs` count.
     pub(crate) fn head(&mut self, network: &Network, rows: usize) -> &[f32] {
         if let (Some(buffers), Some(layer)) = (self.layers.last(), network.layers.last()) {
-            let from = buffers.xh[self.now].chunks_exact(layer.depth());
-            for (top, row) in self.top.chunks_exact_mut(1 + layer.units).zip(from).take(rows) {
-                top[1..].copy_from_slice(&row[1 + layer.inputs..]);
-            }
+            network.simd.run(CopyRows {
+                rows,
+                len: layer.units,
+                from: &buffers.xh[self.now][1 + layer.inputs..],
+                from_at: Places::Rows(layer.depth()),
+                to: &mut self.top[1..],
+                to_at: Places::Rows(1 + layer.units),
+            });
         }
         self.top_head(network, rows)
     }
@@ -154,7 +162,7 @@ pub(crate) fn forward(
     for (x, out) in x.chunks(block_rows * row).zip(out.chunks_mut(block_rows * out_row)) {
         let rows = x.len() / row;
         for t in 0..steps {
-            block.step(network, rows, |r| &x[(r * steps + t) * inputs..][..inputs], t == 0, t % 2 == 1);
+            block.step(network, rows, (&x[t * inputs..], row), t == 0, t % 2 == 1);
             if every || t + 1 == steps {
                 let at = if every { t * outputs } else { 0 };
                 let probabilities = block.head(network, rows).chunks_exact(network.head.columns);

@@ -10,6 +10,7 @@
 
 mod adam;
 mod backward;
+mod copy;
 mod forward;
 mod matmul;
 mod outer;
@@ -19,6 +20,7 @@ mod softmax;
 
 pub(crate) use adam::{AdamStep, BETA1, BETA2};
 pub(crate) use backward::CellBackward;
+pub(crate) use copy::{CopyRows, Places};
 pub(crate) use forward::{Saved, Step};
 pub(crate) use matmul::Matmul;
 pub(crate) use outer::Outer;

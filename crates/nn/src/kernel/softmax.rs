@@ -26,18 +26,36 @@ impl Op for Softmax<'_> {
             } else {
                 row[..self.outputs].iter().copied().fold(f32::NEG_INFINITY, f32::max)
             };
-            let vectors = self.outputs.div_ceil(V::LANES) * V::LANES;
-            for at in (0..vectors).step_by(V::LANES) {
-                // SAFETY: at + LANES <= vectors <= columns, the row's length.
+            let mut at = 0;
+            while at < self.outputs {
+                // SAFETY: at + LANES <= columns, the row's length; the mask begins at most 16 before its zeros.
                 unsafe {
-                    let x = v.load(row.as_ptr().add(at));
-                    v.store(row.as_mut_ptr().add(at), v.exp(v.sub(x, v.splat(max))));
+                    let mask = v.load(MASK.as_ptr().add(PANEL - (self.outputs - at).min(PANEL)));
+                    let x = v.mul(v.sub(v.load(row.as_ptr().add(at)), v.splat(max)), mask);
+                    v.store(row.as_mut_ptr().add(at), v.mul(v.exp(x), mask));
                 }
+                at += V::LANES;
             }
             let rest = if self.outputs == 1 { (-max).exp() } else { 0.0 };
-            let sum = row[..self.outputs].iter().sum::<f32>() + rest;
-            row[..self.outputs].iter_mut().for_each(|p| *p /= sum);
-            row[self.outputs..].fill(0.0);
+            let share = v.splat(1.0 / (row[..self.outputs].iter().sum::<f32>() + rest));
+            for at in (0..self.columns).step_by(V::LANES) {
+                // SAFETY: at + LANES <= columns, the row's length.
+                unsafe {
+                    let p = if at < self.outputs { v.load(row.as_ptr().add(at)) } else { v.splat(0.0) };
+                    v.store(row.as_mut_ptr().add(at), v.mul(p, share));
+                }
+            }
         }
     }
 }
+
+/// Ones for the outputs, zeros for the padding: where to begin reading decides how many of each.
+static MASK: [f32; 2 * PANEL] = {
+    let mut mask = [0.0; 2 * PANEL];
+    let mut i = 0;
+    while i < PANEL {
+        mask[i] = 1.0;
+        i += 1;
+    }
+    mask
+};

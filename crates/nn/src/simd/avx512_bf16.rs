@@ -1,6 +1,9 @@
 //! AVX-512 with BF16: one instruction multiplies and adds pairs, so a step takes half the multiply-adds and reads half the
 //! weights. For streaming only; see docs/adr/0013.
 
+// Register tiles are indexed by their row on purpose: every index is a constant once unrolled.
+#![allow(clippy::needless_range_loop)]
+
 use std::arch::x86_64::*;
 
 use super::avx512::Avx512;
@@ -10,6 +13,9 @@ use super::{PANEL, Vector};
 const ROWS: usize = 6;
 /// 32-bit words in a row of a panel: 4 gates x 16 units, each word a pair of bf16 weights.
 const PANEL_ROW: usize = 4 * PANEL;
+
+/// f32 that are converted at a time.
+pub(crate) const CONVERTED: usize = 16;
 
 /// Proof that the CPU has AVX-512 with BF16.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +43,23 @@ impl Avx512Bf16 {
     pub(crate) fn new() -> Option<Avx512Bf16> {
         let has = is_x86_feature_detected!("avx512bf16");
         Avx512::new().filter(|_| has).map(Avx512Bf16)
+    }
+
+    /// Rounds whole runs of [`CONVERTED`] f32 to bf16, two to a word.
+    pub(crate) fn convert(self, x: &[f32], words: &mut [f32]) {
+        #[target_feature(enable = "avx512f,avx512bf16")]
+        fn run(v: Avx512, x: &[f32], words: &mut [f32]) {
+            for (x, words) in x.chunks_exact(CONVERTED).zip(words.chunks_exact_mut(CONVERTED / 2)) {
+                // SAFETY: 16 f32 are read, 8 words written: the chunks' lengths.
+                unsafe {
+                    let pairs =
+                        std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(v.load(x.as_ptr())));
+                    _mm256_storeu_si256(words.as_mut_ptr().cast(), pairs);
+                }
+            }
+        }
+        // SAFETY: `self` proves the features.
+        unsafe { run(self.0, x, words) }
     }
 
     pub(crate) fn step(self, step: StepBf16<'_>) {

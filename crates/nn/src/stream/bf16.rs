@@ -1,8 +1,9 @@
 //! Streaming with weights and h in bf16, c and sums in f32.
 
+use crate::kernel::{CopyRows, Places};
 use crate::layer::Layer;
-use crate::simd::avx512_bf16::{Avx512Bf16, StepBf16};
-use crate::simd::{Aligned, PANEL};
+use crate::simd::avx512_bf16::{Avx512Bf16, CONVERTED, StepBf16};
+use crate::simd::{Aligned, PANEL, Simd};
 
 /// A layer's weights in bf16, and buffers for a block of rows.
 pub(super) struct Bf16 {
@@ -74,22 +75,31 @@ impl Bf16 {
         self.units + self.units / 2
     }
 
-    /// Takes a row's state and inputs.
-    pub(super) fn load(&mut self, row: usize, state: &[f32], x: &[f32]) {
-        let (c, h) = state.split_at(self.units);
-        self.c[row * self.units..][..self.units].copy_from_slice(c);
-        let (to_x, to_h) = self.xh[row * self.pairs..][..self.pairs].split_at_mut(self.inputs.div_ceil(2));
-        to_h.copy_from_slice(h);
-        for (to, x) in to_x.iter_mut().zip(x.chunks(2)) {
-            *to = pair(x[0], x.get(1).copied().unwrap_or(0.0));
+    /// Takes the rows' states and inputs.
+    pub(super) fn load(&mut self, simd: Simd, slots: &[u32], stride: usize, arena: &[f32], x: &[f32]) {
+        let (rows, units, first) = (slots.len(), self.units, self.inputs.div_ceil(2));
+        let place = |offset| Places::Slots { slots, stride, offset };
+        let (from_at, to_at, to) = (place(0), Places::Rows(units), &mut *self.c);
+        simd.run(CopyRows { rows, len: units, from: arena, from_at, to, to_at });
+        let (from_at, to_at, to) = (place(units), Places::Rows(self.pairs), &mut self.xh[first..]);
+        simd.run(CopyRows { rows, len: units / 2, from: arena, from_at, to, to_at });
+        for (x, row) in x.chunks_exact(self.inputs).zip(self.xh.chunks_exact_mut(self.pairs)).take(rows) {
+            let whole = self.inputs - self.inputs % CONVERTED;
+            self.simd.convert(&x[..whole], &mut row[..whole / 2]);
+            for (to, x) in row[whole / 2..first].iter_mut().zip(x[whole..].chunks(2)) {
+                *to = pair(x[0], x.get(1).copied().unwrap_or(0.0));
+            }
         }
     }
 
-    /// Gives a row's state back.
-    pub(super) fn store(&self, row: usize, state: &mut [f32]) {
-        let (c, h) = state.split_at_mut(self.units);
-        c.copy_from_slice(&self.c[row * self.units..][..self.units]);
-        h.copy_from_slice(&self.h16[row * self.units / 2..][..self.units / 2]);
+    /// Gives the rows' states back.
+    pub(super) fn store(&self, simd: Simd, slots: &[u32], stride: usize, arena: &mut [f32]) {
+        let (rows, units) = (slots.len(), self.units);
+        let place = |offset| Places::Slots { slots, stride, offset };
+        let (from_at, to_at, to) = (Places::Rows(units), place(0), &mut *arena);
+        simd.run(CopyRows { rows, len: units, from: &self.c, from_at, to, to_at });
+        let (from_at, to_at) = (Places::Rows(units / 2), place(units));
+        simd.run(CopyRows { rows, len: units / 2, from: &self.h16, from_at, to: arena, to_at });
     }
 
     /// One step of the rows that were loaded; the new h goes to rows of `h_stride`.

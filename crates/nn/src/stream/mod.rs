@@ -5,7 +5,7 @@ mod bf16;
 
 use crate::error::check_length;
 use crate::forward::Block;
-use crate::kernel::Prefetch;
+use crate::kernel::{CopyRows, Places, Prefetch};
 use crate::simd::Aligned;
 use crate::{Error, Network};
 
@@ -147,15 +147,11 @@ impl StreamCell {
     fn block_step(&mut self, slots: &[u32], x: &[f32], out: &mut [f32]) {
         #[cfg(target_arch = "x86_64")]
         if let StreamCell { network, block, bf16: Some(bf16), arena, stride, .. } = self {
-            let (inputs, outputs, rows) = (network.spec.inputs, network.spec.outputs, slots.len());
-            for (r, &slot) in slots.iter().enumerate() {
-                bf16.load(r, &arena[slot as usize * *stride..][..*stride], &x[r * inputs..][..inputs]);
-            }
+            let (outputs, rows, simd) = (network.spec.outputs, slots.len(), network.simd);
+            bf16.load(simd, slots, *stride, arena, x);
             let (h, h_stride) = block.top_mut(network);
             bf16.step(rows, h, h_stride);
-            for (r, &slot) in slots.iter().enumerate() {
-                bf16.store(r, &mut arena[slot as usize * *stride..][..*stride]);
-            }
+            bf16.store(simd, slots, *stride, arena);
             let columns = network.head.columns;
             let probabilities = block.top_head(network, rows).chunks_exact(columns);
             for (p, out) in probabilities.zip(out.chunks_exact_mut(outputs)) {
@@ -165,28 +161,25 @@ impl StreamCell {
         }
         let StreamCell { network, block, arena, stride, reverse, .. } = self;
         let (inputs, outputs, rows) = (network.spec.inputs, network.spec.outputs, slots.len());
-        for (r, &slot) in slots.iter().enumerate() {
-            let mut state = &arena[slot as usize * *stride..][..*stride];
-            for l in 0..network.layers.len() {
-                let (h, c) = block.state_mut(network, l, r);
-                let (from_h, rest) = state.split_at(h.len());
-                let (from_c, rest) = rest.split_at(c.len());
-                h.copy_from_slice(from_h);
-                c.copy_from_slice(from_c);
-                state = rest;
+        let stride = *stride;
+        let mut offset = 0;
+        for (l, layer) in network.layers.iter().enumerate() {
+            let (h, c) = block.state_mut(network, l);
+            for (to, to_stride) in [(h, layer.depth()), (c, layer.units)] {
+                let (from_at, to_at) = (Places::Slots { slots, stride, offset }, Places::Rows(to_stride));
+                network.simd.run(CopyRows { rows, len: layer.units, from: arena, from_at, to, to_at });
+                offset += layer.units;
             }
         }
-        block.step(network, rows, |r| &x[r * inputs..][..inputs], false, *reverse);
+        block.step(network, rows, (x, inputs), false, *reverse);
         *reverse = !*reverse;
-        for (r, &slot) in slots.iter().enumerate() {
-            let mut state = &mut arena[slot as usize * *stride..][..*stride];
-            for l in 0..network.layers.len() {
-                let (h, c) = block.state_mut(network, l, r);
-                let (to_h, rest) = state.split_at_mut(h.len());
-                let (to_c, rest) = rest.split_at_mut(c.len());
-                to_h.copy_from_slice(h);
-                to_c.copy_from_slice(c);
-                state = rest;
+        let mut offset = 0;
+        for (l, layer) in network.layers.iter().enumerate() {
+            let (h, c) = block.state_mut(network, l);
+            for (from, from_stride) in [(h, layer.depth()), (c, layer.units)] {
+                let (from_at, to_at) = (Places::Rows(from_stride), Places::Slots { slots, stride, offset });
+                network.simd.run(CopyRows { rows, len: layer.units, from, from_at, to: arena, to_at });
+                offset += layer.units;
             }
         }
         let columns = network.head.columns;

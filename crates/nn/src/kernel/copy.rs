@@ -1,0 +1,52 @@
+//! Rows from here to there: a call of `memcpy` for each costs more than the copy.
+
+use crate::simd::{Op, Vector};
+
+/// Where rows lie: one after another, or each at its slot.
+#[derive(Clone, Copy)]
+pub(crate) enum Places<'a> {
+    /// Row r begins at r * stride.
+    Rows(usize),
+    /// Row r begins at slots[r] * stride + offset.
+    Slots { slots: &'a [u32], stride: usize, offset: usize },
+}
+
+impl Places<'_> {
+    #[inline(always)]
+    fn of(&self, row: usize) -> usize {
+        match *self {
+            Places::Rows(stride) => row * stride,
+            Places::Slots { slots, stride, offset } => slots[row] as usize * stride + offset,
+        }
+    }
+}
+
+/// Copies `len` f32 of each of `rows` rows.
+pub(crate) struct CopyRows<'a> {
+    pub(crate) rows: usize,
+    pub(crate) len: usize,
+    pub(crate) from: &'a [f32],
+    pub(crate) from_at: Places<'a>,
+    pub(crate) to: &'a mut [f32],
+    pub(crate) to_at: Places<'a>,
+}
+
+impl Op for CopyRows<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self, v: V) {
+        let whole = self.len - self.len % V::LANES;
+        for row in 0..self.rows {
+            let from = &self.from[self.from_at.of(row)..][..self.len];
+            let to = &mut self.to[self.to_at.of(row)..][..self.len];
+            for at in (0..whole).step_by(V::LANES) {
+                // SAFETY: at + LANES <= len, the length of both.
+                unsafe { v.store(to.as_mut_ptr().add(at), v.load(from.as_ptr().add(at))) };
+            }
+            for at in whole..self.len {
+                to[at] = from[at];
+            }
+        }
+    }
+}
