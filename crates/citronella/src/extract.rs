@@ -191,7 +191,7 @@ enum Rows {
 impl Rows {
     fn new(level: Level, attacker: Attacker) -> Rows {
         match level {
-            Level::Packet => Rows::Packet(Box::new(PacketLevel::new(attacker))),
+            Level::Packet | Level::Sequence => Rows::Packet(Box::new(PacketLevel::new(attacker))),
             Level::Uniflow | Level::UniflowExtended => {
                 Rows::Uniflow(Box::new(UniflowLevel::new(attacker, Limits::default())), level)
             }

@@ -65,7 +65,29 @@ pub(crate) fn time(nanos: i64) -> String {
     }
 }
 
-/// A share as a percentage with two decimals.
+/// A share as a percentage with two decimals; what is not quite all or nothing never rounds to it.
 pub(crate) fn percent(share: f64) -> String {
-    format!("{:.2} %", share * 100.0)
+    match share {
+        share if share < 1.0 && share > 0.999_95 => "> 99.99 %".to_owned(),
+        share if share > 0.0 && share < 0.000_05 => "< 0.01 %".to_owned(),
+        share => format!("{:.2} %", share * 100.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_separated() {
+        assert_eq!([0, 999, 1000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
+    }
+
+    #[test]
+    fn percentages_do_not_flatter() {
+        assert_eq!(
+            [1.0, 0.999_99, 0.5, 0.000_01, 0.0].map(percent),
+            ["100.00 %", "> 99.99 %", "50.00 %", "< 0.01 %", "0.00 %"]
+        );
+    }
 }
