@@ -4,6 +4,7 @@ mod bench;
 mod demo;
 mod embedded;
 mod evaluate;
+mod export;
 mod extract;
 mod inspect;
 mod present;
@@ -33,6 +34,8 @@ enum Command {
     Train(train::Arguments),
     /// Score a model on data that it has not seen
     Evaluate(evaluate::Arguments),
+    /// A trained network for other runtimes
+    Export(export::Arguments),
     /// How fast this machine is
     Bench(bench::Arguments),
     /// The whole story on the embedded captures, in one go
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Command::Extract(arguments) => extract::run(&arguments),
         Command::Train(arguments) => train::run(&arguments),
         Command::Evaluate(arguments) => evaluate::run(&arguments),
+        Command::Export(arguments) => export::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
     };
