@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use citronella_learn::{
     dataset::{LabelRule, LoadOptions, Table, load},
-    judge::Judgement,
+    judge::{Baselines, Judgement},
     report::{Block, Report, figure},
     train::{Scored, score},
 };
@@ -56,7 +56,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
     let judgements = judge(&model, &table, &scored)?;
     let document = serde_json::json!({
-        "model": model.card,
+        "model": Baselines::card_without(&model),
         "trained_on_this_data": seen,
         "dropped": scored.dropped,
         "problems": table.problems,
@@ -85,8 +85,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 /// Figures under every way to label that the data allows.
 fn judge(model: &ModelFile, table: &Table, scored: &Scored) -> Result<Vec<Judgement>> {
     let mut judgements = Vec::new();
+    let baselines = Baselines::stored(model);
     for labels in [LabelRule::Attacker, LabelRule::File] {
-        judgements.extend(Judgement::of(labels, model, table, scored, None)?);
+        judgements.extend(Judgement::of(labels, model, table, scored, baselines.as_ref())?);
     }
     Ok(judgements)
 }

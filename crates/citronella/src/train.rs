@@ -181,8 +181,9 @@ impl Judged {
             })
         });
         trained.model.card.metrics = serde_json::json!({ "test": figures.collect::<Vec<_>>() });
+        baselines.store(&mut trained.model)?;
         let document = serde_json::json!({
-            "model": trained.model.card,
+            "model": Baselines::card_without(&trained.model),
             "sizes": trained.sizes,
             "dropped": trained.dropped,
             "smote": trained.smote,

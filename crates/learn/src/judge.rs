@@ -3,7 +3,7 @@
 //! In: scored rows and, where the training rows are at hand, the trivial classifiers fitted on them. Out: one
 //! [`Judgement`] for each way to label the rows.
 
-use citronella_sensor::detect::{ModelFile, Value};
+use citronella_sensor::detect::{Card, ModelFile, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -30,7 +30,9 @@ pub enum JudgeError {
     Train(#[from] TrainError),
 }
 
-/// The trivial classifiers, fitted on a model's training rows with the model's own labels.
+/// The trivial classifiers, fitted on a model's training rows with the model's own labels. They travel in the model's
+/// card, so that `evaluate` can show them beside the model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Baselines {
     classes: usize,
     majority: Majority,
@@ -40,6 +42,10 @@ pub struct Baselines {
     port: Option<PortOnly>,
 }
 
+/// Where the card's `training` keeps them.
+const CARD_KEY: &str = "baselines";
+/// Of more training times than this the card keeps none: the file would be all timestamps.
+const MAX_CARD_MOMENTS: usize = 5_000;
 const TIME: &str = "timestamp";
 const PORT: &str = "dst_port";
 
@@ -48,7 +54,12 @@ impl Baselines {
     ///
     /// # Errors
     /// There are no rows, or the model's inputs do not fit the table.
-    pub fn fit(model: &ModelFile, table: &Table, rows: &[u32], truth: &[u32]) -> Result<Baselines, JudgeError> {
+    pub fn fit(
+        model: &ModelFile,
+        table: &Table,
+        rows: &[u32],
+        truth: &[u32],
+    ) -> Result<Baselines, JudgeError> {
         let classes = model.card.classes.len();
         let x = inputs(model, table, rows)?;
         let stump = Stump::fit(Matrix { values: &x.data, width: x.width }, truth, classes)?;
@@ -63,6 +74,34 @@ impl Baselines {
             time: time.transpose()?,
             port: port.transpose()?,
         })
+    }
+
+    /// Writes them into a model's card.
+    ///
+    /// # Errors
+    /// They hold a number that JSON has no word for.
+    pub fn store(&self, model: &mut ModelFile) -> Result<(), serde_json::Error> {
+        let mut kept = self.clone();
+        kept.time = kept.time.filter(|time| time.moments() <= MAX_CARD_MOMENTS);
+        let value = serde_json::to_value(kept)?;
+        if let Some(training) = model.card.training.as_object_mut() {
+            training.insert(CARD_KEY.to_owned(), value);
+        }
+        Ok(())
+    }
+
+    /// Those that a model's card carries.
+    pub fn stored(model: &ModelFile) -> Option<Baselines> {
+        serde_json::from_value(model.card.training.get(CARD_KEY)?.clone()).ok()
+    }
+
+    /// A model's card without them, for people and documents.
+    pub fn card_without(model: &ModelFile) -> Card {
+        let mut card = model.card.clone();
+        if let Some(training) = card.training.as_object_mut() {
+            training.shift_remove(CARD_KEY);
+        }
+        card
     }
 
     /// What each says of rows: name and probabilities, rows x the model's classes.
@@ -180,7 +219,10 @@ pub fn history(raw: &train::History, classes: &[String]) -> History {
         Epoch {
             number: epoch.number as u32,
             training: EpochScores::new(epoch.train_loss, &count(&raw.train_truth, seen)),
-            validation: Some(EpochScores::new(epoch.validation_loss, &count(&raw.validation_truth, held_out))),
+            validation: Some(EpochScores::new(
+                epoch.validation_loss,
+                &count(&raw.validation_truth, held_out),
+            )),
         }
     });
     History { epochs: epochs.collect() }

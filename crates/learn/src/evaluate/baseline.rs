@@ -3,7 +3,9 @@
 //! Each takes training rows only and answers with the classes' training shares as probabilities
 //! (rows x classes, row-major, f32), ready for [`super::Predictions`].
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 
 /// Inputs of a baseline that do not fit together.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -55,7 +57,7 @@ impl Matrix<'_> {
 type Counts = Vec<u64>;
 
 /// Always says the classes' training shares: the most frequent class wins, the first of equals.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Majority {
     shares: Vec<f32>,
 }
@@ -79,7 +81,7 @@ impl Majority {
 /// One rule on one feature: intervals, as many as there are classes, each with its class. The feature and
 /// its thresholds are those that call most training rows rightly when thresholds are added one by one,
 /// each where it lowers the Gini impurity most.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Stump {
     feature: usize,
     width: usize,
@@ -123,7 +125,7 @@ impl Stump {
     }
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Intervals {
     thresholds: Vec<f64>,
     shares: Vec<Vec<f32>>,
@@ -221,7 +223,7 @@ fn total(runs: &[(f64, Counts)], classes: usize) -> Counts {
 
 /// Says what the training row nearest in time was: what a timestamp alone gives away. Equal times share
 /// their answer; of two equally near times the earlier one counts.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NearestInTime {
     moments: Vec<(f64, Vec<f32>)>,
     all: Vec<f32>,
@@ -245,6 +247,11 @@ impl NearestInTime {
         Ok(Self { moments, all: shares(&count(truth.iter().copied(), classes)) })
     }
 
+    /// How many different times it remembers.
+    pub fn moments(&self) -> usize {
+        self.moments.len()
+    }
+
     /// Probabilities of rows at these times; a time that is not finite gets the training shares.
     pub fn predict(&self, seconds: &[f64]) -> Vec<f32> {
         let nearest = |&time: &f64| {
@@ -262,9 +269,10 @@ impl NearestInTime {
 }
 
 /// Says what most training rows with the same port were; a port never seen gets the training shares.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PortOnly {
-    ports: HashMap<Option<u16>, Vec<f32>>,
+    /// Ports and their shares, ascending.
+    ports: Vec<(Option<u16>, Vec<f32>)>,
     all: Vec<f32>,
 }
 
@@ -275,7 +283,7 @@ impl PortOnly {
     /// No rows or no classes; lengths that differ; a class number without a class.
     pub fn fit(ports: &[Option<u16>], truth: &[u32], classes: usize) -> Result<Self, BaselineError> {
         check(ports.len(), truth, classes)?;
-        let mut counts: HashMap<Option<u16>, Counts> = HashMap::new();
+        let mut counts: BTreeMap<Option<u16>, Counts> = BTreeMap::new();
         for (&port, &class) in ports.iter().zip(truth) {
             counts.entry(port).or_insert_with(|| vec![0; classes])[class as usize] += 1;
         }
@@ -285,7 +293,11 @@ impl PortOnly {
 
     /// Probabilities of rows with these ports.
     pub fn predict(&self, ports: &[Option<u16>]) -> Vec<f32> {
-        ports.iter().flat_map(|port| self.ports.get(port).unwrap_or(&self.all)).copied().collect()
+        let shares = |port: &Option<u16>| match self.ports.binary_search_by_key(port, |(known, _)| *known) {
+            Ok(at) => &self.ports[at].1,
+            Err(_) => &self.all,
+        };
+        ports.iter().flat_map(shares).copied().collect()
     }
 }
 

@@ -3,11 +3,11 @@
 use std::{
     collections::HashSet,
     fs, io,
-    io::Write,
     path::{Path, PathBuf},
 };
 
 use askama::Template;
+use citronella_sensor::output::{OutputError, write_file};
 
 use super::{Block, Report, Section, svg};
 
@@ -28,6 +28,12 @@ pub enum ReportError {
     /// The figures could not be written as JSON.
     #[error("cannot write the report's figures as JSON: {0}")]
     Json(#[from] serde_json::Error),
+}
+
+impl From<OutputError> for ReportError {
+    fn from(OutputError { path, source }: OutputError) -> Self {
+        Self::Write { path, source }
+    }
 }
 
 /// The files of a report.
@@ -116,16 +122,7 @@ impl Report {
 
 fn put(dir: &Path, name: &str, text: &str) -> Result<PathBuf, ReportError> {
     let path = dir.join(name);
-    let written = || {
-        let mut builder = tempfile::Builder::new();
-        #[cfg(unix)]
-        builder.permissions(<fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o666));
-        let mut file = builder.prefix(".report-").tempfile_in(dir)?;
-        file.write_all(text.as_bytes())?;
-        file.persist(&path).map_err(|error| error.error)?;
-        Ok(())
-    };
-    written().map_err(|source| ReportError::Write { path: path.clone(), source })?;
+    write_file(&path, text.as_bytes())?;
     Ok(path)
 }
 
