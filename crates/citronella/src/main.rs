@@ -44,10 +44,6 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::from_env("CITRONELLA_LOG"))
-        .with_writer(io::stderr)
-        .init();
     let done = match arguments.command {
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Extract(arguments) => extract::run(&arguments),
