@@ -14,7 +14,7 @@ use hashbrown::HashMap;
 
 use super::key::{Direction, FlowKey};
 use super::mqtt_pending::{Beginning, Pending, pdu};
-use super::services::{Extent, Service, SshState, header_end, http};
+use super::services::{Extent, Service, SshState, begins_http, header_end, http};
 use super::tcp_analysis::{Connection, Kind, after};
 use crate::feature::packet::MqttCells;
 
@@ -51,7 +51,10 @@ struct State {
     /// The receiver of a SYN, the sender of a SYN-ACK.
     server_port: Option<u16>,
     ssh: SshState,
+    /// An HTTP message was seen, on its port or another.
     is_http: bool,
+    /// The last request was HEAD.
+    head_asked: bool,
 }
 
 /// The TCP connections of a capture.
@@ -102,7 +105,12 @@ impl PacketStreams {
         let mut service = Service::of(state.server_port, tcp.src_port, tcp.dst_port);
         if service == Service::Other {
             state.is_mqtt |= view.dissect && begins_with_connect(payload);
-            service = if state.is_mqtt { Service::Mqtt } else { Service::Other };
+            state.is_http |= view.dissect && !state.is_mqtt && begins_http(payload);
+            service = match state {
+                State { is_mqtt: true, .. } => Service::Mqtt,
+                State { is_http: true, .. } => Service::Http,
+                _ => Service::Other,
+            };
         }
         if service != Service::Other {
             let seq = tcp.seq.wrapping_add(u32::from(tcp.flags.syn()));
@@ -278,7 +286,7 @@ impl Reader<'_> {
                     None => return,
                 },
                 Service::Ssh => (self.state.ssh.extent(self.way, self.is_client, rest.bytes), ssh_name),
-                Service::Http | Service::Other => match http(rest.bytes) {
+                Service::Http | Service::Other => match http(rest.bytes, self.state.head_asked) {
                     Some(found) => found,
                     None if self.state.is_http => (Extent::Whole(rest.wire_len), "HTTP"),
                     None => return,
@@ -315,6 +323,9 @@ impl Reader<'_> {
             }
             Service::Http => {
                 self.state.is_http = true;
+                if !bytes.starts_with(b"HTTP/") {
+                    self.state.head_asked = bytes.starts_with(b"HEAD ");
+                }
                 self.show(name);
             }
             Service::Ssh | Service::Other => self.show(name),

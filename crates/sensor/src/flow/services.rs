@@ -156,8 +156,20 @@ const METHODS: [&[u8]; 37] = [
     b"RPC_CONNECT",
 ];
 
-/// An HTTP/1 message (RFC 9112) and its Protocol column; `None` if the bytes begin none.
-pub(super) fn http(bytes: &[u8]) -> Option<(Extent, &'static str)> {
+/// Whether a segment's first line is one of HTTP/1, whatever the port.
+pub(super) fn begins_http(bytes: &[u8]) -> bool {
+    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    line.starts_with(b"HTTP/1.")
+        || line
+            .trim_ascii_end()
+            .rsplit(|byte| *byte == b' ')
+            .next()
+            .is_some_and(|last| last.starts_with(b"HTTP/1.") && http(bytes, false).is_some())
+}
+
+/// An HTTP/1 message (RFC 9112) and its Protocol column; `None` if the bytes begin none. Where HEAD was asked, the
+/// answer has no body whatever its length says.
+pub(super) fn http(bytes: &[u8], head_asked: bool) -> Option<(Extent, &'static str)> {
     let is_response = bytes.starts_with(b"HTTP/");
     let word = bytes.get(..16).unwrap_or(bytes).split(|byte| *byte == b' ').next();
     if !is_response && !word.is_some_and(|word| word.len() < bytes.len() && METHODS.contains(&word)) {
@@ -167,7 +179,9 @@ pub(super) fn http(bytes: &[u8]) -> Option<(Extent, &'static str)> {
     let head = bytes.get(..header).unwrap_or_default();
     let body = bytes.len().saturating_sub(header);
     let json = field(head, b"content-type").is_some_and(|kind| kind.starts_with(b"application/json"));
-    let length = field(head, b"content-length").and_then(number);
+    let bodyless =
+        is_response && (head_asked || matches!(head.get(9..12), Some([b'1', ..] | b"204" | b"304")));
+    let length = if bodyless { Some(0) } else { field(head, b"content-length").and_then(number) };
     let name = if json && length != Some(0) { "HTTP/JSON" } else { "HTTP" };
     Some(match length {
         Some(length) if length as usize > body => (Extent::Needs(length.wrapping_sub(body as u32)), name),
@@ -217,11 +231,14 @@ mod tests {
     #[test]
     fn http_waits_for_its_body() {
         let head = b"HTTP/1.0 200 OK\r\nContent-Type: text/html\r\nContent-length: 12\r\n\r\n";
-        assert_eq!(http(head), Some((Extent::Needs(12), "HTTP")));
+        assert_eq!(http(head, false), Some((Extent::Needs(12), "HTTP")));
         let json = b"POST / HTTP/1.1\r\ncontent-type: application/json\r\nContent-Length: 2\r\n\r\n{}";
-        assert_eq!(http(json), Some((Extent::Whole(json.len()), "HTTP/JSON")));
-        assert_eq!(http(b"GET / HTTP/1.1\r\nHost"), Some((Extent::NeedsSegment, "HTTP")));
-        assert_eq!(http(b"GET / HTTP/1.1\r\n\r\nGET"), Some((Extent::Whole(18), "HTTP")));
-        assert_eq!(http(b"\x16\x03\x01"), None);
+        assert_eq!(http(json, false), Some((Extent::Whole(json.len()), "HTTP/JSON")));
+        assert_eq!(http(b"GET / HTTP/1.1\r\nHost", false), Some((Extent::NeedsSegment, "HTTP")));
+        assert_eq!(http(b"GET / HTTP/1.1\r\n\r\nGET", false), Some((Extent::Whole(18), "HTTP")));
+        assert_eq!(http(b"\x16\x03\x01", false), None);
+        assert_eq!(http(head, true), Some((Extent::Whole(head.len()), "HTTP")));
+        assert!(begins_http(b"PUT /x HTTP/1.0\r\n") && begins_http(head));
+        assert!(!begins_http(b"hello HTTP/1.0\r\n") && !begins_http(b"GET the ball\n"));
     }
 }
