@@ -44,9 +44,7 @@ impl Op for CopyRows<'_> {
                 // SAFETY: at + LANES <= len, the length of both.
                 unsafe { v.store(to.as_mut_ptr().add(at), v.load(from.as_ptr().add(at))) };
             }
-            for at in whole..self.len {
-                to[at] = from[at];
-            }
+            to[whole..].iter_mut().zip(&from[whole..]).for_each(|(to, from)| *to = *from);
         }
     }
 }
