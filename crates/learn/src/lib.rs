@@ -5,5 +5,6 @@ pub mod evaluate;
 pub mod judge;
 pub mod prepare;
 pub mod report;
+pub mod sequence;
 pub mod train;
 pub mod zoo;

@@ -28,6 +28,7 @@ const fn published_folder(level: Level) -> &'static str {
         Level::Packet => "packet_features",
         Level::Uniflow | Level::UniflowExtended => "uniflow_features",
         Level::Biflow | Level::BiflowExtended => "biflow_features",
+        Level::Sequence => "sequence_features",
     }
 }
 

@@ -15,8 +15,14 @@ use crate::{feature::schema::Level, output::write_file};
 const ENTRY: &str = "citronella";
 
 /// The levels that a model may read.
-const LEVELS: [Level; 5] =
-    [Level::Packet, Level::Uniflow, Level::UniflowExtended, Level::Biflow, Level::BiflowExtended];
+const LEVELS: [Level; 6] = [
+    Level::Packet,
+    Level::Uniflow,
+    Level::UniflowExtended,
+    Level::Biflow,
+    Level::BiflowExtended,
+    Level::Sequence,
+];
 
 /// A model: what it is and its weights.
 #[derive(Clone)]

@@ -8,6 +8,7 @@ pub mod packet;
 mod parquet;
 pub mod protocol;
 pub mod schema;
+pub mod sequence;
 pub mod uniflow;
 mod write;
 

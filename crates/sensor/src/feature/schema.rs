@@ -155,6 +155,8 @@ pub enum Level {
     Biflow,
     /// The same with the columns that the data set's scripts compute beside the published ones.
     BiflowExtended,
+    /// A vector per packet of a conversation of the policy `live`, for a model that walks over packets.
+    Sequence,
 }
 
 impl Level {
@@ -166,6 +168,7 @@ impl Level {
             Level::UniflowExtended => "uniflow-extended",
             Level::Biflow => "biflow",
             Level::BiflowExtended => "biflow-extended",
+            Level::Sequence => "sequence",
         }
     }
 
@@ -177,6 +180,7 @@ impl Level {
             Level::UniflowExtended => &UNIFLOW_EXTENDED,
             Level::Biflow => &BIFLOW,
             Level::BiflowExtended => &BIFLOW_EXTENDED,
+            Level::Sequence => &super::sequence::SEQUENCE,
         }
     }
 }

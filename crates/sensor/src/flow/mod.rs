@@ -7,6 +7,7 @@
 
 mod clock;
 pub mod ids2020;
+pub mod initiator;
 pub mod key;
 mod mqtt_pending;
 pub mod mqtt_stream;

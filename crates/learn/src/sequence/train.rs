@@ -1,0 +1,161 @@
+//! Training: a pool of conversations and their variants, windows drawn anew for each epoch, a loss after every step.
+
+use citronella_nn::{LossAt, Network, Spec, TrainConfig, Trainer};
+use citronella_sensor::feature::sequence::WIDTH;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::{Pool, Recording, SequenceError, Variant};
+use crate::dataset::CLASSES;
+
+/// How to train.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Options {
+    /// Of everything random.
+    pub seed: u64,
+    /// Units of each LSTM layer.
+    pub hidden: Vec<usize>,
+    /// Epochs.
+    pub epochs: usize,
+    /// Windows drawn an epoch.
+    pub windows: usize,
+    /// Packets of a window at most; detection takes a state back to its begin after as many.
+    pub steps: usize,
+    /// Windows a batch.
+    pub batch: usize,
+    /// Adam's at the begin; it falls to a tenth along half a cosine.
+    pub learning_rate: f32,
+    /// Share of the LSTM's outputs that training drops.
+    pub dropout: f32,
+    /// Changed copies of each recording beside the recording itself.
+    pub variants: usize,
+    /// Threads; the result does not depend on it.
+    #[serde(skip)]
+    pub threads: usize,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            seed: 42,
+            hidden: vec![64],
+            epochs: 40,
+            windows: 8_192,
+            steps: 64,
+            batch: 64,
+            learning_rate: 3e-3,
+            dropout: 0.2,
+            variants: 6,
+            threads: 2,
+        }
+    }
+}
+
+/// The variants of a recording that training sees, itself first.
+pub fn variants(options: &Options) -> Vec<Variant> {
+    let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
+    let mut all = vec![Variant::PLAIN];
+    for number in 1..=options.variants as u64 {
+        let mut one_in = |n: u32| rng.random_range(0..n) == 0;
+        let (thin, inside, late, lossy, spread) = (one_in(2), one_in(3), one_in(3), one_in(3), one_in(3));
+        all.push(Variant {
+            seed: options.seed.wrapping_mul(1_000).wrapping_add(number),
+            time_scale: rng.random_range(-1.2f64..1.4).exp(),
+            loss: if lossy { rng.random_range(0.0..0.05) } else { 0.0 },
+            skip_secs: if late { rng.random_range(5.0..40.0) } else { 0.0 },
+            keep_attack: if thin { rng.random_range(-3.5f64..-0.5).exp() } else { 1.0 },
+            sources: if spread { rng.random_range(2..6) } else { 1 },
+            inside,
+        });
+    }
+    all
+}
+
+/// The pool that training draws from.
+///
+/// # Errors
+/// A capture cannot be read.
+pub fn gather(recordings: &[&Recording], options: &Options) -> Result<Pool, SequenceError> {
+    let mut pool = Pool::new();
+    let all = variants(options);
+    for (number, recording) in recordings.iter().enumerate() {
+        for variant in &all {
+            pool.add(recording, Variant { seed: variant.seed.wrapping_add(number as u64 * 77), ..*variant })?;
+        }
+    }
+    Ok(pool)
+}
+
+/// Trains a network on a pool; `heard` hears the number of each epoch and its mean loss.
+///
+/// # Errors
+/// The pool has fewer than two classes, or the options describe no network.
+pub fn fit(
+    pool: &Pool,
+    options: &Options,
+    heard: &mut dyn FnMut(usize, f64),
+) -> Result<Network, SequenceError> {
+    if pool.classes() < 2 {
+        let (conversations, classes) = (pool.len(), pool.classes());
+        return Err(SequenceError::TooLittle { recordings: 0, conversations, classes });
+    }
+    let spec = Spec {
+        inputs: WIDTH,
+        hidden: options.hidden.clone(),
+        outputs: CLASSES.len(),
+        dropout: options.dropout,
+        batch_norm: false,
+        loss_at: LossAt::EveryStep,
+    };
+    let mut network = Network::new(spec, options.seed)?;
+    // Adam forgets at each stage; within one the rate stands still.
+    const STAGES: usize = 4;
+    let mut epoch = 0;
+    for stage in 0..STAGES {
+        let share = stage as f32 / (STAGES - 1) as f32;
+        let falling = 0.1 + 0.9 * 0.5 * (1.0 + (std::f32::consts::PI * share).cos());
+        let config = TrainConfig {
+            batch: options.batch,
+            learning_rate: options.learning_rate * falling,
+            seed: options.seed.wrapping_add(stage as u64),
+            threads: options.threads.max(1),
+            class_weights: None,
+        };
+        let mut trainer = Trainer::new(network, config)?;
+        while epoch < options.epochs * (stage + 1) / STAGES {
+            let seed = options.seed.wrapping_mul(1_000_003).wrapping_add(epoch as u64);
+            let drawn = pool.draw(options.windows, options.steps, seed);
+            let (mut loss, mut rows) = (0.0, 0);
+            for part in parts(&drawn) {
+                let stats = trainer.epoch_of(&part, &mut |_| {})?;
+                loss += stats.loss * part.rows as f64;
+                rows += part.rows;
+            }
+            epoch += 1;
+            heard(epoch, loss / rows.max(1) as f64);
+        }
+        network = trainer.into_network();
+    }
+    Ok(network)
+}
+
+/// Rows of a bucket at a time, so that short and long windows take turns.
+const PART_ROWS: usize = 256;
+
+fn parts(drawn: &[super::pool::Windows]) -> Vec<citronella_nn::Sequences<'_>> {
+    let mut all = Vec::new();
+    for windows in drawn {
+        let whole = windows.sequences();
+        let width = whole.steps * WIDTH;
+        for from in (0..whole.rows).step_by(PART_ROWS) {
+            let to = (from + PART_ROWS).min(whole.rows);
+            let (Some(x), Some(y)) = (whole.x.get(from * width..to * width), whole.y.get(from..to)) else {
+                continue;
+            };
+            let lengths = whole.lengths.and_then(|lengths| lengths.get(from..to));
+            all.push((from, citronella_nn::Sequences { x, y, rows: to - from, lengths, ..whole }));
+        }
+    }
+    all.sort_by_key(|(from, _)| *from);
+    all.into_iter().map(|(_, part)| part).collect()
+}

@@ -1,0 +1,255 @@
+//! One conversation as the sequence level keeps it: what has to be remembered from packet to packet.
+
+use std::hash::BuildHasher;
+use std::net::{IpAddr, Ipv4Addr};
+
+use citronella_wire::mqtt::{self, kind};
+use citronella_wire::{Frame, Transport};
+
+use super::columns::{Place, WIDTH, log_scaled};
+use super::mqtt::{Connection, Said, Segment};
+use super::service::{Answer, Login, Recognition, Service};
+use crate::flow::{Flow, FlowPacket};
+
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+
+/// What a packet did.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Happened {
+    /// A flow begins that was not picked up in mid-stream.
+    pub(super) begins: bool,
+    /// A flow begins and waits for an answer.
+    pub(super) unanswered: bool,
+    /// The flow's first answer, so many seconds after its begin.
+    pub(super) answered_after_secs: Option<f32>,
+    /// An ICMP error came.
+    pub(super) failed: bool,
+    /// The service is settled by this packet.
+    pub(super) recognised: Option<Service>,
+    pub(super) said: Said,
+    pub(super) refused: u32,
+    pub(super) accepted: u32,
+    /// The connection is held without use from now on, or no longer.
+    pub(super) holds: Option<bool>,
+    /// The host whose behaviour counts sent it.
+    pub(super) from_actor: bool,
+    /// Bytes of the IP datagram.
+    pub(super) len: u32,
+}
+
+/// What is remembered of a conversation.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LiveFlow {
+    /// Whose behaviour it belongs to.
+    pub(super) actor: IpAddr,
+    pub(super) protocol: u8,
+    begun_nanos: i64,
+    last_nanos: i64,
+    mid_stream: bool,
+    waits: bool,
+    held: bool,
+    over: bool,
+    /// What the responder is known to speak.
+    service: Service,
+    recognition: Recognition,
+    mqtt: Connection,
+    login: Login,
+    faults: u32,
+}
+
+impl Default for LiveFlow {
+    fn default() -> LiveFlow {
+        LiveFlow {
+            actor: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            protocol: 0,
+            begun_nanos: 0,
+            last_nanos: 0,
+            mid_stream: false,
+            waits: false,
+            held: false,
+            over: false,
+            service: Service::Unknown,
+            recognition: Recognition::default(),
+            mqtt: Connection::default(),
+            login: Login::default(),
+            faults: 0,
+        }
+    }
+}
+
+impl LiveFlow {
+    pub(super) fn new(time_nanos: i64, packet: &FlowPacket, actor: IpAddr, service: Service) -> LiveFlow {
+        let mid_stream = packet.tcp.is_some_and(|flags| !flags.syn());
+        LiveFlow {
+            actor,
+            protocol: packet.key.protocol(),
+            begun_nanos: time_nanos,
+            last_nanos: time_nanos,
+            mid_stream,
+            service,
+            ..LiveFlow::default()
+        }
+    }
+
+    /// Takes the next packet; `way` is 0 for the initiator's.
+    pub(super) fn packet(
+        &mut self,
+        packet: &FlowPacket,
+        frame: &Frame<'_>,
+        way: usize,
+        begins: bool,
+        limits: &mqtt::Limits,
+        hash: &impl BuildHasher,
+    ) -> Happened {
+        let mut happened = Happened { len: packet.len, ..Happened::default() };
+        happened.from_actor = packet.key.sender(packet.direction).0 == self.actor;
+        let is_error = matches!(frame.transport, Some(Transport::Icmp(icmp)) if icmp.is_error());
+        if is_error {
+            happened.failed = true;
+            return happened;
+        }
+        if begins {
+            happened.begins = !self.mid_stream;
+            happened.unanswered = way == 0;
+            self.waits = way == 0;
+        }
+        let reset = packet.tcp.is_some_and(|flags| flags.rst());
+        if way == 1 && self.waits {
+            self.waits = false;
+            if !reset {
+                let secs = packet.time_nanos.saturating_sub(self.begun_nanos).max(0) as f32 * 1e-9;
+                happened.answered_after_secs = Some(secs);
+            }
+        }
+        if let Some(Transport::Tcp(tcp)) = &frame.transport {
+            if tcp.flags.syn() {
+                self.mqtt.begin(way, tcp.seq.wrapping_add(1));
+            }
+            let seq = tcp.seq.wrapping_add(u32::from(tcp.flags.syn()));
+            if !tcp.flags.rst() {
+                let segment = Segment { seq, bytes: frame.payload, wire_len: frame.payload_len };
+                self.segment(way, segment, &mut happened, limits, hash);
+            }
+            self.end(tcp.flags.fin() || tcp.flags.rst(), &mut happened);
+        }
+        self.faults = self.faults.saturating_add(happened.said.faulty);
+        happened
+    }
+
+    fn segment(
+        &mut self,
+        way: usize,
+        segment: Segment<'_>,
+        happened: &mut Happened,
+        limits: &mqtt::Limits,
+        hash: &impl BuildHasher,
+    ) {
+        if segment.bytes.is_empty() {
+            return;
+        }
+        if self.recognition.look(segment.bytes) {
+            self.service = self.recognition.service;
+            // Whoever sends something else to a broker makes no web server of it.
+            happened.recognised = (way == 1 || self.service == Service::Mqtt).then_some(self.service);
+        }
+        match self.service {
+            Service::Mqtt => {
+                let said = self.mqtt.segment(way, segment, limits, hash);
+                match said.connack {
+                    Some(0) => happened.accepted = 1,
+                    Some(_) => happened.refused = 1,
+                    None => {}
+                }
+                happened.said = said;
+            }
+            Service::Ssh => match self.login.segment(way, segment.bytes) {
+                Some(Answer::Refused) => happened.refused = 1,
+                Some(Answer::Accepted) => happened.accepted = 1,
+                None => {}
+            },
+            Service::Unknown | Service::Tls | Service::Http => {}
+        }
+        let idle = self.mqtt.accepted && !self.mqtt.used && !self.mqtt.closed && !self.over;
+        if idle != self.held {
+            self.held = idle;
+            happened.holds = Some(idle);
+        }
+    }
+
+    fn end(&mut self, ends: bool, happened: &mut Happened) {
+        if !ends || self.over {
+            return;
+        }
+        self.over = true;
+        if self.service == Service::Ssh && self.login.is_fruitless() {
+            happened.refused += 1;
+        }
+        if self.let_go() {
+            // A packet that begins to hold does not end it.
+            happened.holds = Some(false);
+        }
+    }
+
+    /// Whether the flow held its connection without use; it no longer does.
+    pub(super) fn let_go(&mut self) -> bool {
+        std::mem::take(&mut self.held)
+    }
+
+    /// The packet has been written.
+    pub(super) fn passed(&mut self, time_nanos: i64) {
+        self.last_nanos = time_nanos;
+    }
+
+    /// Writes what the packet and its flow are.
+    pub(super) fn write(
+        &self,
+        happened: &Happened,
+        packet: &FlowPacket,
+        way: usize,
+        flow: &Flow,
+        features: &mut [f32; WIDTH],
+    ) {
+        let mut set = |place: Place, value: f32| features[place as usize] = value;
+        let secs = |since: i64| packet.time_nanos.saturating_sub(since).max(0) as f32 * 1e-9;
+        let yes = |is: bool| f32::from(u8::from(is));
+        set(Place::FromInitiator, yes(way == 0));
+        set(Place::Tcp, yes(self.protocol == TCP));
+        set(Place::Udp, yes(self.protocol == UDP));
+        set(Place::Payload, log_scaled(packet.payload_len as f32, 4.0, 65_536.0));
+        set(Place::FlowGap, scaled_secs(secs(self.last_nanos)));
+        set(Place::Age, scaled_secs(secs(self.begun_nanos)));
+        set(Place::Packets, log_scaled(flow.packets() as f32, 1.0, 1_000.0));
+        if let Some(flags) = packet.tcp {
+            set(Place::Syn, yes(flags.syn()));
+            set(Place::Fin, yes(flags.fin()));
+            set(Place::Rst, yes(flags.rst()));
+            set(Place::Push, yes(flags.psh()));
+        }
+        set(Place::MidStream, yes(self.mid_stream));
+        set(Place::Mqtt, yes(self.service == Service::Mqtt));
+        set(Place::Tls, yes(self.service == Service::Tls));
+        set(Place::Ssh, yes(self.service == Service::Ssh));
+        set(Place::Http, yes(self.service == Service::Http));
+        let said = &happened.said;
+        set(Place::Connect, yes(said.has(kind::CONNECT)));
+        set(Place::Accepted, yes(said.connack == Some(0)));
+        set(Place::Refused, yes(said.connack.is_some_and(|code| code != 0)));
+        set(Place::Publish, yes(said.has(kind::PUBLISH)));
+        set(Place::Ack, yes((kind::PUBACK..=kind::PUBCOMP).any(|kind| said.has(kind))));
+        set(Place::Subscribe, yes((kind::SUBSCRIBE..=kind::UNSUBACK).any(|kind| said.has(kind))));
+        set(Place::Ping, yes(said.has(kind::PINGREQ) || said.has(kind::PINGRESP)));
+        set(Place::Disconnect, yes(said.has(kind::DISCONNECT)));
+        set(Place::RemainingLength, log_scaled(said.remaining_length as f32, 4.0, 65_536.0));
+        set(Place::Qos, f32::from(said.qos.min(2)) / 2.0);
+        set(Place::KeepAlive, log_scaled(f32::from(self.mqtt.keep_alive_secs), 1.0, 65_536.0));
+        set(Place::HasUser, yes(self.mqtt.has_user));
+        set(Place::Faulty, yes(said.faulty > 0));
+        set(Place::FlowFaults, log_scaled(self.faults as f32, 1.0, 100.0));
+    }
+}
+
+/// 1 ms is 0.15, 1 s is 0.57, 1,000 s and more are 1.
+pub(super) fn scaled_secs(secs: f32) -> f32 {
+    log_scaled(secs, 1e-4, 1_000.0)
+}

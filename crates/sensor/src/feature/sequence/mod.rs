@@ -1,0 +1,293 @@
+//! The sequence level: a vector of numbers for each packet of a conversation, as it arrives.
+//!
+//! In: packets in capture order. Out: a [`SequenceRow`] each: the conversation it belongs to (policy `live`) and
+//! [`WIDTH`] numbers between 0 and 1, and the conversations that ended before it. Addresses, ports and absolute time
+//! are not among the numbers: they only find what is counted. Training and detection run this code.
+//!
+//! Memory: [`Config`] caps flows, hosts and service ends; about 190 bytes a flow beside the table's own. O(1) a packet.
+
+mod columns;
+mod ends;
+mod live;
+mod mqtt;
+mod service;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use citronella_wire::{Frame, Transport, decode_frame};
+
+use columns::{Place, log_scaled};
+pub use columns::{SEQUENCE, WIDTH};
+use ends::ServiceEnds;
+use live::{Happened, LiveFlow};
+
+use crate::capture::Packet;
+use crate::flow::initiator::{self, Behaviour, Count, Initiators};
+use crate::flow::table::{self, EndReason};
+use crate::flow::{Flow, FlowEvent, FlowPacket, FlowTable};
+
+/// Caps and seeds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The table of flows.
+    pub flows: table::Limits,
+    /// The hosts' behaviour.
+    pub hosts: initiator::Limits,
+    /// Responders (address and port) whose service is remembered.
+    pub max_service_ends: usize,
+    /// Of the sketches' hashes. The same seed gives the same rows.
+    pub seed: u64,
+}
+
+impl Default for Config {
+    /// The tables' defaults, 65,536 service ends, seed 42.
+    fn default() -> Config {
+        Config {
+            flows: table::Limits::default(),
+            hosts: initiator::Limits::default(),
+            max_service_ends: 1 << 16,
+            seed: 42,
+        }
+    }
+}
+
+/// A packet as the model reads it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SequenceRow {
+    /// The flow's place, its own until it has ended; below [`table::Limits::max_flows`].
+    pub slot: u32,
+    /// Rank of the flow among all flows.
+    pub flow: u64,
+    /// Whether the flow begins with this packet: its slot may have been another's.
+    pub is_new: bool,
+    /// In the order of [`SEQUENCE`].
+    pub features: [f32; WIDTH],
+}
+
+/// A flow that has ended.
+#[derive(Clone, Copy, Debug)]
+pub struct EndedFlow {
+    /// The place it had.
+    pub slot: u32,
+    /// The flow: its 5-tuple, initiator first, its times and statistics.
+    pub flow: Flow,
+    /// Why it ended.
+    pub reason: EndReason,
+}
+
+/// What did not fit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Losses {
+    /// Flows that had to make room.
+    pub evicted_flows: u64,
+    /// Hosts whose behaviour was forgotten.
+    pub forgotten_hosts: u64,
+    /// Responders whose service was forgotten.
+    pub forgotten_ends: u64,
+}
+
+/// Makes the rows.
+pub struct SequenceLevel {
+    table: FlowTable,
+    flows: Vec<LiveFlow>,
+    hosts: Arc<Initiators>,
+    ends: ServiceEnds,
+    ended: Vec<EndedFlow>,
+    mqtt_limits: citronella_wire::mqtt::Limits,
+    hash: foldhash::fast::FixedState,
+}
+
+impl SequenceLevel {
+    /// With hosts of its own.
+    pub fn new(config: Config) -> SequenceLevel {
+        SequenceLevel::with_hosts(config, Arc::new(Initiators::new(config.hosts, config.seed)))
+    }
+
+    /// With hosts that other shards count too.
+    pub fn with_hosts(config: Config, hosts: Arc<Initiators>) -> SequenceLevel {
+        SequenceLevel {
+            table: FlowTable::new(config.flows),
+            flows: Vec::new(),
+            hosts,
+            ends: ServiceEnds::new(config.max_service_ends, config.seed),
+            ended: Vec::new(),
+            mqtt_limits: citronella_wire::mqtt::Limits::default(),
+            hash: foldhash::fast::FixedState::with_seed(config.seed),
+        }
+    }
+
+    /// Takes a packet. `None` where it has no TCP, UDP or ICMP header. [`SequenceLevel::ended`] has the flows that
+    /// ended before it: look there first, their slots may be others' now.
+    #[inline]
+    pub fn packet(&mut self, packet: &Packet<'_>) -> Option<SequenceRow> {
+        self.frame(packet.time_nanos, &decode_frame(packet.link, packet.bytes))
+    }
+
+    /// Takes a packet that is decoded already; nanoseconds since 1970-01-01 UTC.
+    pub fn frame(&mut self, time_nanos: i64, frame: &Frame<'_>) -> Option<SequenceRow> {
+        self.ended.clear();
+        let packet = FlowPacket::of_frame(time_nanos, frame)?;
+        let transport = frame.transport.as_ref()?;
+        let SequenceLevel { table, ended, .. } = self;
+        let (mut begun, mut from_initiator) = (false, true);
+        let slot = table.add(&packet, |event| match event {
+            FlowEvent::New { .. } => begun = true,
+            FlowEvent::Packet { from_initiator: is, .. } => from_initiator = is,
+            FlowEvent::Ended { slot, flow, reason } => ended.push(EndedFlow { slot, flow: *flow, reason }),
+        });
+        self.release_ended();
+        let flow = self.table.get(slot)?;
+        if slot as usize >= self.flows.len() {
+            self.flows.resize(slot as usize + 1, LiveFlow::default());
+        }
+        let live = self.flows.get_mut(slot as usize)?;
+        if begun {
+            let expected = self.ends.get(flow.dst());
+            *live = LiveFlow::new(time_nanos, &packet, actor(flow, transport), expected);
+        }
+        let way = usize::from(!from_initiator);
+        let happened = live.packet(&packet, frame, way, begun, &self.mqtt_limits, &self.hash);
+        if let Some(service) = happened.recognised {
+            self.ends.set(flow.dst(), service);
+        }
+        let mut features = [0.0; WIDTH];
+        live.write(&happened, &packet, way, flow, &mut features);
+        let dst = flow.dst();
+        let host = live.actor;
+        self.hosts.with(host, time_nanos, |behaviour, secs| {
+            count(behaviour, &happened, live, dst, &self.hash);
+            write_host(behaviour, secs, &mut features);
+        });
+        // An ICMP error answers a flow of the host that it is sent to.
+        live.passed(time_nanos);
+        Some(SequenceRow { slot, flow: flow.id, is_new: begun, features })
+    }
+
+    /// Flows that ended before the last packet, in order.
+    pub fn ended(&self) -> &[EndedFlow] {
+        &self.ended
+    }
+
+    /// The flow in a slot.
+    pub fn flow(&self, slot: u32) -> Option<&Flow> {
+        self.table.get(slot)
+    }
+
+    /// Ends all flows, in the order of their slots.
+    pub fn finish(&mut self) -> &[EndedFlow] {
+        self.ended.clear();
+        let SequenceLevel { table, ended, .. } = self;
+        table.finish(|event| {
+            if let FlowEvent::Ended { slot, flow, reason } = event {
+                ended.push(EndedFlow { slot, flow: *flow, reason });
+            }
+        });
+        self.release_ended();
+        &self.ended
+    }
+
+    /// Flows that have not ended.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether all flows have ended.
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// What did not fit.
+    pub fn losses(&self) -> Losses {
+        Losses {
+            evicted_flows: self.table.counters().evicted,
+            forgotten_hosts: self.hosts.forgotten(),
+            forgotten_ends: self.ends.forgotten(),
+        }
+    }
+
+    /// What a flow still held of its host is given back.
+    fn release_ended(&mut self) {
+        for ended in &self.ended {
+            let Some(live) = self.flows.get_mut(ended.slot as usize) else { continue };
+            if live.let_go() {
+                self.hosts.with(live.actor, ended.flow.last_nanos, |host, _| {
+                    host.held = host.held.saturating_sub(1);
+                });
+            }
+        }
+    }
+}
+
+/// Whose behaviour a flow belongs to: its initiator's; of an ICMP error, the host's that sent what it answers.
+fn actor(flow: &Flow, transport: &Transport) -> IpAddr {
+    match transport {
+        Transport::Icmp(icmp) if icmp.is_error() => flow.dst().0,
+        _ => flow.src().0,
+    }
+}
+
+fn count(
+    host: &mut Behaviour,
+    happened: &Happened,
+    live: &LiveFlow,
+    dst: (IpAddr, u16),
+    hash: &foldhash::fast::FixedState,
+) {
+    use std::hash::BuildHasher;
+    if happened.begins {
+        host.add(Count::Flows, 1.0);
+        host.meets(hash.hash_one((dst.1, live.protocol)), hash.hash_one(dst.0));
+    }
+    if happened.unanswered {
+        host.add(Count::Failed, 1.0);
+    }
+    if let Some(secs) = happened.answered_after_secs {
+        host.take_back(Count::Failed, secs);
+    }
+    if happened.failed {
+        host.add(Count::Failed, 1.0);
+    }
+    let said = &happened.said;
+    host.add(Count::Refused, happened.refused as f32);
+    host.add(Count::Accepted, happened.accepted as f32);
+    host.add(Count::Violations, said.faulty as f32);
+    host.introduces(said.client, said.user);
+    if happened.from_actor {
+        host.add(Count::Publishes, said.publishes as f32);
+        host.add(Count::Bytes, happened.len as f32);
+    }
+    match happened.holds {
+        Some(true) => host.held = host.held.saturating_add(1),
+        Some(false) => host.held = host.held.saturating_sub(1),
+        None => {}
+    }
+}
+
+/// A count of 1 is 0.1, of 10 is 0.35, of 1,000 is 1.
+fn write_host(host: &Behaviour, secs: f32, features: &mut [f32; WIDTH]) {
+    const MOST: f32 = 1_000.0;
+    let mut set = |place: Place, value: f32| features[place as usize] = value;
+    let scaled = |count: f32| log_scaled(count, 1.0, MOST);
+    set(Place::HostGap, live::scaled_secs(secs));
+    set(Place::Flows10, scaled(host.fast(Count::Flows)));
+    set(Place::Flows60, scaled(host.slow(Count::Flows)));
+    set(Place::Failed10, scaled(host.fast(Count::Failed)));
+    set(Place::Failed60, scaled(host.slow(Count::Failed)));
+    set(Place::Ports60, scaled(host.slow(Count::Ports)));
+    set(Place::Hosts60, scaled(host.slow(Count::Hosts)));
+    set(Place::Refused10, scaled(host.fast(Count::Refused)));
+    set(Place::Refused60, scaled(host.slow(Count::Refused)));
+    set(Place::Accepted60, scaled(host.slow(Count::Accepted)));
+    set(Place::Publishes10, scaled(host.fast(Count::Publishes)));
+    set(Place::Publishes60, scaled(host.slow(Count::Publishes)));
+    set(Place::Bytes10, log_scaled(host.fast(Count::Bytes), 100.0, 1e8));
+    set(Place::Clients60, scaled(host.slow(Count::Clients)));
+    set(Place::Users60, scaled(host.slow(Count::Users)));
+    set(Place::Violations10, scaled(host.fast(Count::Violations)));
+    set(Place::Violations60, scaled(host.slow(Count::Violations)));
+    set(Place::Held, scaled(host.held as f32));
+}
+
+#[cfg(test)]
+mod tests;

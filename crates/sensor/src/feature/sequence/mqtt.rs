@@ -1,0 +1,375 @@
+//! MQTT as the sequence level reads it: what each segment says, with constant memory a connection.
+//!
+//! In: the segments of both directions in capture order. Out: what the messages that begin in a segment say
+//! ([`Said`]). A message that lies in one segment, as nearly all do, is decoded whole; of one that goes on in later
+//! segments only the fixed header counts (of a CONNECT also what its first segment holds), and its body is passed
+//! over. Bytes that come twice are read once; what comes out of order counts as lost and a footing is looked for.
+
+use std::hash::BuildHasher;
+
+use citronella_wire::mqtt::{
+    Direction, FixedHeader, Limits, Message, Step, Version, Violation, Violations, decode, fixed_header,
+    kind, looks_like_mqtt,
+};
+
+/// What a segment's messages say.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Said {
+    /// Messages that begin in it.
+    pub(super) messages: u32,
+    /// Bit per control packet type.
+    pub(super) kinds: u16,
+    pub(super) publishes: u32,
+    /// Remaining Length of the first.
+    pub(super) remaining_length: u32,
+    /// Highest QoS of a PUBLISH.
+    pub(super) qos: u8,
+    /// CONNACK's code.
+    pub(super) connack: Option<u8>,
+    /// Messages with violations.
+    pub(super) faulty: u32,
+    /// Client identifier and user name of a CONNECT, hashed.
+    pub(super) client: Option<u64>,
+    pub(super) user: Option<u64>,
+}
+
+impl Said {
+    pub(super) fn has(&self, kind: u8) -> bool {
+        self.kinds & (1 << (kind & 15)) != 0
+    }
+}
+
+/// One direction's place in its bytes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Reader {
+    footing: Footing,
+    /// Sequence number of the next byte.
+    next: u32,
+    /// Bytes of the present message still to come.
+    to_come: u32,
+    /// A fixed header begun.
+    head: [u8; 4],
+    head_len: u8,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Footing {
+    /// No segment yet.
+    #[default]
+    Unseen,
+    /// At a message's begin, or within one.
+    Firm,
+    /// Bytes were lost: looking for a message's begin.
+    Lost,
+    /// A length that cannot be: nothing after it can be read.
+    Broken,
+}
+
+/// A connection as far as it matters here.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Connection {
+    readers: [Reader; 2],
+    version: Option<Version>,
+    /// Seconds, of the CONNECT; 0 before it.
+    pub(super) keep_alive_secs: u16,
+    /// The CONNECT names a user.
+    pub(super) has_user: bool,
+    introduced: bool,
+    pub(super) accepted: bool,
+    /// A DISCONNECT was sent.
+    pub(super) closed: bool,
+    /// PUBLISH, SUBSCRIBE or UNSUBSCRIBE of the client, or a PUBLISH to it.
+    pub(super) used: bool,
+}
+
+/// A segment with payload.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Segment<'a> {
+    /// Sequence number of its first byte.
+    pub(super) seq: u32,
+    pub(super) bytes: &'a [u8],
+    /// Bytes on the wire, at least as many.
+    pub(super) wire_len: usize,
+}
+
+impl Connection {
+    /// A direction (0 from the initiator) begins: its first byte has this sequence number.
+    pub(super) fn begin(&mut self, way: usize, seq: u32) {
+        if let Some(reader) = self.readers.get_mut(way) {
+            *reader = Reader { footing: Footing::Firm, next: seq, ..Reader::default() };
+        }
+    }
+
+    /// Whether both directions were seen from their begin.
+    fn is_complete(&self) -> bool {
+        self.readers.iter().all(|reader| matches!(reader.footing, Footing::Firm | Footing::Broken))
+    }
+
+    /// Reads a segment of a direction. `hash` makes hashes of names.
+    pub(super) fn segment(
+        &mut self,
+        way: usize,
+        segment: Segment<'_>,
+        limits: &Limits,
+        hash: &impl BuildHasher,
+    ) -> Said {
+        let mut said = Said::default();
+        let Some(mut reader) = self.readers.get(way).copied() else { return said };
+        let mut rest = reader.take(&segment);
+        let complete = self.is_complete();
+        while !rest.is_empty() {
+            rest = match reader.step(rest) {
+                Found::Nothing => break,
+                Found::Passed(rest) => rest,
+                Found::Fault => {
+                    said.messages += 1;
+                    said.faulty += 1;
+                    break;
+                }
+                Found::Message { header, body, whole, rest } => {
+                    let from = if way == 0 { Direction::ToServer } else { Direction::ToClient };
+                    self.message(&mut said, from, &header, body, whole, complete, limits, hash);
+                    rest
+                }
+            };
+        }
+        let missing = segment.wire_len.saturating_sub(segment.bytes.len());
+        reader.lose(missing as u32);
+        if let Some(place) = self.readers.get_mut(way) {
+            *place = reader;
+        }
+        said
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn message(
+        &mut self,
+        said: &mut Said,
+        from: Direction,
+        header: &FixedHeader,
+        body: &[u8],
+        whole: bool,
+        complete: bool,
+        limits: &Limits,
+        hash: &impl BuildHasher,
+    ) {
+        let (message, mut found) = self.decode(header, body, limits);
+        if !whole {
+            found = Violations::NONE;
+        }
+        if complete {
+            let version = self.version.unwrap_or_default();
+            let wrong = Direction::of(header.kind, version).is_some_and(|right| right != from);
+            found.insert_if(wrong, Violation::WrongDirection);
+            let twice = header.kind == kind::CONNECT && self.introduced;
+            found.insert_if(twice, Violation::DoubleConnect);
+            // MQTT-3.1.0-1: the first message is a CONNECT.
+            let early = !self.introduced && header.kind != kind::CONNECT;
+            found.insert_if(early, Violation::UnintroducedMessage);
+        }
+        if said.messages == 0 {
+            said.remaining_length = header.remaining_length;
+        }
+        said.messages += 1;
+        said.kinds |= 1 << (header.kind & 15);
+        said.faulty += u32::from(!found.is_empty());
+        match message {
+            Message::Connect(connect) => {
+                if connect.header_read {
+                    self.keep_alive_secs = connect.keep_alive;
+                    self.has_user = connect.flags.username();
+                    self.version = connect.version().or(self.version);
+                }
+                self.introduced = true;
+                said.client = Some(hash.hash_one(connect.client_id));
+                said.user = connect.username.map(|name| hash.hash_one(name));
+            }
+            Message::Connack(connack) => {
+                said.connack = Some(connack.code);
+                self.accepted = connack.code == 0;
+            }
+            Message::Publish(_) => {
+                said.publishes += 1;
+                said.qos = said.qos.max(header.qos());
+                self.used = true;
+            }
+            Message::Subscribe(_) | Message::Unsubscribe(_) => self.used = true,
+            Message::Disconnect(_) => self.closed = true,
+            _ => {}
+        }
+    }
+
+    /// By the CONNECT's version; without one, by the version that finds least wrong.
+    fn decode<'a>(&self, header: &FixedHeader, body: &'a [u8], limits: &Limits) -> (Message<'a>, Violations) {
+        let by = |version| decode(header, body, version, limits);
+        let first = by(self.version.unwrap_or_default());
+        if self.version.is_some() || first.violations.is_empty() {
+            return (first.message, first.violations);
+        }
+        let second = by(Version::V5);
+        let better = if second.violations.len() < first.violations.len() { second } else { first };
+        (better.message, better.violations)
+    }
+}
+
+enum Found<'a> {
+    Nothing,
+    Passed(&'a [u8]),
+    Fault,
+    Message { header: FixedHeader, body: &'a [u8], whole: bool, rest: &'a [u8] },
+}
+
+impl Reader {
+    /// The segment's bytes that are new, after what was lost before them.
+    fn take<'a>(&mut self, segment: &Segment<'a>) -> &'a [u8] {
+        if self.footing == Footing::Unseen {
+            *self = Reader { footing: Footing::Lost, next: segment.seq, ..Reader::default() };
+        }
+        // RFC 9293, 3.4: numbers wrap; the sign of the difference says before or after.
+        let ahead = segment.seq.wrapping_sub(self.next) as i32;
+        let bytes = if ahead < 0 {
+            segment.bytes.get(ahead.unsigned_abs() as usize..).unwrap_or_default()
+        } else {
+            self.lose(ahead as u32);
+            segment.bytes
+        };
+        self.next = self.next.wrapping_add(bytes.len() as u32);
+        bytes
+    }
+
+    fn lose(&mut self, len: u32) {
+        if len == 0 {
+            return;
+        }
+        self.next = self.next.wrapping_add(len);
+        self.head_len = 0;
+        if self.footing == Footing::Firm {
+            match self.to_come.checked_sub(len) {
+                Some(left) if self.to_come > 0 => self.to_come = left,
+                _ => (self.to_come, self.footing) = (0, Footing::Lost),
+            }
+        }
+    }
+
+    fn step<'a>(&mut self, bytes: &'a [u8]) -> Found<'a> {
+        match self.footing {
+            Footing::Unseen | Footing::Broken => return Found::Nothing,
+            Footing::Lost if looks_like_mqtt(bytes, true) => self.footing = Footing::Firm,
+            Footing::Lost => return Found::Nothing,
+            Footing::Firm => {}
+        }
+        if self.to_come > 0 {
+            let passed = bytes.len().min(self.to_come as usize);
+            self.to_come -= passed as u32;
+            return Found::Passed(bytes.get(passed..).unwrap_or_default());
+        }
+        let before = usize::from(self.head_len);
+        let mut joined = [0; 8];
+        let head = self.head.iter().take(before).chain(bytes);
+        let len = joined.iter_mut().zip(head).map(|(to, from)| *to = *from).count();
+        match fixed_header(joined.get(..len).unwrap_or_default()) {
+            Step::Incomplete { .. } => {
+                self.head.iter_mut().zip(joined).for_each(|(to, from)| *to = from);
+                self.head_len = len.min(4) as u8;
+                Found::Nothing
+            }
+            Step::Malformed(_) => {
+                self.footing = Footing::Broken;
+                Found::Fault
+            }
+            Step::Done(header) => {
+                self.head_len = 0;
+                let after = bytes.get(header.header_len.saturating_sub(before)..).unwrap_or_default();
+                let len = header.remaining_length as usize;
+                let (body, rest) = after.split_at_checked(len).unwrap_or((after, &[]));
+                self.to_come = (len - body.len()) as u32;
+                Found::Message { header, body, whole: body.len() == len, rest }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONNECT: &[u8] = b"\x10\x10\x00\x04MQTT\x04\x82\x00\x3c\x00\x01a\x00\x01u";
+    const PUBLISH: &[u8] = b"\x32\x0a\x00\x03a/b\x00\x01123";
+
+    fn read(connection: &mut Connection, way: usize, seq: u32, bytes: &[u8]) -> Said {
+        let hash = foldhash::fast::FixedState::with_seed(1);
+        let segment = Segment { seq, bytes, wire_len: bytes.len() };
+        connection.segment(way, segment, &Limits::default(), &hash)
+    }
+
+    #[test]
+    fn a_login_and_its_first_publish() {
+        let mut connection = Connection::default();
+        connection.begin(0, 100);
+        connection.begin(1, 900);
+        let said = read(&mut connection, 0, 100, CONNECT);
+        assert!(said.has(kind::CONNECT) && said.faulty == 0 && said.user.is_some());
+        assert_eq!((connection.keep_alive_secs, connection.has_user), (60, true));
+        assert_eq!(read(&mut connection, 1, 900, b"\x20\x02\x00\x00").connack, Some(0));
+        assert!(connection.accepted && !connection.used);
+        let said = read(&mut connection, 0, 100 + CONNECT.len() as u32, &[PUBLISH, PUBLISH].concat());
+        assert_eq!((said.messages, said.publishes, said.qos, said.faulty), (2, 2, 1, 0));
+        assert!(connection.used);
+        // Sent again: not read again.
+        assert_eq!(read(&mut connection, 0, 100, CONNECT), Said::default());
+    }
+
+    #[test]
+    fn what_breaks_the_rules_is_faulty() {
+        for bytes in [
+            &b"\x32\x0a\x00\x03a/b\x00\x01123"[..],
+            b"\x10\x02\x00\x09",
+            b"\xf3\xff\xff\xff\xff\x01",
+            b"\x36\x03\x00\x01a",
+        ] {
+            let mut connection = Connection::default();
+            connection.begin(0, 0);
+            connection.begin(1, 0);
+            assert_eq!(read(&mut connection, 0, 0, bytes).faulty, 1, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_message_over_segments_counts_once_and_its_body_is_passed_over() {
+        let message = [&b"\x30\xe8\x07\x00\x03a/b"[..], &[0x10; 995]].concat();
+        for cut in [1, 2, 3, 10, 500] {
+            let mut connection = Connection::default();
+            let hello = CONNECT.len() as u32;
+            connection.begin(0, 0);
+            read(&mut connection, 0, 0, CONNECT);
+            let first = read(&mut connection, 0, hello, &message[..cut]);
+            let second = read(&mut connection, 0, hello + cut as u32, &message[cut..]);
+            assert_eq!((first.publishes + second.publishes, first.faulty + second.faulty), (1, 0), "{cut}");
+            let next = hello + message.len() as u32;
+            assert_eq!(read(&mut connection, 0, next, PUBLISH).messages, 1);
+        }
+    }
+
+    #[test]
+    fn a_loss_within_a_body_keeps_the_footing_and_any_other_is_found_again() {
+        let mut connection = Connection::default();
+        connection.begin(0, 0);
+        read(&mut connection, 0, 0, CONNECT);
+        let at = CONNECT.len() as u32;
+        read(&mut connection, 0, at, b"\x30\x64\x00\x03a/b");
+        assert_eq!(read(&mut connection, 0, at + 50, &[7; 52]).messages, 0);
+        assert_eq!(read(&mut connection, 0, at + 102, PUBLISH).publishes, 1);
+        assert_eq!(read(&mut connection, 0, at + 5_000, &[1, 2, 3]).messages, 0);
+        assert_eq!(read(&mut connection, 0, at + 5_003, PUBLISH).publishes, 1);
+    }
+
+    #[test]
+    fn picked_up_in_mid_stream_nothing_is_called_faulty_for_what_was_not_seen() {
+        let mut connection = Connection::default();
+        let said = read(&mut connection, 0, 77, PUBLISH);
+        assert_eq!((said.publishes, said.faulty), (1, 0));
+        // Version 5 without its CONNECT.
+        let said = read(&mut connection, 0, 77 + PUBLISH.len() as u32, b"\x82\x08\x00\x01\x00\x00\x02a#\x01");
+        assert_eq!(said.messages, 1);
+    }
+}

@@ -1,0 +1,350 @@
+//! What hosts that begin conversations did of late: decayed counts over about 10 and 60 seconds, and small sketches
+//! of what is new to them.
+//!
+//! In: a host's address, packet time in nanoseconds, what happened. Out: a [`Behaviour`] to read and to add to.
+//! Memory: about 400 bytes a host, at most [`Limits::max_hosts`]; where there are more, those that were silent longest
+//! are forgotten, half of them at a time, and counted. Stripes keep shards out of each other's way: a scanner's flows
+//! fall into every shard, but its counts are one. O(1) a packet; all time is packet time.
+
+use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use hashbrown::HashMap;
+
+/// Decay times of the counts, in seconds.
+pub const DECAY_SECS: [f32; 2] = [10.0, 60.0];
+/// A sketch forgets what it has not seen for one to two of these spans.
+const SKETCH_NANOS: i64 = 60_000_000_000;
+/// A step back of more than this is a clock that was set; less is a packet that came late.
+const SET_BACK_NANOS: i64 = 60_000_000_000;
+
+/// How many hosts are remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Hosts at a time; at least half as many are kept.
+    pub max_hosts: usize,
+    /// Parts with a lock of their own.
+    pub stripes: usize,
+}
+
+impl Default for Limits {
+    /// 65,536 hosts (about 26 MB) in 16 stripes.
+    fn default() -> Limits {
+        Limits { max_hosts: 1 << 16, stripes: 16 }
+    }
+}
+
+/// What is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Count {
+    /// Flows begun.
+    Flows,
+    /// Flows that nobody has answered, or that were answered by a reset or an ICMP error.
+    Failed,
+    /// Responder ports that were new to the host.
+    Ports,
+    /// Responders that were new to the host.
+    Hosts,
+    /// Logins refused: a CONNACK with another code than 0, an SSH answer like the first refusal.
+    Refused,
+    /// Logins accepted.
+    Accepted,
+    /// PUBLISH messages sent.
+    Publishes,
+    /// Client identifiers that were new to the host.
+    Clients,
+    /// User names that were new to the host.
+    Users,
+    /// Messages with violations.
+    Violations,
+    /// Bytes of IP datagrams sent.
+    Bytes,
+}
+
+const COUNTS: usize = Count::Bytes as usize + 1;
+
+/// A set of hashes of which only traces are kept, with two generations: what is in neither is new.
+#[derive(Clone, Copy, Debug)]
+struct Sketch<const WORDS: usize> {
+    young: [u64; WORDS],
+    old: [u64; WORDS],
+}
+
+impl<const WORDS: usize> Sketch<WORDS> {
+    const EMPTY: Self = Self { young: [0; WORDS], old: [0; WORDS] };
+
+    /// Adds a hash; whether it was in neither generation.
+    fn add(&mut self, hash: u64) -> bool {
+        let (word, bit) = ((hash >> 32) as usize % WORDS, 1 << (hash & 63));
+        let (Some(young), Some(old)) = (self.young.get_mut(word), self.old.get(word)) else { return false };
+        let known = (*young | old) & bit != 0;
+        *young |= bit;
+        !known
+    }
+
+    fn age(&mut self, turns: i64) {
+        self.old = if turns == 1 { self.young } else { [0; WORDS] };
+        self.young = [0; WORDS];
+    }
+}
+
+/// What one host did of late.
+#[derive(Clone, Debug)]
+pub struct Behaviour {
+    last_nanos: i64,
+    aged_nanos: i64,
+    /// Decayed over [`DECAY_SECS`].
+    counts: [[f32; COUNTS]; 2],
+    ports: Sketch<8>,
+    hosts: Sketch<4>,
+    clients: Sketch<2>,
+    users: Sketch<2>,
+    /// MQTT connections that were accepted, have not been used and are open.
+    pub held: u32,
+}
+
+impl Behaviour {
+    fn new(now_nanos: i64) -> Behaviour {
+        Behaviour {
+            last_nanos: now_nanos,
+            aged_nanos: now_nanos,
+            counts: [[0.0; COUNTS]; 2],
+            ports: Sketch::EMPTY,
+            hosts: Sketch::EMPTY,
+            clients: Sketch::EMPTY,
+            users: Sketch::EMPTY,
+            held: 0,
+        }
+    }
+
+    /// Lets the counts decay until now; returns the seconds since the host's behaviour was last looked at.
+    pub fn advance(&mut self, now_nanos: i64) -> f32 {
+        let nanos = now_nanos.saturating_sub(self.last_nanos);
+        if nanos < 0 {
+            if nanos < -SET_BACK_NANOS {
+                (self.last_nanos, self.aged_nanos) = (now_nanos, now_nanos);
+            }
+            return 0.0;
+        }
+        self.last_nanos = now_nanos;
+        let secs = nanos as f32 * 1e-9;
+        if nanos > 0 {
+            for (counts, decay) in self.counts.iter_mut().zip(DECAY_SECS) {
+                let left = (-secs / decay).exp();
+                counts.iter_mut().for_each(|count| *count *= left);
+            }
+        }
+        let turns = now_nanos.saturating_sub(self.aged_nanos) / SKETCH_NANOS;
+        if turns > 0 {
+            self.aged_nanos = now_nanos;
+            self.ports.age(turns);
+            self.hosts.age(turns);
+            self.clients.age(turns);
+            self.users.age(turns);
+        }
+        secs
+    }
+
+    /// Counts something that happened now.
+    #[inline]
+    pub fn add(&mut self, count: Count, amount: f32) {
+        for counts in &mut self.counts {
+            if let Some(sum) = counts.get_mut(count as usize) {
+                *sum += amount;
+            }
+        }
+    }
+
+    /// Takes back one that was counted so many seconds ago.
+    #[inline]
+    pub fn take_back(&mut self, count: Count, secs_ago: f32) {
+        for (counts, decay) in self.counts.iter_mut().zip(DECAY_SECS) {
+            if let Some(sum) = counts.get_mut(count as usize) {
+                *sum = (*sum - (-secs_ago.max(0.0) / decay).exp()).max(0.0);
+            }
+        }
+    }
+
+    /// A count, decayed over about 10 seconds.
+    #[inline]
+    pub fn fast(&self, count: Count) -> f32 {
+        self.counts[0].get(count as usize).copied().unwrap_or(0.0)
+    }
+
+    /// A count, decayed over about 60 seconds.
+    #[inline]
+    pub fn slow(&self, count: Count) -> f32 {
+        self.counts[1].get(count as usize).copied().unwrap_or(0.0)
+    }
+
+    /// Counts a responder's port and the responder where they are new.
+    pub fn meets(&mut self, port_hash: u64, host_hash: u64) {
+        if self.ports.add(port_hash) {
+            self.add(Count::Ports, 1.0);
+        }
+        if self.hosts.add(host_hash) {
+            self.add(Count::Hosts, 1.0);
+        }
+    }
+
+    /// Counts a client identifier and a user name where they are new.
+    pub fn introduces(&mut self, client_hash: Option<u64>, user_hash: Option<u64>) {
+        if client_hash.is_some_and(|hash| self.clients.add(hash)) {
+            self.add(Count::Clients, 1.0);
+        }
+        if user_hash.is_some_and(|hash| self.users.add(hash)) {
+            self.add(Count::Users, 1.0);
+        }
+    }
+}
+
+type Random = foldhash::fast::FixedState;
+
+struct Stripe {
+    young: HashMap<IpAddr, Behaviour, Random>,
+    old: HashMap<IpAddr, Behaviour, Random>,
+    forgotten: u64,
+}
+
+/// The hosts' behaviour, for all shards.
+pub struct Initiators {
+    stripes: Vec<Mutex<Stripe>>,
+    hosts_a_stripe: usize,
+    hash: Random,
+}
+
+impl Initiators {
+    /// None yet. `seed` keeps whoever sends packets from choosing hosts that fall into one stripe.
+    pub fn new(limits: Limits, seed: u64) -> Initiators {
+        let hash = Random::with_seed(seed);
+        let count = limits.stripes.max(1);
+        let empty = || HashMap::with_hasher(hash.clone());
+        let stripe = |_| Mutex::new(Stripe { young: empty(), old: empty(), forgotten: 0 });
+        let hosts_a_stripe = (limits.max_hosts / count).max(2);
+        let stripes = (0..count).map(stripe).collect();
+        Initiators { stripes, hosts_a_stripe, hash }
+    }
+
+    /// Looks at a host's behaviour, decayed until now; `look` hears the seconds since somebody last did.
+    #[inline]
+    pub fn with<T>(
+        &self,
+        host: IpAddr,
+        now_nanos: i64,
+        look: impl FnOnce(&mut Behaviour, f32) -> T,
+    ) -> Option<T> {
+        use std::hash::BuildHasher;
+        let at = (self.hash.hash_one(host) >> 48) as usize % self.stripes.len().max(1);
+        let mut stripe = lock(self.stripes.get(at)?);
+        let behaviour = stripe.host(host, now_nanos, self.hosts_a_stripe);
+        let secs = behaviour.advance(now_nanos);
+        Some(look(behaviour, secs))
+    }
+
+    /// Hosts that are remembered.
+    pub fn len(&self) -> usize {
+        self.stripes.iter().map(lock).map(|stripe| stripe.young.len() + stripe.old.len()).sum()
+    }
+
+    /// Whether no host is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Hosts that were forgotten because of the cap.
+    pub fn forgotten(&self) -> u64 {
+        self.stripes.iter().map(|stripe| lock(stripe).forgotten).sum()
+    }
+}
+
+/// Counts stay counts whatever a thread that panicked left undone.
+fn lock(stripe: &Mutex<Stripe>) -> MutexGuard<'_, Stripe> {
+    stripe.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Stripe {
+    fn host(&mut self, host: IpAddr, now_nanos: i64, cap: usize) -> &mut Behaviour {
+        if self.young.len() >= cap / 2 && !self.young.contains_key(&host) {
+            // One that comes back at once was not silent.
+            let back = self.old.remove(&host);
+            self.forgotten += self.old.len() as u64;
+            let empty = HashMap::with_hasher(self.old.hasher().clone());
+            self.old = std::mem::replace(&mut self.young, empty);
+            if let Some(back) = back {
+                self.young.insert(host, back);
+            }
+        }
+        let Stripe { young, old, .. } = self;
+        young.entry(host).or_insert_with(|| old.remove(&host).unwrap_or_else(|| Behaviour::new(now_nanos)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: i64 = 1_000_000_000;
+
+    fn host(n: u32) -> IpAddr {
+        IpAddr::from(n.to_be_bytes())
+    }
+
+    #[test]
+    fn counts_decay_and_are_taken_back() {
+        let all = Initiators::new(Limits::default(), 1);
+        all.with(host(1), 0, |b, _| b.add(Count::Failed, 1.0));
+        all.with(host(1), 0, |b, _| b.add(Count::Refused, 1.0));
+        let left =
+            all.with(host(1), 10 * SECOND, |b, secs| (secs, b.fast(Count::Failed), b.slow(Count::Failed)));
+        let (secs, fast, slow) = left.unwrap();
+        assert_eq!(secs, 10.0);
+        assert!((fast - (-1.0f32).exp()).abs() < 1e-6);
+        assert!((slow - (-1.0f32 / 6.0).exp()).abs() < 1e-6);
+        all.with(host(1), 10 * SECOND, |b, _| b.take_back(Count::Failed, 10.0));
+        all.with(host(1), 10 * SECOND, |b, _| {
+            assert!(b.fast(Count::Failed) < 1e-6 && b.slow(Count::Failed) < 1e-6);
+            assert!(b.fast(Count::Refused) > 0.3);
+        });
+    }
+
+    #[test]
+    fn what_is_new_counts_once_until_it_is_forgotten() {
+        let all = Initiators::new(Limits::default(), 1);
+        let ports = |at: i64| {
+            all.with(host(1), at * SECOND, |b, _| {
+                let before = b.slow(Count::Ports);
+                b.meets(0x17_0000_0017, 3);
+                b.slow(Count::Ports) > before
+            })
+        };
+        assert_eq!(ports(0), Some(true));
+        assert_eq!(ports(50), Some(false));
+        assert_eq!(ports(70), Some(false));
+        assert_eq!(ports(400), Some(true));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_does_not_freeze_the_counts() {
+        let all = Initiators::new(Limits::default(), 1);
+        all.with(host(1), 7_200 * SECOND, |b, _| b.add(Count::Flows, 1.0));
+        all.with(host(1), 3_600 * SECOND, |b, _| assert!(b.fast(Count::Flows) > 0.99));
+        all.with(host(1), 3_700 * SECOND, |b, secs| assert!(secs == 100.0 && b.fast(Count::Flows) < 0.01));
+        all.with(host(1), i64::MIN, |_, secs| assert_eq!(secs, 0.0));
+        all.with(host(1), i64::MAX, |b, _| assert!(b.fast(Count::Flows).is_finite()));
+    }
+
+    #[test]
+    fn the_cap_holds_and_what_is_forgotten_is_counted() {
+        let limits = Limits { max_hosts: 64, stripes: 4 };
+        let all = Initiators::new(limits, 1);
+        all.with(host(7), 0, |b, _| b.add(Count::Flows, 100.0));
+        for n in 0..10_000 {
+            all.with(host(1_000 + n), i64::from(n), |b, _| b.add(Count::Flows, 1.0));
+            // One that never falls silent is not forgotten.
+            all.with(host(7), i64::from(n), |b, _| assert!(b.slow(Count::Flows) > 99.0));
+            assert!(all.len() <= 64);
+        }
+        assert!(all.forgotten() > 9_900);
+    }
+}
