@@ -67,6 +67,13 @@ pub(crate) fn read(
             Err(fault) => return Err(fault.into()),
         }
     }
+    if capture.unknown_blocks() > 0 {
+        let blocks = capture.unknown_blocks();
+        table
+            .problems
+            .unknown_blocks
+            .push(format!("{name}: passed over {blocks} pcapng blocks of unknown types"));
+    }
     Ok(table)
 }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use citronella_sensor::capture::CaptureError;
+use citronella_sensor::{capture::CaptureError, feature::schema::Level};
 
 /// Why a data set could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +40,7 @@ pub enum DatasetError {
         problem: String,
     },
     /// A header without some of the columns that are needed.
-    #[error("{file}: the header lacks {}; it has {}", list(.missing), list(.found))]
+    #[error("{file}: the header lacks {}; it has {}{}", list(.missing), list(.found), hint(.found))]
     MissingColumns {
         /// The file.
         file: String,
@@ -88,8 +88,8 @@ pub enum DatasetError {
     },
     /// Labels were asked for that the data cannot give.
     #[error(
-        "{file}, row {row}: is_attack is empty, so the row's class is unknown; name the attacker in the manifest (or \
-         leave its cell empty where there was none)"
+        "{file}, row {row}: is_attack is empty, so the row's class is unknown; name the attacker in the manifest (its \
+         cell is empty where there was none), or with `citronella extract --attacker`"
     )]
     Unlabelled {
         /// The file.
@@ -97,6 +97,17 @@ pub enum DatasetError {
         /// Row in it, from 1.
         row: u64,
     },
+}
+
+/// What to do about a header that does not fit.
+fn hint(found: &[String]) -> String {
+    let has = |name: &str| found.iter().any(|found| found == name);
+    let levels =
+        [Level::Packet, Level::UniflowExtended, Level::Uniflow, Level::BiflowExtended, Level::Biflow];
+    match levels.into_iter().find(|level| level.columns().iter().all(|column| has(column.name))) {
+        Some(level) => format!("; these are rows of the {} level", level.name()),
+        None => "; add what is missing".into(),
+    }
 }
 
 fn list(names: &[String]) -> String {

@@ -143,6 +143,6 @@ mod tests {
         let message = Manifest::parse("r", "m.csv", text).unwrap_err().to_string();
         assert_eq!(message, "m.csv, line 3, column attacker: \"bob\" is not an IP address");
         let message = Manifest::parse("r", "m.csv", "scenario,file\n").unwrap_err().to_string();
-        assert_eq!(message, "m.csv: the header lacks attacker; it has scenario, file");
+        assert_eq!(message, "m.csv: the header lacks attacker; it has scenario, file; add what is missing");
     }
 }

@@ -10,7 +10,7 @@
 //!
 //! Where a file has no manifest beside it, its scenario is, in this order: its `scenario` column (row by row), its
 //! file name without `packet_`, `uniflow_`, `biflow_` and the endings, if that is one of [`CLASSES`]; else `attack`
-//! if one of its rows has `is_attack` 1, else `normal`.
+//! if one of its rows has `is_attack` 1, `normal` if one has 0; else nobody says, and its rows have no class.
 //!
 //! Limits: [`LoadOptions::rows_per_file`] stops reading a file's rows while streaming; about 110 bytes a packet row.
 

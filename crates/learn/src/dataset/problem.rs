@@ -41,6 +41,8 @@ pub struct Problems {
     pub repeated_headers: u64,
     /// Captures that end in the middle: their whole packets are in the table. One message each.
     pub cut_captures: Vec<String>,
+    /// Captures with pcapng blocks of unknown types, which were passed over. One message each.
+    pub unknown_blocks: Vec<String>,
     /// Files whose rows beyond the cap were not read, with the cap.
     pub capped_files: Vec<String>,
 }
@@ -53,7 +55,7 @@ impl Problems {
 
     /// A line for each thing that a user should know; empty if there is nothing.
     pub fn messages(&self) -> Vec<String> {
-        let mut lines = self.cut_captures.clone();
+        let mut lines = [self.cut_captures.as_slice(), &self.unknown_blocks].concat();
         if self.unreadable_rows > 0 {
             lines.push(format!(
                 "{} rows could not be read and are left out; the first of each kind:",
@@ -76,6 +78,7 @@ impl Problems {
         self.named.extend(other.named);
         self.repeated_headers += other.repeated_headers;
         self.cut_captures.extend(other.cut_captures);
+        self.unknown_blocks.extend(other.unknown_blocks);
         self.capped_files.extend(other.capped_files);
     }
 }

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use citronella_sensor::feature::schema::Level;
+use citronella_sensor::feature::schema::{self, Level};
 use rayon::prelude::*;
 
 use super::{
@@ -18,7 +18,10 @@ use super::{
 };
 
 /// The optional column that names each row's scenario in a file of several captures.
-pub(crate) const SCENARIO: &str = "scenario";
+pub(crate) const SCENARIO: &str = schema::SCENARIO.name;
+
+/// The scenario of rows of which nobody says what they are.
+pub(crate) const UNKNOWN: &str = "";
 
 const MANIFEST: &str = "manifest.csv";
 
@@ -100,10 +103,14 @@ impl<'n> Scenarios<'n> {
     /// Settles the scenario of rows that name none in a file whose name is no class.
     pub(crate) fn finish(self, table: &mut Table) {
         let Some(source) = self.unnamed.filter(|_| self.naming.class.is_none()) else { return };
-        let attacked = (0..table.len())
-            .any(|row| table.source_of(row) == source as usize && table.is_attack(row) == Some(true));
-        if attacked {
+        let labels = || {
+            let rows = (0..table.len()).filter(|&row| table.source_of(row) == source as usize);
+            rows.filter_map(|row| table.is_attack(row))
+        };
+        if labels().any(|attack| attack) {
             table.set_scenario(source, "attack");
+        } else if labels().next().is_none() {
+            table.set_scenario(source, UNKNOWN);
         }
     }
 }
@@ -238,10 +245,17 @@ fn plan_published(path: &Path, level: Level, jobs: &mut Vec<Job>) -> Result<(), 
     let folder = if inner.is_dir() { inner } else { path.to_owned() };
     let entries =
         std::fs::read_dir(&folder).map_err(|source| DatasetError::Read { file: file.clone(), source })?;
-    let mut files: Vec<PathBuf> = entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv")))
-        .collect();
+    let all: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    let of_kind = |kind: &str| -> Vec<PathBuf> {
+        let is = |path: &&PathBuf| path.extension().is_some_and(|e| e.eq_ignore_ascii_case(kind));
+        all.iter().filter(is).cloned().collect()
+    };
+    // As published; Parquet only where there is no CSV, so that no row counts twice.
+    let mut files = of_kind("csv");
+    let parquet = files.is_empty();
+    if parquet {
+        files = of_kind("parquet");
+    }
     files.sort_by_key(|path| {
         let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let class = class_of_file_name(&name);
@@ -254,7 +268,7 @@ fn plan_published(path: &Path, level: Level, jobs: &mut Vec<Job>) -> Result<(), 
         path.canonicalize().ok().and_then(|p| Some(p.file_name()?.to_string_lossy().into_owned()));
     jobs.extend(files.into_iter().map(|path| {
         let naming = Naming::of(&path, recording.clone());
-        Job::Csv(path, naming)
+        if parquet { Job::Parquet(path, naming) } else { Job::Csv(path, naming) }
     }));
     Ok(())
 }

@@ -7,7 +7,9 @@ use citronella_sensor::{
     feature::schema::{Column, Kind, Level},
 };
 
-use super::{DatasetError, FileHash, LabelRule, Labels, NORMAL, Problems, class::canonical_order};
+use super::{
+    DatasetError, FileHash, LabelRule, Labels, NORMAL, Problems, class::canonical_order, source::UNKNOWN,
+};
 
 /// The name of the label column.
 pub(crate) const IS_ATTACK: &str = "is_attack";
@@ -249,8 +251,15 @@ impl Table {
     /// A class for each row.
     ///
     /// # Errors
-    /// By attacker: an attack file's row does not say whether the attacker takes part.
+    /// Nobody says what a file's rows are; or, by attacker: an attack file's row does not say whether the attacker
+    /// takes part.
     pub fn labels(&self, rule: LabelRule) -> Result<Labels, DatasetError> {
+        let unknown = |source: &Source| source.rows > 0 && source.scenario == UNKNOWN;
+        if let Some(place) = self.sources.iter().position(unknown) {
+            let row = self.source_of.iter().position(|&source| source as usize == place).unwrap_or_default();
+            let file = self.sources.get(place).map(|source| source.name.clone()).unwrap_or_default();
+            return Err(DatasetError::Unlabelled { file, row: self.row_in_file(row) });
+        }
         let label_column = self.column(IS_ATTACK).unwrap_or(usize::MAX);
         let mut benign = vec![false; self.len()];
         if rule == LabelRule::Attacker {

@@ -142,6 +142,11 @@ pub const PACKET: [Column; 31] = {
     ]
 };
 
+/// The optional last column, which names each row's scenario in a file of several captures; its values are the
+/// manifest's.
+pub const SCENARIO: Column =
+    column("scenario", Kind::Text, Role::Label, "", "", "what went on while the capture was recorded");
+
 /// A feature level: what one row stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Level {

@@ -4,7 +4,12 @@
 
 use std::{io, io::Write, path::Path};
 
-use super::{csv::CsvWriter, packet::Cell, parquet::ParquetWriter, schema::Level};
+use super::{
+    csv::CsvWriter,
+    packet::Cell,
+    parquet::ParquetWriter,
+    schema::{Column, Level, SCENARIO},
+};
 use crate::output::{Output, OutputError};
 
 /// Why rows could not be written.
@@ -54,6 +59,8 @@ pub struct RowWriter {
     name: String,
     rows: u64,
     encoder: Encoder,
+    /// The scenario's cell and the row that it ends, where the file has that column.
+    scenario: Option<(Cell, Vec<Cell>)>,
 }
 
 impl RowWriter {
@@ -62,17 +69,39 @@ impl RowWriter {
     /// # Errors
     /// The file cannot be created.
     pub fn create(path: &Path, format: Format, level: Level) -> Result<RowWriter, WriteError> {
+        RowWriter::begin(path, format, level.columns())
+    }
+
+    /// Begins the file `path` with the column [`SCENARIO`] after the level's; [`RowWriter::set_scenario`] fills it.
+    ///
+    /// # Errors
+    /// The file cannot be created.
+    pub fn with_scenario(path: &Path, format: Format, level: Level) -> Result<RowWriter, WriteError> {
+        let columns: Vec<Column> = level.columns().iter().copied().chain([SCENARIO]).collect();
+        let mut writer = RowWriter::begin(path, format, &columns)?;
+        writer.scenario = Some((Cell::Empty, Vec::with_capacity(columns.len())));
+        Ok(writer)
+    }
+
+    fn begin(path: &Path, format: Format, columns: &[Column]) -> Result<RowWriter, WriteError> {
         let name = path.display().to_string();
         let output = Output::create(path)?;
         let begun = match format {
-            Format::Csv => CsvWriter::new(output, level.columns()).map(Encoder::Csv),
+            Format::Csv => CsvWriter::new(output, columns).map(Encoder::Csv),
             Format::Parquet => {
-                ParquetWriter::new(output, level.columns()).map(|writer| Encoder::Parquet(Box::new(writer)))
+                ParquetWriter::new(output, columns).map(|writer| Encoder::Parquet(Box::new(writer)))
             }
         };
         match begun {
-            Ok(encoder) => Ok(RowWriter { name, rows: 0, encoder }),
+            Ok(encoder) => Ok(RowWriter { name, rows: 0, encoder, scenario: None }),
             Err(source) => Err(WriteError::Row { name, row: 0, source }),
+        }
+    }
+
+    /// The scenario of the rows that follow, in a file that has the column; a name without comma, quote or line end.
+    pub fn set_scenario(&mut self, name: &'static str) {
+        if let Some((cell, _)) = &mut self.scenario {
+            *cell = Cell::Name(name);
         }
     }
 
@@ -83,6 +112,14 @@ impl RowWriter {
     #[inline]
     pub fn write(&mut self, cells: &[Cell]) -> Result<(), WriteError> {
         self.rows += 1;
+        let cells = match &mut self.scenario {
+            None => cells,
+            Some((scenario, row)) => {
+                row.clear();
+                row.extend(cells.iter().chain([&*scenario]));
+                row.as_slice()
+            }
+        };
         let written = match &mut self.encoder {
             Encoder::Csv(writer) => writer.write(cells),
             Encoder::Parquet(writer) => writer.write(cells),
