@@ -16,7 +16,7 @@ use arrow::{
 use hashbrown::HashMap;
 use parquet::{
     arrow::ArrowWriter,
-    basic::Compression,
+    basic::{Compression, Encoding},
     file::properties::{EnabledStatistics, WriterProperties},
 };
 
@@ -71,13 +71,19 @@ pub(super) struct ParquetWriter<W: Write + Send> {
 impl<W: Write + Send> ParquetWriter<W> {
     pub(super) fn new(output: W, columns: &[Column]) -> io::Result<ParquetWriter<W>> {
         let schema = Arc::new(arrow_schema(columns));
-        let properties = WriterProperties::builder()
+        let begun = WriterProperties::builder()
             .set_compression(Compression::SNAPPY)
             .set_statistics_enabled(EnabledStatistics::Chunk)
-            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-            .build();
-        let writer =
-            ArrowWriter::try_new(output, schema.clone(), Some(properties)).map_err(io::Error::other)?;
+            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS));
+        let properties = columns.iter().fold(begun, |properties, column| match column.kind {
+            // Looking numbers up in a dictionary takes a fifth of the time.
+            Kind::UInt | Kind::Flag | Kind::Timestamp => properties
+                .set_column_dictionary_enabled(column.name.into(), false)
+                .set_column_encoding(column.name.into(), Encoding::DELTA_BINARY_PACKED),
+            Kind::Text | Kind::Float => properties,
+        });
+        let writer = ArrowWriter::try_new(output, schema.clone(), Some(properties.build()))
+            .map_err(io::Error::other)?;
         let builders = columns.iter().map(|column| Builder::new(column.kind)).collect();
         Ok(ParquetWriter { writer, schema, builders, rows: 0 })
     }
