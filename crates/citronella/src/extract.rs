@@ -20,7 +20,11 @@ use citronella_sensor::{
     flow::ids2020::{Limits, Losses},
 };
 
-use crate::{progress::Progress, show::count};
+use crate::{
+    place,
+    progress::Progress,
+    show::{complain, count},
+};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -39,6 +43,9 @@ pub(crate) struct Arguments {
     /// Attacker's address in captures that no manifest describes: fills is_attack
     #[arg(long, value_name = "ADDRESS")]
     attacker: Option<IpAddr>,
+    /// End each row with the manifest's scenario, so that one file of several captures can be trained on
+    #[arg(long)]
+    scenario_column: bool,
     /// Take the whole packets of a capture that is cut short, with a warning, instead of refusing it
     #[arg(long)]
     accept_cut: bool,
@@ -69,6 +76,8 @@ struct Job {
     attacker: Attacker,
     /// The manifest's word for it, or the file's name.
     scenario: String,
+    /// Where the manifest says so, or that there is none.
+    described: Option<(PathBuf, u64)>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
@@ -85,7 +94,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         Some(FormatName::Parquet) => Format::Parquet,
         None => Format::of(&arguments.output),
     };
-    if is_folder(&arguments.output) {
+    let folder = is_folder(&arguments.output);
+    ensure!(
+        !(folder && arguments.scenario_column),
+        "{}: a folder has one file a scenario; --scenario-column is for a single file",
+        arguments.output.display()
+    );
+    if folder || arguments.scenario_column {
+        jobs.iter().try_for_each(|job| check_scenario(job, arguments.scenario_column))?;
+    }
+    if folder {
         return into_folder(arguments, &jobs, level, format);
     }
     let names = jobs.iter().map(|job| job.path.display().to_string()).collect::<Vec<_>>().join(", ");
@@ -115,12 +133,41 @@ fn into_folder(arguments: &Arguments, jobs: &[Job], level: Level, format: Format
             scenarios.push(&job.scenario);
         }
     }
+    let mut rows = 0;
     for scenario in scenarios {
         let of_scenario: Vec<&Job> = jobs.iter().filter(|job| job.scenario == scenario).collect();
         let prefix = if level == Level::Packet { String::new() } else { format!("{base}_") };
         let file = folder.join(format!("{prefix}{scenario}.{extension}"));
-        write(arguments, of_scenario, &file, level, format)?;
+        let written = write(arguments, of_scenario, &file, level, format)?;
+        if written == 0 {
+            complain(&format!(
+                "warning: {scenario}: nothing makes a row of this level, so there is no file of it"
+            ));
+        }
+        rows += written;
     }
+    ensure!(
+        rows > 0,
+        "{}: no capture has anything that makes a row of this level (TCP or UDP over IP); `citronella inspect` shows what is there",
+        folder.display()
+    );
+    Ok(())
+}
+
+/// Holds a scenario that is to stand in a file's name or in a cell to what may stand there as it is.
+fn check_scenario(job: &Job, column: bool) -> Result<()> {
+    let Some((manifest, line)) = &job.described else {
+        let name = job.path.display();
+        ensure!(!column, "{name}: no manifest names its scenario, which --scenario-column writes");
+        return Ok(());
+    };
+    let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '+' | ' ');
+    ensure!(
+        job.scenario.chars().all(plain) && !job.scenario.starts_with('.'),
+        "{}, line {line}, column scenario: {:?} cannot name a file or stand in a cell; take letters, digits, and _ - . + within",
+        manifest.display(),
+        job.scenario
+    );
     Ok(())
 }
 
@@ -132,13 +179,22 @@ fn write<'a>(
     level: Level,
     format: Format,
 ) -> Result<u64> {
-    let mut writer = RowWriter::create(output, format, level)?;
+    place::check(output)?;
+    let mut writer = if arguments.scenario_column {
+        RowWriter::with_scenario(output, format, level)?
+    } else {
+        RowWriter::create(output, format, level)?
+    };
     let progress = Progress::stderr();
     for job in jobs {
         let name = job.path.display().to_string();
         progress.begin_unknown(&format!("reading {name}"), "packets");
         let mut capture = Capture::open(&job.path)?;
         let mut rows = Rows::new(level, job.attacker);
+        if arguments.scenario_column {
+            // One short name a capture, which lives as long as the program.
+            writer.set_scenario(job.scenario.clone().leak());
+        }
         loop {
             match capture.next() {
                 Ok(Some(packet)) => {
@@ -261,13 +317,19 @@ fn jobs(arguments: &Arguments) -> Result<Vec<Job>> {
                     entry.line,
                     entry.file
                 );
-                jobs.push(Job { path: capture, attacker: entry.attacker(), scenario: entry.scenario });
+                let described = Some((manifest.clone(), entry.line));
+                jobs.push(Job {
+                    path: capture,
+                    attacker: entry.attacker(),
+                    scenario: entry.scenario,
+                    described,
+                });
             }
         } else {
             let attacker = arguments.attacker.map_or(Attacker::Unknown, Attacker::Is);
-            let name = path.file_name().unwrap_or(OsStr::new("stdin")).to_string_lossy();
-            let scenario = name.split('.').next().unwrap_or("capture").to_owned();
-            jobs.push(Job { path: path.clone(), attacker, scenario });
+            let name = path.file_name().filter(|name| *name != "-").unwrap_or(OsStr::new("stdin"));
+            let scenario = name.to_string_lossy().split('.').next().unwrap_or("capture").to_owned();
+            jobs.push(Job { path: path.clone(), attacker, scenario, described: None });
         }
     }
     Ok(jobs)

@@ -48,7 +48,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         print(&summary, arguments.hosts)?;
     }
     if unknown_blocks > 0 {
-        eprintln!("citronella: passed over {unknown_blocks} pcapng blocks of unknown types");
+        show::complain(&format!("passed over {unknown_blocks} pcapng blocks of unknown types"));
     }
     // What could be read is shown first: nothing already done is lost.
     fault.map_or(Ok(()), |error| Err(error.into()))

@@ -7,6 +7,7 @@ mod evaluate;
 mod export;
 mod extract;
 mod inspect;
+mod place;
 mod present;
 mod progress;
 mod show;
@@ -58,10 +59,23 @@ fn main() -> ExitCode {
         // Whoever read our output has seen enough: `citronella extract ... | head` is no error.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("citronella: {error:#}");
+            show::complain(&format!("citronella: {}", in_one_line(&error)));
             ExitCode::from(2)
         }
     }
+}
+
+/// The error and its causes; a cause that the error already tells is not told twice.
+fn in_one_line(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text += &format!(": {cause}");
+        }
+    }
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

@@ -8,6 +8,8 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::show::complain;
+
 /// Shows one stage after another.
 pub(crate) struct Progress {
     terminal: bool,
@@ -63,8 +65,8 @@ impl Progress {
     /// A line that stays.
     pub(crate) fn note(&self, text: &str) {
         match self.stage.borrow().as_ref().and_then(|stage| stage.bar.as_ref()) {
-            Some(bar) => bar.suspend(|| eprintln!("{text}")),
-            None => eprintln!("{text}"),
+            Some(bar) => bar.suspend(|| complain(text)),
+            None => complain(text),
         }
     }
 
@@ -74,7 +76,7 @@ impl Progress {
             match stage.bar {
                 Some(bar) => bar.finish_and_clear(),
                 None if stage.begun.elapsed() > Duration::from_secs(1) => {
-                    eprintln!("{}: {:.1} s", stage.name, stage.begun.elapsed().as_secs_f64());
+                    complain(&format!("{}: {:.1} s", stage.name, stage.begun.elapsed().as_secs_f64()));
                 }
                 None => {}
             }

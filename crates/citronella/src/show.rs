@@ -39,6 +39,12 @@ pub(crate) fn line(text: &str) -> Result<()> {
     Ok(writeln!(io::stdout().lock(), "{text}")?)
 }
 
+/// Writes a line to stderr. Nobody may be left to read it (`2>&1 | head`): that is no reason to fail, or to panic as
+/// `eprintln!` does.
+pub(crate) fn complain(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
 /// Prints one JSON document.
 pub(crate) fn json<T: Serialize>(document: &T) -> Result<()> {
     line(&serde_json::to_string_pretty(document)?)

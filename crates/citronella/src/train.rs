@@ -11,10 +11,11 @@ use citronella_learn::{
     train::{self, Epoch, Observer, Options, Stage, Trained},
     zoo::Preset,
 };
+use citronella_sensor::output::Output;
 use serde::Deserialize;
 
 use crate::{
-    present,
+    place, present,
     progress::Progress,
     show::{self, count},
 };
@@ -83,6 +84,9 @@ fn split(text: &str) -> Result<SplitBy, String> {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let (preset, options) = settings(arguments)?;
+    // First of all: a file that cannot be written is told before the work, not after it.
+    place::check(&arguments.output)?;
+    drop(Output::create(&arguments.output)?);
     let progress = Progress::stderr();
     progress.begin("read", 0);
     let load_options =
@@ -126,7 +130,11 @@ fn settings(arguments: &Arguments) -> Result<(&'static Preset, Options)> {
         Some(path) => {
             let text = std::fs::read_to_string(path)
                 .with_context(|| format!("{}: cannot read the configuration", path.display()))?;
-            toml::from_str(&text).with_context(|| format!("{}", path.display()))?
+            toml::from_str(&text).map_err(|error| {
+                let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+                let line = before.matches('\n').count() + 1;
+                anyhow::anyhow!("{}, line {line}: {}", path.display(), error.message())
+            })?
         }
     };
     let in_file = |problem: String| {

@@ -1,0 +1,193 @@
+//! Bad input: exit code 2, one clear message on stderr, no file left behind.
+
+#![allow(clippy::unwrap_used)] // tests
+
+mod support;
+
+use std::fs;
+
+use support::{
+    Folder, arp_frame, assert_says, connect_frame, done, lab, pcap, pcapng, program, refused, rows, texts,
+    trained,
+};
+
+/// Extracting `name` with these bytes is refused with a message that says `parts`, and leaves nothing.
+#[track_caller]
+fn extract_is_refused(name: &str, bytes: &[u8], parts: &[&str]) {
+    let folder = Folder::new();
+    let input = folder.write(name, bytes);
+    for output in ["rows.csv", "rows.parquet"] {
+        let message = refused(citronella!("extract", "--level", "packet", "-o", folder.path(output), &input));
+        assert_says(&message, &[&[name], parts].concat());
+    }
+    assert_eq!(folder.names(), [name], "no partial output, no temporary file");
+}
+
+#[test]
+fn an_empty_file() {
+    extract_is_refused("empty.pcap", b"", &["the file is empty", "begins with a pcap or pcapng header"]);
+}
+
+#[test]
+fn a_text_file() {
+    let parts = ["not a capture", "the text \"Dear diary, toda", "expected a pcap or pcapng file"];
+    extract_is_refused("notes.pcap", b"Dear diary, today I recorded nothing.\n", &parts);
+}
+
+#[test]
+fn a_cut_pcap_and_its_whole_packets_on_request() {
+    let whole = pcap(&[connect_frame(4000), connect_frame(4001), connect_frame(4002)]);
+    let cut = &whole[..whole.len() - 5];
+    let parts = ["cut short in packet 3 at byte 202", "5 more bytes", "the 2 whole packets", "--accept-cut"];
+    extract_is_refused("cut.pcap", cut, &parts);
+
+    let folder = Folder::new();
+    let input = folder.write("cut.pcap", cut);
+    let (stdout, stderr) = done(citronella!("extract", "--level", "packet", "--accept-cut", &input));
+    assert_eq!(stdout.lines().count(), 1 + 2, "a header and the whole packets");
+    assert_says(&stderr, &["warning: ", "cut short in packet 3"]);
+}
+
+#[test]
+fn a_cut_zst() {
+    let bytes = fs::read(lab("run-2").join("scan_sU.pcap.zst")).unwrap();
+    let parts = ["the zstd stream breaks off in packet", "of the decompressed stream", "--accept-cut"];
+    extract_is_refused("cut.pcap.zst", &bytes[..bytes.len() / 2], &parts);
+}
+
+#[test]
+fn a_capture_without_ip() {
+    let parts = ["nothing in it makes a row of this level", "`citronella inspect` shows what is there"];
+    extract_is_refused("arp.pcap", &pcap(&[arp_frame(), arp_frame()]), &parts);
+    extract_is_refused("nothing.pcap", &pcap(&[]), &parts);
+
+    let folder = Folder::new();
+    let (stdout, _) = done(citronella!("inspect", "--json", folder.write("arp.pcap", pcap(&[arp_frame()]))));
+    let summary: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((summary["packets"].as_u64(), summary["not_ip_packets"].as_u64()), (Some(1), Some(1)));
+}
+
+/// The format's draft demands that a reader passes over blocks that it does not know.
+#[test]
+fn an_unknown_pcapng_block_is_passed_over_and_counted() {
+    let folder = Folder::new();
+    let input = folder.write("odd.pcapng", pcapng(&[connect_frame(4000), connect_frame(4001)]));
+    let (stdout, stderr) = done(citronella!("extract", "--level", "packet", &input));
+    assert_eq!(stdout.lines().count(), 1 + 2);
+    assert_says(&stderr, &["odd.pcapng: passed over 1 pcapng blocks of unknown types"]);
+    let (_, stderr) = done(citronella!("inspect", &input));
+    assert_says(&stderr, &["passed over 1 pcapng blocks of unknown types"]);
+}
+
+#[test]
+fn a_manifest_that_names_a_missing_file() {
+    let folder = Folder::new();
+    folder.write("here.pcap", pcap(&[connect_frame(4000)]));
+    let text = "scenario,file,attacker\nnormal,here.pcap,\nflood,gone.pcap,10.0.0.1\n";
+    let manifest = folder.write("manifest.csv", text);
+    let output = folder.path("out");
+    for command in [
+        citronella!("extract", "--level", "packet", "-o", &output, &manifest),
+        citronella!("train", "--preset", "paper-binary", "-o", &output, &manifest),
+    ] {
+        let message = refused(command);
+        assert_says(&message, &["manifest.csv, line 3", "gone.pcap does not lie beside the manifest"]);
+    }
+    assert_eq!(folder.names(), ["here.pcap", "manifest.csv"]);
+}
+
+#[test]
+fn a_csv_with_a_missing_column() {
+    let folder = Folder::new();
+    let whole = rows(folder.write("a.pcap", pcap(&[connect_frame(4000)])));
+    let without_ttl = whole.lines().map(|line| {
+        let cells: Vec<&str> =
+            line.split(',').enumerate().filter(|(at, _)| *at != 4).map(|(_, c)| c).collect();
+        cells.join(",") + "\n"
+    });
+    let input = folder.write("short.csv", without_ttl.collect::<String>());
+    let command =
+        citronella!("train", "--preset", "paper-binary", "-o", folder.path("m.safetensors"), &input);
+    assert_says(&refused(command), &["short.csv: the header lacks ttl;", "add what is missing"]);
+    assert_eq!(folder.names(), ["a.pcap", "short.csv"]);
+}
+
+#[test]
+fn a_model_of_another_version_no_model_and_rows_that_do_not_fit() {
+    let folder = Folder::new();
+    let model = trained(&folder);
+
+    let mut bytes = fs::read(&model).unwrap();
+    let entry = br#"\"format\":1,"#;
+    let at = bytes.windows(entry.len()).position(|window| window == entry).unwrap();
+    bytes[at + entry.len() - 2] = b'9';
+    let other = folder.write("other.safetensors", &bytes);
+    let message = refused(citronella!("evaluate", "--model", &other, lab("run-2")));
+    assert_says(&message, &["other.safetensors: format version 9", "this program reads version 1", "train"]);
+
+    let half = folder.write("half.safetensors", &bytes[..bytes.len() / 2]);
+    let message = refused(citronella!("evaluate", "--model", &half, lab("run-2")));
+    assert_says(&message, &["half.safetensors: not a whole safetensors file", "train it again"]);
+
+    let gone = folder.path("gone.safetensors");
+    assert_says(
+        &refused(citronella!("evaluate", "--model", &gone, lab("run-2"))),
+        &["gone.safetensors", "check"],
+    );
+
+    let flows = folder.path("flows.csv");
+    let capture = lab("run-2").join("scan_sU.pcap.zst");
+    done(citronella!("extract", "--level", "uniflow", "-o", &flows, &capture));
+    let message = refused(citronella!("evaluate", "--model", &model, &flows));
+    assert_says(&message, &["flows.csv: the header lacks", "these are rows of the uniflow level"]);
+
+    let unlabelled = folder.path("mine.csv");
+    done(citronella!("extract", "--level", "packet", "-o", &unlabelled, &capture));
+    let message = refused(citronella!("evaluate", "--model", &model, &unlabelled));
+    assert_says(&message, &["mine.csv, row 2: is_attack is empty", "--attacker"]);
+}
+
+#[test]
+fn a_folder_or_a_missing_file_where_a_capture_is_expected() {
+    let folder = Folder::new();
+    let path = folder.write("sub/a.pcap", pcap(&[connect_frame(4000)]));
+    let message = refused(citronella!("inspect", path.parent().unwrap()));
+    assert_says(&message, &["sub: is a folder; give a capture file"]);
+    assert_says(&refused(citronella!("inspect", folder.path("gone.pcap"))), &["gone.pcap", "check the path"]);
+    let message = refused(citronella!("extract", "--level", "packet", path.parent().unwrap()));
+    assert_says(&message, &["sub: a folder without a manifest.csv"]);
+}
+
+#[test]
+fn an_unknown_preset_and_an_unknown_or_broken_key_of_a_configuration() {
+    let folder = Folder::new();
+    let output = citronella!("train", "--preset", "nope", lab("run-2")).output().unwrap();
+    let (code, stdout, stderr) = texts(&output);
+    assert_eq!((code, stdout.as_str()), (Some(2), ""));
+    assert_says(&stderr, &["'nope'", "no such preset; there are paper-binary, paper-multiclass"]);
+
+    for (text, parts) in [
+        ("preset = \"paper-binary\"\nepoch = 1\n", ["line 2: unknown field `epoch`", "`epochs`"]),
+        ("preset = \"nope\"\n", ["preset \"nope\": no such preset", "paper-multiclass-no-time"]),
+        ("preset = \"paper-binary\nseed = 1\n", ["line 1: ", "invalid"]),
+        (
+            "preset = \"paper-binary\"\nsplit = \"half\"\n",
+            ["split \"half\"", "expected random, capture, time"],
+        ),
+        ("seed = 7\n", ["no preset", "--preset"]),
+    ] {
+        let config = folder.write("run.toml", text);
+        let message = refused(citronella!("train", "--config", &config, lab("run-2")));
+        assert_says(&message, &parts);
+    }
+    assert_eq!(folder.names(), ["run.toml"]);
+}
+
+#[test]
+fn bad_usage_is_exit_code_2() {
+    for arguments in [&["extract"][..], &["extract", "--level", "nothing", "a.pcap"], &["fly"]] {
+        let (code, stdout, stderr) = texts(&program().args(arguments).output().unwrap());
+        assert_eq!((code, stdout.as_str()), (Some(2), ""), "{arguments:?}");
+        assert_says(&stderr, &["--help"]);
+    }
+}

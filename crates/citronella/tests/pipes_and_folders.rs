@@ -1,0 +1,189 @@
+//! stdin and stdout, readers that leave early, folders that `extract` writes and `train` reads, JSON for programs.
+
+#![allow(clippy::unwrap_used)] // tests
+
+mod support;
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    process::{Command, Stdio},
+};
+
+use serde_json::Value;
+use support::{
+    Folder, assert_says, connect_frame, done, lab, one_message, pcap, refused, rows, texts, trained,
+};
+
+#[test]
+fn stdin_is_read_like_a_file() {
+    let path = lab("run-2").join("scan_sU.pcap.zst");
+    let bytes = fs::read(&path).unwrap();
+    let mut command = citronella!("extract", "--level", "packet", "-");
+    command.write_stdin(bytes.clone());
+    assert_eq!(done(command).0, rows(&path));
+    let mut command = citronella!("inspect", "--json", "-");
+    command.write_stdin(bytes);
+    assert_eq!(done(command).0, done(citronella!("inspect", "--json", &path)).0);
+    let mut command = citronella!("extract", "--level", "packet", "-");
+    let (code, stdout, stderr) = texts(&command.write_stdin("no capture at all").output().unwrap());
+    assert_eq!((code, stdout.lines().count()), (Some(2), 1), "no row below the header: {stdout}");
+    assert_says(&one_message(&stderr), &["stdin: not a capture"]);
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    for format in ["csv", "parquet"] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_citronella"))
+            .args(["extract", "--level", "packet", "--format", format])
+            .arg(lab("run-2").join("flood.pcap.zst"))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut first = Vec::new();
+        BufReader::with_capacity(64, child.stdout.take().unwrap()).read_until(b'\n', &mut first).unwrap();
+        let begin: &[u8] = if format == "csv" { b"timestamp,src_ip," } else { b"PAR1" };
+        assert!(first.starts_with(begin), "{first:?}");
+        let (code, _, stderr) = texts(&child.wait_with_output().unwrap());
+        assert_eq!(code, Some(0), "{format}: {stderr}");
+        assert!(!stderr.contains("citronella: ") && !stderr.contains("panicked"), "{format}: {stderr}");
+    }
+}
+
+#[test]
+fn nobody_reading_the_messages_is_no_error() {
+    let folder = Folder::new();
+    let output = folder.path("rows.csv");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_citronella"))
+        .args(["extract", "--level", "packet", "-o"])
+        .arg(&output)
+        .arg(lab("run-2").join("scan_sU.pcap.zst"))
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stderr.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(fs::read_to_string(&output).unwrap().lines().count(), 1 + 7033);
+}
+
+#[test]
+fn json_is_one_document_and_stdout_holds_nothing_else() {
+    let folder = Folder::new();
+    let model = folder.path("m.safetensors");
+    let train = citronella!(
+        "train",
+        "--preset",
+        "paper-multiclass",
+        "--epochs",
+        "1",
+        "--json",
+        "-o",
+        &model,
+        lab("run-2")
+    );
+    let (stdout, stderr) = done(train);
+    let document: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(document["model"]["preset"], "paper-multiclass");
+    assert_eq!(document["model"]["classes"].as_array().unwrap().len(), 8);
+    assert_says(&stderr, &["epoch   1/1: loss", "m.safetensors: the model"]);
+
+    let (stdout, stderr) = done(citronella!("evaluate", "--json", "--model", &model, lab("run-2")));
+    let document: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(document["trained_on_this_data"].as_array().unwrap().len(), 8);
+    assert_eq!(document["evaluation"].as_array().unwrap().len(), 2, "labels by attacker and by file");
+    assert_says(&stderr, &["the model was trained on run-2/normal.pcap.zst: these figures flatter it"]);
+
+    let (stdout, stderr) = done(citronella!("inspect", "--json", lab("run-2").join("normal.pcap.zst")));
+    let document: Value = serde_json::from_str(&stdout).unwrap();
+    assert!(document["mqtt"]["messages"].is_array() && stderr.is_empty(), "{stderr}");
+}
+
+/// Rows by way of a folder, in either format, or of one file with scenarios train as their captures do.
+#[test]
+fn training_from_extracted_rows_is_training_from_captures() {
+    let folder = Folder::new();
+    let (csv, parquet, one) = (folder.path("csv/"), folder.path("parquet/"), folder.path("one.parquet"));
+    done(citronella!("extract", "--level", "packet", "-o", &csv, lab("run-2")));
+    done(citronella!("extract", "--level", "packet", "--format", "parquet", "-o", &parquet, lab("run-2")));
+    done(citronella!("extract", "--level", "packet", "--scenario-column", "-o", &one, lab("run-2")));
+    assert_eq!(fs::read_dir(csv.join("packet_features")).unwrap().count(), 8);
+    let figures = |data: &std::path::Path| {
+        let model = folder.path("m.safetensors");
+        let train = citronella!(
+            "train",
+            "--preset",
+            "paper-multiclass",
+            "--epochs",
+            "1",
+            "--json",
+            "-o",
+            &model,
+            data
+        );
+        let document: Value = serde_json::from_str(&done(train).0).unwrap();
+        let classes = document["model"]["classes"].as_array().unwrap().len();
+        assert_eq!((classes, document["test"].as_array().unwrap().len()), (8, 2));
+        (document["test"].clone(), document["history"].clone())
+    };
+    let expected = figures(&lab("run-2"));
+    for data in [csv, parquet, one] {
+        assert!(figures(&data) == expected, "{}", data.display());
+    }
+}
+
+#[test]
+fn the_scenario_column_ends_the_rows_and_is_there_on_request_only() {
+    let folder = Folder::new();
+    folder.write("a.pcap", pcap(&[connect_frame(4000)]));
+    folder.write("b.pcap", pcap(&[connect_frame(4001)]));
+    let text = "scenario,file,attacker\nnormal,a.pcap,\nflood,b.pcap,10.0.0.1\n";
+    let manifest = folder.write("manifest.csv", text);
+    let plain = rows(&manifest);
+    assert!(plain.lines().all(|line| line.split(',').count() == 31), "{plain}");
+    let (named, _) = done(citronella!("extract", "--level", "packet", "--scenario-column", &manifest));
+    let expected: Vec<String> = plain
+        .lines()
+        .zip(["scenario", "normal", "flood"])
+        .map(|(row, name)| format!("{row},{name}"))
+        .collect();
+    assert_eq!(named.lines().collect::<Vec<_>>(), expected);
+
+    let into = |output: &str, data: &std::path::Path| {
+        refused(citronella!(
+            "extract",
+            "--level",
+            "packet",
+            "--scenario-column",
+            "-o",
+            folder.path(output),
+            data
+        ))
+    };
+    assert_says(&into("out/", &manifest), &["--scenario-column is for a single file"]);
+    assert_says(&into("out.csv", &folder.path("a.pcap")), &["a.pcap: no manifest names its scenario"]);
+    for name in ["../../up", "a/b", "\"a,b\"", ".hidden"] {
+        folder.write("manifest.csv", format!("scenario,file,attacker\nnormal,a.pcap,\n{name},b.pcap,\n"));
+        assert_says(
+            &into("out.csv", &manifest),
+            &["manifest.csv, line 3, column scenario", "letters, digits"],
+        );
+        let message =
+            refused(citronella!("extract", "--level", "packet", "-o", folder.path("out/"), &manifest));
+        assert_says(&message, &["line 3, column scenario"]);
+    }
+    assert_eq!(folder.names(), ["a.pcap", "b.pcap", "manifest.csv"]);
+}
+
+#[test]
+fn a_cut_capture_of_a_recording_is_told_and_its_whole_packets_are_used() {
+    let folder = Folder::new();
+    for entry in fs::read_dir(lab("run-2")).unwrap().map(Result::unwrap) {
+        let bytes = fs::read(entry.path()).unwrap();
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let kept = if name.starts_with("flood") { bytes.len() / 2 } else { bytes.len() };
+        folder.write(&format!("data/{name}"), &bytes[..kept]);
+    }
+    let (_, stderr) = done(citronella!("evaluate", "--model", trained(&folder), folder.path("data")));
+    assert_says(&stderr, &["warning: ", "flood.pcap.zst: the zstd stream breaks off in packet"]);
+}
