@@ -101,5 +101,6 @@ fn begin(folder: &Path) -> io::Result<NamedTempFile<File>> {
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
-    builder.tempfile_in(folder)
+    // The name of a temporary file would only puzzle whoever reads the message.
+    builder.tempfile_in(folder).map_err(|error| error.kind().into())
 }
