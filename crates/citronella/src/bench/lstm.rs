@@ -1,7 +1,10 @@
 //! `citronella bench lstm`: milliseconds a training step, sequences and streaming steps a second, share of the peak.
 
 use anyhow::Result;
-use citronella_nn::bench::{Report, Setup, run as measure};
+use citronella_nn::{
+    Precision,
+    bench::{Report, Setup, run as measure},
+};
 use serde_json::json;
 
 use crate::show::{self, count};
@@ -45,7 +48,7 @@ fn document(report: &Report) -> serde_json::Value {
     let setup = &report.setup;
     let streaming = report.streaming.iter().map(|rates| {
         json!({
-            "conversations": rates.conversations,
+            "precision": precision(rates.precision), "conversations": rates.conversations,
             "one_by_one_steps_per_s": rates.one_by_one,
             "micro_batch_steps_per_s": rates.micro_batches,
         })
@@ -84,11 +87,29 @@ fn print(report: &Report) -> Result<()> {
     }
     line("state of a conversation", format!("{} bytes", report.state_bytes));
     show::print(&table)?;
-    let mut table = show::table(&["streaming, one thread", "conversations", "steps/s"]);
+    let mut table = show::table(&["streaming, one thread", "precision", "conversations", "steps/s"]);
     for rates in &report.streaming {
-        let conversations = count(rates.conversations as u64);
-        table.add_row(["one by one".to_owned(), conversations.clone(), count(rates.one_by_one as u64)]);
-        table.add_row(["micro-batches of 48".to_owned(), conversations, count(rates.micro_batches as u64)]);
+        let (conversations, precision) =
+            (count(rates.conversations as u64), precision(rates.precision).to_owned());
+        table.add_row([
+            "one by one".to_owned(),
+            precision.clone(),
+            conversations.clone(),
+            count(rates.one_by_one as u64),
+        ]);
+        table.add_row([
+            "micro-batches of 48".to_owned(),
+            precision,
+            conversations,
+            count(rates.micro_batches as u64),
+        ]);
     }
     show::print(&table)
+}
+
+fn precision(precision: Precision) -> &'static str {
+    match precision {
+        Precision::F32 => "f32",
+        Precision::Bf16 => "bf16",
+    }
 }
