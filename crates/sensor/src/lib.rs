@@ -2,6 +2,7 @@
 //!
 //! It knows packet time only; hostile packets are data, counted and named, never a panic.
 
+pub mod alert;
 pub mod capture;
 pub mod detect;
 pub mod feature;

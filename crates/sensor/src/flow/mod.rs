@@ -14,6 +14,7 @@ pub mod mqtt_stream;
 pub mod reassembly;
 pub mod record;
 mod services;
+pub mod sessions;
 pub mod table;
 pub mod tcp_analysis;
 mod timers;

@@ -1,0 +1,144 @@
+//! A JSON writer into a byte buffer: members in the order written, nothing in between.
+
+/// An object or an array that is being written.
+pub(super) struct Json<'a> {
+    out: &'a mut Vec<u8>,
+    first: bool,
+}
+
+impl<'a> Json<'a> {
+    /// Writes members into `out`, without braces; `first` if none stands there yet.
+    pub(super) fn members(out: &'a mut Vec<u8>, first: bool) -> Json<'a> {
+        Json { out, first }
+    }
+
+    fn comma(&mut self) {
+        if !std::mem::take(&mut self.first) {
+            self.out.push(b',');
+        }
+    }
+
+    /// Keys are this program's own: nothing in them needs an escape.
+    fn key(&mut self, key: &str) {
+        self.comma();
+        self.out.push(b'"');
+        self.out.extend_from_slice(key.as_bytes());
+        self.out.extend_from_slice(b"\":");
+    }
+
+    pub(super) fn object(&mut self, key: &str, fill: impl FnOnce(&mut Json<'_>)) {
+        self.key(key);
+        self.nested(b'{', b'}', fill);
+    }
+
+    /// An object whose members are written already.
+    pub(super) fn raw_object(&mut self, key: &str, members: &[u8]) {
+        self.key(key);
+        self.out.push(b'{');
+        self.out.extend_from_slice(members);
+        self.out.push(b'}');
+    }
+
+    pub(super) fn array(&mut self, key: &str, fill: impl FnOnce(&mut Json<'_>)) {
+        self.key(key);
+        self.nested(b'[', b']', fill);
+    }
+
+    /// An object as an array's element.
+    pub(super) fn push_object(&mut self, fill: impl FnOnce(&mut Json<'_>)) {
+        self.comma();
+        self.nested(b'{', b'}', fill);
+    }
+
+    fn nested(&mut self, open: u8, close: u8, fill: impl FnOnce(&mut Json<'_>)) {
+        self.out.push(open);
+        fill(&mut Json { out: self.out, first: true });
+        self.out.push(close);
+    }
+
+    pub(super) fn number(&mut self, key: &str, number: impl itoa::Integer) {
+        self.key(key);
+        self.out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+    }
+
+    pub(super) fn push_number(&mut self, number: impl itoa::Integer) {
+        self.comma();
+        self.out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+    }
+
+    pub(super) fn flag(&mut self, key: &str, flag: bool) {
+        self.key(key);
+        self.out.extend_from_slice(if flag { b"true" } else { b"false" });
+    }
+
+    pub(super) fn text(&mut self, key: &str, text: &str) {
+        self.key(key);
+        quote(self.out, text);
+    }
+
+    /// Bytes of the wire: text where they are UTF-8, else ASCII with `\x..` for every other byte.
+    pub(super) fn bytes(&mut self, key: &str, bytes: &[u8], limit: usize) {
+        self.key(key);
+        self.quote_bytes(bytes, limit);
+    }
+
+    pub(super) fn push_bytes(&mut self, bytes: &[u8], limit: usize) {
+        self.comma();
+        self.quote_bytes(bytes, limit);
+    }
+
+    fn quote_bytes(&mut self, bytes: &[u8], limit: usize) {
+        if bytes.len() <= limit {
+            return match std::str::from_utf8(bytes) {
+                Ok(text) => quote(self.out, text),
+                Err(_) => quote(self.out, &escaped(bytes)),
+            };
+        }
+        let mut text = match std::str::from_utf8(bytes) {
+            Ok(text) => text.get(..text.floor_char_boundary(limit)).unwrap_or_default().to_owned(),
+            Err(_) => escaped(bytes.get(..limit).unwrap_or_default()),
+        };
+        text.push_str(&format!("[truncated {} additional bytes]", bytes.len() - limit));
+        quote(self.out, &text);
+    }
+}
+
+fn quote(out: &mut Vec<u8>, text: &str) {
+    // Writing to a vector and escaping a text cannot fail.
+    let _ = serde_json::to_writer(out, text);
+}
+
+fn escaped(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        match byte {
+            b' '..=b'~' => text.push(char::from(*byte)),
+            _ => text.push_str(&format!("\\x{byte:02x}")),
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Json;
+
+    #[test]
+    fn hostile_bytes_stay_json() {
+        let mut out = Vec::new();
+        let mut json = Json::members(&mut out, true);
+        json.bytes("a", b"\"\\\n\x00", 100);
+        json.bytes("b", &[0xff, b'x', 0x80], 100);
+        json.bytes("c", "grüße".as_bytes(), 3);
+        json.array("d", |list| {
+            list.push_number(1);
+            list.push_object(|object| object.flag("e", true));
+        });
+        let text = String::from_utf8(out).unwrap();
+        let value: serde_json::Value = serde_json::from_str(&format!("{{{text}}}")).unwrap();
+        assert_eq!(value["a"], "\"\\\n\u{0}");
+        assert_eq!(value["b"], "\\xffx\\x80");
+        assert_eq!(value["c"], "gr[truncated 4 additional bytes]");
+        assert_eq!(value["d"][1]["e"], true);
+    }
+}

@@ -1,0 +1,275 @@
+//! EVE JSON, the records that Suricata writes and that the tools around it read: a line a record.
+//!
+//! In: what [`Sessions`](crate::flow::sessions::Sessions) tells. Out: `mqtt` records, one a transaction (a message with
+//! its answers, in the flow's direction, when the last of them was seen); `anomaly` records for violations, by
+//! Suricata's event where it has one, with our ids and clauses beside; `tls` records of a client's hello; `flow`
+//! records. Field names are those of Suricata's EVE format; where ours say more, the README names it.
+//!
+//! A transaction that waits for its answer is kept as text, up to [`EveOptions::pending_bytes`] in all; the oldest of
+//! the same flow are then written as they are. A password is written only with [`EveOptions::log_passwords`].
+
+mod json;
+mod mqtt;
+mod record;
+mod time;
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use hashbrown::HashMap;
+
+use crate::flow::sessions::{Place, SessionEvent};
+use citronella_wire::mqtt::{Exchange, Observed};
+use json::Json;
+use mqtt::Discretion;
+use record::Recorder;
+
+/// Which records are written, and what they say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EveOptions {
+    /// `mqtt` records.
+    pub mqtt: bool,
+    /// `anomaly` records.
+    pub anomaly: bool,
+    /// `tls` records.
+    pub tls: bool,
+    /// `flow` records.
+    pub flow: bool,
+    /// Passwords are written; otherwise their length is.
+    pub log_passwords: bool,
+    /// Bytes of a text or payload that are written; the rest is counted.
+    pub text_bytes: usize,
+    /// Bytes of transactions that wait for an answer, in all flows together.
+    pub pending_bytes: usize,
+    /// Transactions of a flow that wait for an answer.
+    pub pending_transactions: usize,
+}
+
+impl Default for EveOptions {
+    /// All records, no passwords, 1,024 bytes of a text, 64 MiB and 1,024 a flow of waiting transactions.
+    fn default() -> EveOptions {
+        EveOptions {
+            mqtt: true,
+            anomaly: true,
+            tls: true,
+            flow: true,
+            log_passwords: false,
+            text_bytes: 1_024,
+            pending_bytes: 64 << 20,
+            pending_transactions: 1_024,
+        }
+    }
+}
+
+/// Records written, and what did not fit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EveCounters {
+    /// `mqtt` records.
+    pub mqtt: u64,
+    /// `anomaly` records.
+    pub anomaly: u64,
+    /// `tls` records.
+    pub tls: u64,
+    /// `flow` records.
+    pub flow: u64,
+    /// Transactions written before their answer came, for lack of room.
+    pub written_early: u64,
+    /// Bytes of transactions that wait now.
+    pub pending_bytes: usize,
+}
+
+/// A transaction so far.
+#[derive(Default)]
+struct Transaction {
+    /// The members of its `mqtt` object.
+    text: Vec<u8>,
+    /// A bit for each message type in it: an object has a member once.
+    kinds: u16,
+}
+
+/// What is kept of a flow that has had a record.
+struct FlowState {
+    community_id: String,
+    open: BTreeMap<u64, Transaction>,
+}
+
+/// Writes EVE records to `out`.
+pub struct EveWriter<W> {
+    out: W,
+    options: EveOptions,
+    recorder: Recorder,
+    flows: HashMap<u64, FlowState, foldhash::quality::RandomState>,
+    counters: EveCounters,
+    /// The first fault of `out`; nothing is written after it.
+    fault: Option<io::Error>,
+}
+
+impl<W: Write> EveWriter<W> {
+    /// Begins.
+    pub fn new(out: W, options: EveOptions) -> EveWriter<W> {
+        EveWriter {
+            out,
+            options,
+            recorder: Recorder::default(),
+            flows: HashMap::default(),
+            counters: EveCounters::default(),
+            fault: None,
+        }
+    }
+
+    /// Names the capture that the next records come from; flows of another capture get other numbers.
+    pub fn begin_capture(&mut self, name: Option<&str>) {
+        self.recorder.begin_capture(name);
+    }
+
+    /// Writes what is to be said of an event.
+    ///
+    /// # Errors
+    /// Writing failed; then every later call fails the same way.
+    pub fn write(&mut self, event: SessionEvent<'_>) -> io::Result<()> {
+        match event {
+            SessionEvent::Message { place, direction, observed } => {
+                if self.options.anomaly && !observed.violations.is_empty() {
+                    self.anomalies(place, direction, observed);
+                }
+                if self.options.mqtt {
+                    self.message(place, observed);
+                }
+            }
+            SessionEvent::Gap { place, from_initiator, bytes } => {
+                self.stream_fault(place, "stream.reassembly_seq_gap", from_initiator, Some(bytes));
+            }
+            SessionEvent::Conflict { place, from_initiator } => {
+                let event = "stream.reassembly_overlap_different_data";
+                self.stream_fault(place, event, from_initiator, None);
+            }
+            SessionEvent::ClientHello { place, hello } if self.options.tls => {
+                let community_id = &state(&mut self.flows, &self.recorder, place).community_id;
+                self.recorder.client_hello(place, community_id, hello);
+                self.counters.tls += 1;
+                self.put();
+            }
+            SessionEvent::ClientHello { .. } => {}
+            SessionEvent::FlowEnded(end) => {
+                let place = Place { flow: end.flow, time_nanos: end.flow.last_nanos, packet: None };
+                let kept = self.flows.remove(&end.flow.id);
+                let community_id = match &kept {
+                    Some(state) => state.community_id.clone(),
+                    None if self.options.flow => self.recorder.community_id(end.flow, end.icmp),
+                    None => String::new(),
+                };
+                for (number, transaction) in kept.into_iter().flat_map(|state| state.open) {
+                    self.counters.pending_bytes -= transaction.text.len();
+                    self.transaction(place, &community_id, number, &transaction.text);
+                }
+                if self.options.flow {
+                    self.recorder.flow(&end, &community_id);
+                    self.counters.flow += 1;
+                    self.put();
+                }
+            }
+        }
+        self.fault.as_ref().map_or(Ok(()), |fault| Err(io::Error::new(fault.kind(), fault.to_string())))
+    }
+
+    /// Flushes, and gives the writer back.
+    ///
+    /// # Errors
+    /// The first that writing met.
+    pub fn finish(mut self) -> io::Result<W> {
+        match self.fault {
+            Some(fault) => Err(fault),
+            None => self.out.flush().map(|()| self.out),
+        }
+    }
+
+    /// Records written, and what did not fit.
+    pub fn counters(&self) -> EveCounters {
+        self.counters
+    }
+
+    fn put(&mut self) {
+        if self.fault.is_none() {
+            self.fault = self.out.write_all(self.recorder.line()).err();
+        }
+    }
+
+    fn transaction(&mut self, place: Place<'_>, community_id: &str, number: u64, text: &[u8]) {
+        self.recorder.transaction(place, community_id, number, text);
+        self.counters.mqtt += 1;
+        self.put();
+    }
+
+    fn message(&mut self, place: Place<'_>, observed: &Observed<'_>) {
+        let say =
+            Discretion { log_passwords: self.options.log_passwords, text_bytes: self.options.text_bytes };
+        let Exchange { number, closed, .. } = observed.exchange;
+        let state = state(&mut self.flows, &self.recorder, place);
+        let mut transaction = state.open.remove(&number).unwrap_or_default();
+        self.counters.pending_bytes -= transaction.text.len();
+        let mut ready = Vec::new();
+        let bit = 1 << (observed.header.kind & 15);
+        if transaction.kinds & bit != 0 {
+            ready.push((number, std::mem::take(&mut transaction)));
+        }
+        let mut json = Json::members(&mut transaction.text, transaction.kinds == 0);
+        mqtt::message(&mut json, observed, say);
+        transaction.kinds |= bit;
+        if closed {
+            ready.push((number, transaction));
+        } else {
+            self.counters.pending_bytes += transaction.text.len();
+            state.open.insert(number, transaction);
+        }
+        while self.counters.pending_bytes > self.options.pending_bytes
+            || state.open.len() > self.options.pending_transactions
+        {
+            let Some((number, early)) = state.open.pop_first() else { break };
+            self.counters.pending_bytes -= early.text.len();
+            self.counters.written_early += 1;
+            ready.push((number, early));
+        }
+        if ready.is_empty() {
+            return;
+        }
+        let community_id = state.community_id.clone();
+        for (number, transaction) in ready {
+            self.transaction(place, &community_id, number, &transaction.text);
+        }
+    }
+
+    fn anomalies(
+        &mut self,
+        place: Place<'_>,
+        direction: citronella_wire::mqtt::Direction,
+        observed: &Observed<'_>,
+    ) {
+        let community_id = state(&mut self.flows, &self.recorder, place).community_id.clone();
+        mqtt::anomalies(observed, |event, violations| {
+            self.recorder.anomaly(place, &community_id, direction, observed, event, violations);
+            self.counters.anomaly += 1;
+            self.put();
+        });
+    }
+
+    fn stream_fault(&mut self, place: Place<'_>, event: &str, from_initiator: bool, bytes: Option<u64>) {
+        if self.options.anomaly {
+            let community_id = &state(&mut self.flows, &self.recorder, place).community_id;
+            self.recorder.stream_fault(place, community_id, event, from_initiator, bytes);
+            self.counters.anomaly += 1;
+            self.put();
+        }
+    }
+}
+
+/// The state of a flow, new with its first record.
+fn state<'a>(
+    flows: &'a mut HashMap<u64, FlowState, foldhash::quality::RandomState>,
+    recorder: &Recorder,
+    place: Place<'_>,
+) -> &'a mut FlowState {
+    flows.entry(place.flow.id).or_insert_with(|| FlowState {
+        community_id: recorder.community_id(place.flow, None),
+        open: BTreeMap::new(),
+    })
+}

@@ -1,0 +1,3 @@
+//! What leaves the sensor: records and alerts, in the forms that other tools read.
+
+pub mod eve;

@@ -1,0 +1,77 @@
+//! What the first bytes of a TCP connection are. A port is a hint only.
+
+use citronella_wire::{
+    mqtt::{kind, looks_like_mqtt},
+    tls,
+    websocket::WebSocket,
+};
+
+/// MQTT's registered port (IANA).
+const MQTT: u16 = 1883;
+/// More bytes than this settle what a connection is: a CONNECT is known by its first 13.
+const ENOUGH_BYTES: usize = 16;
+
+/// What the bytes are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Mqtt,
+    Tls,
+    WebSocket,
+    /// Too few bytes to tell.
+    Wait,
+    /// None of these.
+    Other,
+}
+
+/// Whether a connection to or from one of these ports is MQTT's before its bytes say so.
+pub(super) fn is_mqtt_port(ports: [u16; 2]) -> bool {
+    ports.contains(&MQTT)
+}
+
+/// Recognises the bytes that a side begins with, or, without `from_begin`, those of any segment.
+///
+/// At MQTT's port a connection seen from its begin is MQTT unless it is plainly text or TLS: whoever sends an MQTT
+/// server something broken shall be heard.
+pub(super) fn recognise(bytes: &[u8], port_hint: bool, from_begin: bool) -> Kind {
+    let Some(first) = bytes.first() else { return Kind::Wait };
+    if looks_like_mqtt(bytes, port_hint) {
+        return Kind::Mqtt;
+    }
+    if tls::looks_like_tls(bytes) {
+        return Kind::Tls;
+    }
+    if WebSocket::looks_like_upgrade(bytes) {
+        return Kind::WebSocket;
+    }
+    let few = bytes.len() < ENOUGH_BYTES;
+    let text = bytes.iter().take(4).all(|byte| matches!(byte, b' '..=b'~' | b'\r' | b'\n' | b'\t'));
+    let could_become =
+        first >> 4 == kind::CONNECT || (*first == 22 && bytes.len() < 5) || (text && bytes.len() < 12);
+    if few && from_begin && could_become {
+        return Kind::Wait;
+    }
+    if port_hint && from_begin && !text { Kind::Mqtt } else { Kind::Other }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_decide_and_the_port_helps() {
+        let connect = b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x3c\x00\x00";
+        assert_eq!(recognise(connect, false, true), Kind::Mqtt);
+        for few in 1..8 {
+            assert_eq!(recognise(&connect[..few], false, true), Kind::Wait, "{few}");
+        }
+        assert_eq!(recognise(b"GET /mqtt HTTP/1.1\r\n", true, true), Kind::WebSocket);
+        assert_eq!(recognise(b"G", false, true), Kind::Wait);
+        assert_eq!(recognise(b"SSH-2.0-OpenSSH_9.6\r\n", true, true), Kind::Other);
+        assert_eq!(recognise(&[22, 3, 1, 2, 0, 1, 0, 1, 252], true, true), Kind::Tls);
+        assert_eq!(recognise(&[0xf0, 0xff, 0xff, 0xff, 0xff, 0xff], true, true), Kind::Mqtt);
+        assert_eq!(recognise(&[0xf0, 0xff, 0xff, 0xff, 0xff, 0xff], false, true), Kind::Other);
+        assert_eq!(recognise(&[0xc0, 0], true, false), Kind::Mqtt);
+        assert_eq!(recognise(&[0xc0, 0], false, false), Kind::Other);
+        assert!(is_mqtt_port([40_000, 1883]) && !is_mqtt_port([8883, 443]));
+    }
+}
