@@ -51,6 +51,11 @@ impl Output {
         if path.is_dir() {
             return Err(failed(io::ErrorKind::IsADirectory.into()));
         }
+        // A device or a pipe is written to; a rename would put a file in its place.
+        if path.exists() && !path.is_file() {
+            let file = File::options().write(true).open(path).map_err(failed)?;
+            return Ok(Output { writer: BufWriter::with_capacity(1 << 18, Box::new(file)), place: None });
+        }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let (file, temporary) = begin(folder).map_err(failed)?.into_parts();
         let writer = BufWriter::with_capacity(1 << 18, Box::new(file) as Box<dyn Write + Send>);
