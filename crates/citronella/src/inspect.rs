@@ -1,12 +1,15 @@
-//! `citronella inspect CAPTURE...`: what is in a capture.
+//! `citronella inspect CAPTURE...`: what is in a capture, as tables, as JSON, or as EVE records.
+
+mod eve;
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use citronella_sensor::{
-    capture::Capture,
+    capture::{Capture, CaptureError},
     inspect::{Inspector, Summary},
 };
+use eve::Eve;
 
 use crate::show::{self, count};
 
@@ -21,37 +24,79 @@ pub(crate) struct Arguments {
     /// How many hosts the table shows
     #[arg(long, default_value_t = 20)]
     hosts: usize,
+    #[command(flatten)]
+    eve: eve::Arguments,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let mut inspector = Inspector::default();
+    let on_stdout = arguments.eve.is_stdout();
+    ensure!(
+        !(on_stdout && arguments.json),
+        "--eve - and --json both write to stdout; give --eve a file, or leave --json out"
+    );
+    let mut inspector = (!on_stdout).then(Inspector::default);
+    let mut eve = Eve::begin(&arguments.eve)?;
     let mut unknown_blocks = 0;
     let mut fault = None;
-    for path in &arguments.captures {
-        let mut capture = Capture::open(path)?;
-        loop {
-            match capture.next() {
-                Ok(Some(packet)) => inspector.add(&packet),
-                Ok(None) => break,
-                Err(error) => {
-                    fault = Some(error);
-                    break;
-                }
+    for (earlier, path) in arguments.captures.iter().enumerate() {
+        // What could be read is shown first, whatever comes after it: nothing already done is lost.
+        let mut capture = match Capture::open(path) {
+            Ok(capture) => capture,
+            Err(error) if earlier == 0 => return Err(error.into()),
+            Err(error) => {
+                fault = fault.or(Some(error));
+                break;
             }
-        }
+        };
+        let one_of_several = arguments.captures.len() > 1;
+        fault = fault.or(read(&mut capture, inspector.as_mut(), eve.as_mut(), one_of_several)?);
         unknown_blocks += capture.unknown_blocks();
     }
-    let summary = inspector.finish();
-    if arguments.json {
-        show::json(&summary)?;
-    } else {
-        print(&summary, arguments.hosts)?;
+    if let Some(eve) = eve {
+        eve.finish()?;
+    }
+    if let Some(inspector) = inspector {
+        let summary = inspector.finish();
+        if arguments.json {
+            show::json(&summary)?;
+        } else {
+            print(&summary, arguments.hosts)?;
+        }
     }
     if unknown_blocks > 0 {
         show::complain(&format!("passed over {unknown_blocks} pcapng blocks of unknown types"));
     }
-    // What could be read is shown first: nothing already done is lost.
     fault.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// Reads a capture to its end, or to where it breaks: then the fault is returned.
+fn read(
+    capture: &mut Capture,
+    mut inspector: Option<&mut Inspector>,
+    mut eve: Option<&mut Eve>,
+    one_of_several: bool,
+) -> Result<Option<CaptureError>> {
+    if let Some(eve) = &mut eve {
+        eve.begin_capture(one_of_several.then_some(capture.name()));
+    }
+    let fault = loop {
+        match capture.next() {
+            Ok(Some(packet)) => {
+                if let Some(inspector) = &mut inspector {
+                    inspector.add(&packet);
+                }
+                if let Some(eve) = &mut eve {
+                    eve.packet(&packet)?;
+                }
+            }
+            Ok(None) => break None,
+            Err(error) => break Some(error),
+        }
+    };
+    if let Some(eve) = &mut eve {
+        eve.end_capture()?;
+    }
+    Ok(fault)
 }
 
 fn print(summary: &Summary, hosts: usize) -> Result<()> {

@@ -1,0 +1,129 @@
+//! `inspect --eve FILE|-`: MQTT transactions, violations, TLS hellos and flows as EVE records.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use citronella_sensor::{
+    alert::eve::{EveOptions, EveWriter},
+    capture::Packet,
+    flow::sessions::{Counters, Limits, Sessions},
+    output::Output,
+};
+
+use crate::show::{complain, count};
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Write EVE JSON records, as Suricata's, into FILE; - is stdout, in place of the tables
+    #[arg(long, value_name = "FILE")]
+    eve: Option<PathBuf>,
+    /// Which EVE records are written
+    #[arg(long, value_name = "TYPES", value_delimiter = ',', requires = "eve", default_values = ["mqtt", "anomaly", "tls", "flow"])]
+    eve_types: Vec<Kind>,
+    /// Write the passwords of CONNECTs into the records; else only their lengths
+    #[arg(long, requires = "eve")]
+    log_passwords: bool,
+    /// MQTT messages of more bytes are written as truncated
+    #[arg(long, value_name = "BYTES", requires = "eve", default_value_t = Limits::default().mqtt.message_bytes)]
+    max_message: u32,
+    /// Texts and payloads of more bytes are cut in the records
+    #[arg(long, value_name = "BYTES", requires = "eve", default_value_t = EveOptions::default().text_bytes)]
+    max_text: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Kind {
+    Mqtt,
+    Anomaly,
+    Tls,
+    Flow,
+}
+
+impl Arguments {
+    pub(crate) fn is_stdout(&self) -> bool {
+        self.eve.as_deref() == Some(Path::new("-"))
+    }
+
+    fn options(&self) -> EveOptions {
+        let has = |kind| self.eve_types.contains(&kind);
+        EveOptions {
+            mqtt: has(Kind::Mqtt),
+            anomaly: has(Kind::Anomaly),
+            tls: has(Kind::Tls),
+            flow: has(Kind::Flow),
+            log_passwords: self.log_passwords,
+            text_bytes: self.max_text,
+            ..EveOptions::default()
+        }
+    }
+}
+
+/// The records on their way into a file or to stdout.
+pub(crate) struct Eve {
+    name: String,
+    limits: Limits,
+    sessions: Sessions,
+    writer: EveWriter<Output>,
+    early: u64,
+}
+
+impl Eve {
+    /// Begins the file; `None` where no records are asked for.
+    pub(crate) fn begin(arguments: &Arguments) -> Result<Option<Eve>> {
+        let Some(path) = &arguments.eve else { return Ok(None) };
+        let mut limits = Limits::default();
+        limits.mqtt.message_bytes = arguments.max_message;
+        Ok(Some(Eve {
+            name: if arguments.is_stdout() { "stdout".to_owned() } else { path.display().to_string() },
+            limits,
+            sessions: Sessions::new(limits),
+            writer: EveWriter::new(Output::create(path)?, arguments.options()),
+            early: 0,
+        }))
+    }
+
+    /// Begins a capture, named in its records where there are several.
+    pub(crate) fn begin_capture(&mut self, name: Option<&str>) {
+        self.writer.begin_capture(name);
+    }
+
+    pub(crate) fn packet(&mut self, packet: &Packet<'_>) -> Result<()> {
+        let Eve { sessions, writer, name, .. } = self;
+        let mut written = Ok(());
+        sessions.packet(packet, |event| written = writer.write(event));
+        written.with_context(|| format!("{name}: cannot write"))
+    }
+
+    /// Ends all flows of a capture; the next one begins anew.
+    pub(crate) fn end_capture(&mut self) -> Result<()> {
+        let Eve { sessions, writer, name, .. } = self;
+        let mut written = Ok(());
+        sessions.finish(|event| written = writer.write(event));
+        written.with_context(|| format!("{name}: cannot write"))?;
+        report(&sessions.counters(), writer.counters().written_early - self.early);
+        self.early = writer.counters().written_early;
+        self.sessions = Sessions::new(self.limits);
+        Ok(())
+    }
+
+    /// Gives the file its name.
+    pub(crate) fn finish(self) -> Result<()> {
+        let output = self.writer.finish().with_context(|| format!("{}: cannot write", self.name))?;
+        Ok(output.commit()?)
+    }
+}
+
+/// Says on stderr what did not fit.
+fn report(counters: &Counters, written_early: u64) {
+    let losses = [
+        (counters.connections_over_cap, "connections were not read: too many at a time"),
+        (counters.connections_given_up, "connections were given up: too many bytes of unfinished messages"),
+        (counters.flows.evicted, "flows were ended early: the table was full"),
+        (counters.reassembly.direction_full, "gaps were forced by a direction's cap"),
+        (counters.reassembly.all_full, "gaps were forced by the cap on all directions"),
+        (written_early, "transactions were written before their answer: too many waited"),
+    ];
+    for (number, what) in losses.iter().filter(|(number, _)| *number > 0) {
+        complain(&format!("{} {what}", count(*number)));
+    }
+}
