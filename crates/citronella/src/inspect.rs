@@ -9,7 +9,7 @@ use citronella_sensor::{
     capture::{Capture, CaptureError},
     inspect::{Inspector, Summary},
 };
-use eve::Eve;
+use eve::{Eve, EveArguments};
 
 use crate::show::{self, count};
 
@@ -25,7 +25,7 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 20)]
     hosts: usize,
     #[command(flatten)]
-    eve: eve::Arguments,
+    eve: EveArguments,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {

@@ -13,7 +13,7 @@ use citronella_sensor::{
 use crate::show::{complain, count};
 
 #[derive(clap::Args)]
-pub(crate) struct Arguments {
+pub(crate) struct EveArguments {
     /// Write EVE JSON records, as Suricata's, into FILE; - is stdout, in place of the tables
     #[arg(long, value_name = "FILE")]
     eve: Option<PathBuf>,
@@ -39,7 +39,7 @@ enum Kind {
     Flow,
 }
 
-impl Arguments {
+impl EveArguments {
     pub(crate) fn is_stdout(&self) -> bool {
         self.eve.as_deref() == Some(Path::new("-"))
     }
@@ -69,7 +69,7 @@ pub(crate) struct Eve {
 
 impl Eve {
     /// Begins the file; `None` where no records are asked for.
-    pub(crate) fn begin(arguments: &Arguments) -> Result<Option<Eve>> {
+    pub(crate) fn begin(arguments: &EveArguments) -> Result<Option<Eve>> {
         let Some(path) = &arguments.eve else { return Ok(None) };
         let mut limits = Limits::default();
         limits.mqtt.message_bytes = arguments.max_message;
