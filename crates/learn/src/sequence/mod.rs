@@ -6,6 +6,8 @@
 //! detection runs; the same seed gives the same numbers for any number of threads.
 
 mod error;
+mod figures;
+mod model;
 mod pool;
 mod recording;
 mod score;
@@ -14,9 +16,14 @@ mod variant;
 mod verdict;
 
 pub use error::SequenceError;
+pub use figures::{Figures, benign_hosts, confusions, figures};
+pub use model::{
+    Deaf, Heard, HeldOut, PRESET, cross_settings, fit_settings, leave_one_out, settings_of, train,
+    train_network,
+};
 pub use pool::{Pool, Windows};
 pub use recording::{Captured, Recording};
-pub use score::{Probabilities, ScoredFlow, score, temper};
+pub use score::{Probabilities, ScoredFlow, score};
 pub use train::{Options, fit, gather, variants};
 pub use variant::Variant;
-pub use verdict::{Rule, Verdict, verdict};
+pub use verdict::{Verdict, fit_temperature, fit_thresholds, verdict};

@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use citronella_nn::{Network, StreamCell};
-use citronella_sensor::feature::sequence::{SequenceLevel, WIDTH};
+use citronella_sensor::feature::sequence::SequenceLevel;
 use citronella_wire::decode_frame;
 
 use super::{SequenceError, pool, recording::Captured};
@@ -34,27 +34,24 @@ pub struct ScoredFlow {
     pub truth: u32,
 }
 
-/// Walks over a capture. `temperature` divides the logits; `window` is the number of packets after which a state
-/// begins anew.
+/// Walks over captures. `window` is the number of packets after which a state begins anew.
 ///
 /// # Errors
 /// The capture cannot be read, or the network reads other rows.
 pub fn score(
     network: &Network,
-    temperature: f32,
     window: usize,
     captures: &[Captured],
 ) -> Result<Vec<ScoredFlow>, SequenceError> {
     let mut flows: Vec<ScoredFlow> = Vec::new();
     for (number, capture) in captures.iter().enumerate() {
-        score_capture(network, temperature, window, number, capture, &mut flows)?;
+        score_capture(network, window, number, capture, &mut flows)?;
     }
     Ok(flows)
 }
 
 fn score_capture(
     network: &Network,
-    temperature: f32,
     window: usize,
     number: usize,
     capture: &Captured,
@@ -93,27 +90,9 @@ fn score_capture(
             cell.reset(row.slot);
         }
         let mut said = Probabilities::default();
-        cell.step(row.slot, features(&row.features), &mut said)?;
-        temper(&mut said, temperature);
+        cell.step(row.slot, &row.features, &mut said)?;
         flow.times.push(packet.time_nanos);
         flow.said.push(said);
     }
     Ok(())
-}
-
-fn features(row: &[f32; WIDTH]) -> &[f32] {
-    row
-}
-
-/// Divides the logits behind probabilities by the temperature (Guo et al. 2017).
-pub fn temper(probabilities: &mut Probabilities, temperature: f32) {
-    if temperature == 1.0 {
-        return;
-    }
-    let mut sum = 0.0;
-    for p in probabilities.iter_mut() {
-        *p = p.max(1e-12).powf(1.0 / temperature);
-        sum += *p;
-    }
-    probabilities.iter_mut().for_each(|p| *p /= sum);
 }

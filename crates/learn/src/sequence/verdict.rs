@@ -1,62 +1,128 @@
-//! From what the model says after each packet to one verdict a conversation.
-//!
-//! An attack is called when its class has kept its probability over the class's threshold for so many packets in a
-//! row; in a conversation that ends earlier, over all of them.
+//! Verdicts on scored conversations, and the settings that make them: temperature and thresholds, fitted on
+//! recordings that the network had not seen.
+
+use citronella_sensor::feature::sequence::verdict::{Running, Settings};
 
 use super::score::{Probabilities, ScoredFlow};
 use crate::dataset::CLASSES;
-
-/// When to call an attack.
-#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct Rule {
-    /// Packets in a row.
-    pub packets: usize,
-    /// For each class of [`CLASSES`]; that of `normal` is not looked at.
-    pub thresholds: Vec<f32>,
-}
-
-impl Rule {
-    /// The same threshold for all.
-    pub fn of(packets: usize, threshold: f32) -> Rule {
-        Rule { packets, thresholds: vec![threshold; CLASSES.len()] }
-    }
-}
 
 /// What is said of a conversation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Verdict {
     /// `normal` (0) or the attack that was called.
     pub class: u32,
-    /// Highest probability of any attack that was kept for long enough: at this threshold it would just be called.
+    /// The threshold, the same for all attacks, at which an attack would just be called.
     pub score: f32,
     /// Packets until the call; `None` for `normal`.
     pub packets_to_alert: Option<usize>,
 }
 
-/// The verdict on a conversation.
-pub fn verdict(flow: &ScoredFlow, rule: &Rule) -> Verdict {
-    let needed = rule.packets.min(flow.said.len()).max(1);
-    let mut score = 0.0f32;
-    let mut called = None;
-    let mut sums = [0.0f64; CLASSES.len()];
-    for end in needed..=flow.said.len() {
-        let Some(last) = flow.said.get(end - needed..end) else { continue };
-        let kept = |value: &dyn Fn(&Probabilities) -> f32| last.iter().map(value).fold(f32::MAX, f32::min);
-        score = score.max(kept(&|p| 1.0 - p.first().copied().unwrap_or(1.0)));
-        for (class, threshold) in rule.thresholds.iter().enumerate().skip(1) {
-            // Two attacks that share the probability between them are an attack all the same.
-            let of_class = kept(&|p| p.get(class).copied().unwrap_or(0.0));
-            let of_any = kept(&|p| 1.0 - p.first().copied().unwrap_or(1.0));
-            if of_any >= *threshold && of_class * 2.0 > of_any {
-                called.get_or_insert(end);
-            }
+/// The verdict on a conversation, by the code that detection runs.
+pub fn verdict(flow: &ScoredFlow, settings: &Settings) -> Verdict {
+    let mut running = Running::default();
+    let mut attacks = Vec::with_capacity(flow.said.len());
+    for said in &flow.said {
+        let mut said = *said;
+        settings.calibrate(&mut said);
+        running.step(&said, settings);
+        attacks.push(1.0 - said[0]);
+    }
+    let called = running.end();
+    Verdict {
+        class: called.map_or(0, |called| called.class),
+        score: kept(&attacks, settings.packets as usize),
+        packets_to_alert: called.map(|called| called.packets as usize),
+    }
+}
+
+/// The highest value that so many in a row (all, where there are fewer) do not fall below.
+fn kept(values: &[f32], packets: usize) -> f32 {
+    let lowest = |row: &[f32]| row.iter().copied().fold(f32::MAX, f32::min);
+    values.windows(packets.min(values.len()).max(1)).map(lowest).fold(0.0, f32::max)
+}
+
+/// The temperature with the smallest mean cross-entropy over all packets, each conversation counting once.
+pub fn fit_temperature(flows: &[&ScoredFlow]) -> f32 {
+    let loss = |temperature: f32| -> f64 {
+        let settings = Settings { temperature, ..Settings::plain(1, 1, 1.0, CLASSES.len()) };
+        let of_flow = |flow: &&ScoredFlow| {
+            let of_packet = |said: &Probabilities| {
+                let mut said = *said;
+                settings.calibrate(&mut said);
+                -f64::from(said.get(flow.truth as usize).copied().unwrap_or(0.0).max(1e-9)).ln()
+            };
+            flow.said.iter().map(of_packet).sum::<f64>() / flow.said.len().max(1) as f64
+        };
+        flows.iter().map(of_flow).sum()
+    };
+    // A grid of 5 % steps from 0.5 to 4 is finer than the loss can tell apart.
+    let grid = (0..43).map(|n| 0.5 * 1.05f32.powi(n));
+    grid.map(|t| (t, loss(t))).fold((1.0, f64::MAX), |best, (t, l)| if l < best.1 { (t, l) } else { best }).0
+}
+
+/// The lowest threshold of each class from `lowest` on at which at most `budget` of the benign conversations are
+/// called by that class.
+pub fn fit_thresholds(flows: &[&ScoredFlow], settings: &Settings, lowest: f32, budget: usize) -> Settings {
+    let mut fitted = settings.clone();
+    for class in 1..CLASSES.len() {
+        let mut scores: Vec<f32> = Vec::new();
+        for flow in flows.iter().filter(|flow| flow.truth == 0) {
+            let only = |said: &Probabilities| {
+                let mut said = *said;
+                settings.calibrate(&mut said);
+                let likeliest = (1..)
+                    .zip(&said[1..])
+                    .fold((0, 0.0), |top, (c, p)| if *p > top.1 { (c, *p) } else { top })
+                    .0;
+                if likeliest == class { 1.0 - said[0] } else { 0.0 }
+            };
+            let values: Vec<f32> = flow.said.iter().map(only).collect();
+            scores.push(kept(&values, settings.packets as usize));
+        }
+        scores.sort_by(|a, b| b.total_cmp(a));
+        let over = scores.get(budget).copied().unwrap_or(0.0);
+        // Halfway from there to certainty: the next benign conversation may be worse than those seen.
+        let threshold = (1.0 - (1.0 - over) / 2.0).clamp(lowest, 0.9995);
+        fitted.thresholds.iter_mut().skip(class).take(1).for_each(|place| *place = threshold);
+    }
+    fitted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flow(truth: u32, attack: &[f32]) -> ScoredFlow {
+        let said = |p: &f32| [1.0 - p, *p, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
+        ScoredFlow {
+            capture: 0,
+            src: ([10, 0, 0, 1].into(), 1),
+            dst: ([10, 0, 0, 2].into(), 2),
+            protocol: 6,
+            times: (0..attack.len() as i64).collect(),
+            said: attack.iter().map(said).collect(),
+            truth,
         }
     }
-    let Some(at) = called else { return Verdict { class: 0, score, packets_to_alert: None } };
-    for said in flow.said.get(at.saturating_sub(needed)..).unwrap_or_default() {
-        sums.iter_mut().zip(said).for_each(|(sum, p)| *sum += f64::from(*p));
+
+    #[test]
+    fn the_score_is_the_threshold_at_which_it_is_just_called() {
+        let flow = flow(1, &[0.2, 0.9, 0.8, 0.85, 0.3]);
+        for (threshold, class) in [(0.79, 1), (0.81, 0)] {
+            let found = verdict(&flow, &Settings::plain(64, 3, threshold, CLASSES.len()));
+            assert_eq!((found.class, found.score), (class, 0.8));
+        }
     }
-    let best = (1..CLASSES.len())
-        .max_by(|a, b| sums.get(*a).partial_cmp(&sums.get(*b)).unwrap_or(std::cmp::Ordering::Equal));
-    Verdict { class: best.unwrap_or(0) as u32, score, packets_to_alert: Some(at) }
+
+    #[test]
+    fn thresholds_keep_the_budget_and_temperature_softens_what_was_wrong() {
+        let benign: Vec<ScoredFlow> = [0.1, 0.7, 0.9, 0.2].iter().map(|p| flow(0, &[*p; 4])).collect();
+        let flows: Vec<&ScoredFlow> = benign.iter().collect();
+        let plain = Settings::plain(64, 3, 0.5, CLASSES.len());
+        let fitted = fit_thresholds(&flows, &plain, 0.5, 1);
+        let called = flows.iter().filter(|flow| verdict(flow, &fitted).class > 0).count();
+        assert!(called <= 1 && fitted.thresholds[1] > 0.7 && fitted.thresholds[2] == 0.5);
+        let sure = [flow(0, &[0.99; 3]), flow(0, &[0.01; 3])];
+        assert!(fit_temperature(&sure.iter().collect::<Vec<_>>()) > 1.5);
+    }
 }

@@ -11,6 +11,7 @@ mod ends;
 mod live;
 mod mqtt;
 mod service;
+pub mod verdict;
 
 use std::net::IpAddr;
 use std::sync::Arc;

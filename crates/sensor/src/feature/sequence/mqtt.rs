@@ -69,12 +69,16 @@ enum Footing {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Connection {
     readers: [Reader; 2],
+    /// Both directions were seen from their begin, without a loss.
+    complete: [bool; 2],
     version: Option<Version>,
     /// Seconds, of the CONNECT; 0 before it.
     pub(super) keep_alive_secs: u16,
     /// The CONNECT names a user.
     pub(super) has_user: bool,
     introduced: bool,
+    /// A CONNACK came.
+    answered: bool,
     pub(super) accepted: bool,
     /// A DISCONNECT was sent.
     pub(super) closed: bool,
@@ -98,11 +102,9 @@ impl Connection {
         if let Some(reader) = self.readers.get_mut(way) {
             *reader = Reader { footing: Footing::Firm, next: seq, ..Reader::default() };
         }
-    }
-
-    /// Whether both directions were seen from their begin.
-    fn is_complete(&self) -> bool {
-        self.readers.iter().all(|reader| matches!(reader.footing, Footing::Firm | Footing::Broken))
+        if let Some(complete) = self.complete.get_mut(way) {
+            *complete = true;
+        }
     }
 
     /// Reads a segment of a direction. `hash` makes hashes of names.
@@ -116,7 +118,12 @@ impl Connection {
         let mut said = Said::default();
         let Some(mut reader) = self.readers.get(way).copied() else { return said };
         let mut rest = reader.take(&segment);
-        let complete = self.is_complete();
+        if matches!(reader.footing, Footing::Lost)
+            && let Some(complete) = self.complete.get_mut(way)
+        {
+            *complete = false;
+        }
+        let complete = self.complete == [true; 2];
         while !rest.is_empty() {
             rest = match reader.step(rest) {
                 Found::Nothing => break,
@@ -127,8 +134,7 @@ impl Connection {
                     break;
                 }
                 Found::Message { header, body, whole, rest } => {
-                    let from = if way == 0 { Direction::ToServer } else { Direction::ToClient };
-                    self.message(&mut said, from, &header, body, whole, complete, limits, hash);
+                    self.message(&mut said, way, &header, body, whole, complete, limits, hash);
                     rest
                 }
             };
@@ -145,7 +151,7 @@ impl Connection {
     fn message(
         &mut self,
         said: &mut Said,
-        from: Direction,
+        way: usize,
         header: &FixedHeader,
         body: &[u8],
         whole: bool,
@@ -158,6 +164,7 @@ impl Connection {
             found = Violations::NONE;
         }
         if complete {
+            let from = if way == 0 { Direction::ToServer } else { Direction::ToClient };
             let version = self.version.unwrap_or_default();
             let wrong = Direction::of(header.kind, version).is_some_and(|right| right != from);
             found.insert_if(wrong, Violation::WrongDirection);
@@ -166,6 +173,10 @@ impl Connection {
             // MQTT-3.1.0-1: the first message is a CONNECT.
             let early = !self.introduced && header.kind != kind::CONNECT;
             found.insert_if(early, Violation::UnintroducedMessage);
+            // Allowed (3.1.4), and rare: a client that does not wait for the answer to its CONNECT.
+            let may_be_early = matches!(header.kind, kind::CONNECT | kind::AUTH | kind::DISCONNECT);
+            let hasty = way == 0 && self.introduced && !self.answered && !may_be_early;
+            found.insert_if(hasty, Violation::EarlyMessage);
         }
         if said.messages == 0 {
             said.remaining_length = header.remaining_length;
@@ -186,6 +197,7 @@ impl Connection {
             }
             Message::Connack(connack) => {
                 said.connack = Some(connack.code);
+                self.answered = true;
                 self.accepted = connack.code == 0;
             }
             Message::Publish(_) => {
@@ -331,6 +343,16 @@ mod tests {
             connection.begin(0, 0);
             connection.begin(1, 0);
             assert_eq!(read(&mut connection, 0, 0, bytes).faulty, 1, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn what_came_before_the_recording_is_no_fault() {
+        let mut connection = Connection::default();
+        for n in 0..5 {
+            let at = 77 + n * PUBLISH.len() as u32;
+            assert_eq!(read(&mut connection, 0, at, PUBLISH).faulty, 0);
+            assert_eq!(read(&mut connection, 1, 900 + 4 * n, b"\x40\x02\x00\x01").faulty, 0);
         }
     }
 

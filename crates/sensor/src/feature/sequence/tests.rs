@@ -1,2 +1,194 @@
+//! The level as a whole: what rows may depend on, and what they may not.
+
+use std::net::Ipv4Addr;
+
+use citronella_wire::{Frame, LinkType, decode_frame};
+
+use super::*;
+
+const SECOND: i64 = 1_000_000_000;
+
+/// A TCP segment over IPv4 over Ethernet.
+fn segment(src: (u8, u16), dst: (u8, u16), seq: u32, flags: u8, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0; 12];
+    bytes.extend([8, 0, 0x45, 0]);
+    bytes.extend((40 + payload.len() as u16).to_be_bytes());
+    bytes.extend([0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 0, src.0, 10, 0, 0, dst.0]);
+    bytes.extend(src.1.to_be_bytes());
+    bytes.extend(dst.1.to_be_bytes());
+    bytes.extend(seq.to_be_bytes());
+    bytes.extend([0, 0, 0, 0, 0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
+    bytes.extend(payload);
+    bytes
+}
+
+const SYN: u8 = 2;
+const SYN_ACK: u8 = 18;
+const RST: u8 = 4;
+const PSH_ACK: u8 = 24;
+const FIN_ACK: u8 = 17;
+const CONNECT: &[u8] = b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01a";
+
+fn add(level: &mut SequenceLevel, at: i64, bytes: &[u8]) -> SequenceRow {
+    level.frame(at, &decode_frame(LinkType::Ethernet, bytes)).unwrap()
+}
+
+fn value(row: &SequenceRow, name: &str) -> f32 {
+    let place = SEQUENCE.iter().position(|column| column.name == name).unwrap();
+    row.features[place]
+}
+
+fn small() -> Config {
+    let flows = table::Limits { max_flows: 64, ..table::Limits::default() };
+    Config { flows, ..Config::default() }
+}
+
+/// A login that is refused, or one that is accepted and not used.
+fn login(level: &mut SequenceLevel, at: i64, port: u16, code: u8) -> SequenceRow {
+    let (client, broker) = ((5, port), (9, 1883));
+    add(level, at, &segment(client, broker, 100, SYN, b""));
+    add(level, at + 1_000, &segment(broker, client, 900, SYN_ACK, b""));
+    add(level, at + 2_000, &segment(client, broker, 101, PSH_ACK, CONNECT));
+    add(level, at + 3_000, &segment(broker, client, 901, PSH_ACK, &[0x20, 2, 0, code]))
+}
+
 #[test]
-fn t() {}
+fn logins_are_counted_where_the_broker_answers() {
+    let mut level = SequenceLevel::new(small());
+    let row = login(&mut level, SECOND, 40_000, 5);
+    assert_eq!(value(&row, "mqtt_refused"), 1.0);
+    assert!(value(&row, "host_refused_60s") > 0.09 && value(&row, "host_held") == 0.0);
+    for n in 0..4 {
+        login(&mut level, SECOND * 2, 41_000 + n, 0);
+    }
+    let row = login(&mut level, SECOND * 2, 42_000, 0);
+    assert_eq!(value(&row, "mqtt_accepted"), 1.0);
+    assert!((value(&row, "host_held") - columns::log_scaled(5.0, 1.0, 1_000.0)).abs() < 1e-6);
+    // A FIN lets go of one, the end of the capture of all.
+    let row = add(&mut level, SECOND * 3, &segment((5, 42_000), (9, 1883), 116, FIN_ACK, b""));
+    assert!((value(&row, "host_held") - columns::log_scaled(4.0, 1.0, 1_000.0)).abs() < 1e-6);
+    assert_eq!(level.finish().len(), 6);
+    let held = level.hosts.with([10, 0, 0, 5].into(), SECOND * 3, |host, _| host.held);
+    assert_eq!(held, Some(0));
+}
+
+#[test]
+fn a_scan_shows_at_once_and_an_answer_takes_its_failure_back() {
+    let mut level = SequenceLevel::new(small());
+    let mut last = None;
+    for port in 1..=30 {
+        add(&mut level, SECOND, &segment((5, 50_000), (9, port), 1, SYN, b""));
+        last = Some(add(&mut level, SECOND + 1, &segment((9, port), (5, 50_000), 1, RST | 16, b"")));
+    }
+    let row = last.unwrap();
+    assert!(value(&row, "host_failed_10s") > 0.45 && value(&row, "host_ports_60s") > 0.45);
+    let mut level = SequenceLevel::new(small());
+    for port in 1..=30 {
+        add(&mut level, SECOND, &segment((5, 50_000), (9, port), 1, SYN, b""));
+        last = Some(add(&mut level, SECOND + 1, &segment((9, port), (5, 50_000), 1, SYN_ACK, b"")));
+    }
+    assert!(value(&last.unwrap(), "host_failed_10s") < 1e-3);
+}
+
+#[test]
+fn a_service_is_known_by_its_end_before_its_bytes_come() {
+    let mut level = SequenceLevel::new(small());
+    assert_eq!(value(&login(&mut level, SECOND, 40_000, 0), "mqtt"), 1.0);
+    let row = add(&mut level, SECOND * 9, &segment((6, 40_000), (9, 1883), 1, SYN, b""));
+    assert_eq!(value(&row, "mqtt"), 1.0);
+    // The port itself says nothing.
+    let row = add(&mut level, SECOND * 9, &segment((6, 40_000), (8, 1883), 1, SYN, b""));
+    assert_eq!(value(&row, "mqtt"), 0.0);
+}
+
+/// What the level may not know: addresses, ports and the time of day.
+#[test]
+fn other_addresses_ports_and_times_give_the_same_rows() {
+    let rows = |host: u8, port: u16, at: i64| {
+        let mut level = SequenceLevel::new(small());
+        let (client, broker) = ((host, 40_000 + port), (host + 1, port));
+        let packets = [
+            segment(client, broker, 100, SYN, b""),
+            segment(broker, client, 900, SYN_ACK, b""),
+            segment(client, broker, 101, PSH_ACK, CONNECT),
+            segment(broker, client, 901, PSH_ACK, b"\x20\x02\x00\x00"),
+            segment(client, broker, 116, PSH_ACK, b"\x30\x05\x00\x03a/b"),
+            segment(client, broker, 123, FIN_ACK, b""),
+        ];
+        let all = (0..).zip(packets).map(|(n, packet)| add(&mut level, at + n * 1_000_000, &packet).features);
+        all.collect::<Vec<_>>()
+    };
+    let plain = rows(5, 1883, SECOND);
+    assert_eq!(plain, rows(77, 9_001, 1_700_000_000 * SECOND));
+}
+
+#[test]
+fn every_number_lies_between_0_and_1_whatever_comes() {
+    let mut level = SequenceLevel::new(small());
+    let mut state = 7u64;
+    let mut random = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state >> 33
+    };
+    let mut at = 0i64;
+    for _ in 0..20_000 {
+        let payload: Vec<u8> = (0..random() % 40).map(|_| random() as u8).collect();
+        let payload = if random() % 4 == 0 { [CONNECT, &payload].concat() } else { payload };
+        let (src, dst) = ((random() as u8 % 8, random() as u16 % 8), (random() as u8 % 8, 1_883));
+        let bytes = segment(src, dst, random() as u32 % 64, random() as u8, &payload);
+        at = if random() % 500 == 0 { random() as i64 * SECOND } else { at + random() as i64 % SECOND };
+        let row = level.frame(at, &decode_frame(LinkType::Ethernet, &bytes));
+        for (column, value) in SEQUENCE.iter().zip(row.into_iter().flat_map(|row| row.features)) {
+            assert!((0.0..=1.0).contains(&value), "{} is {value}", column.name);
+        }
+        assert!(level.len() <= 64);
+    }
+    assert!(level.losses().evicted_flows > 0);
+}
+
+/// A packet's row depends on what came before, not on how the packets are handed over or what comes after.
+#[test]
+fn rows_streamed_and_rows_gathered_are_the_same() {
+    let frames: Vec<(i64, Vec<u8>)> = (0..300u32)
+        .map(|n| {
+            let client = ((n % 5) as u8, 40_000 + (n % 7) as u16);
+            let flags = if n % 11 == 0 { SYN } else { PSH_ACK };
+            (i64::from(n) * SECOND / 10, segment(client, (9, 1883), 100 + n, flags, CONNECT))
+        })
+        .collect();
+    let gather = |frames: &[(i64, Vec<u8>)]| {
+        let mut level = SequenceLevel::new(small());
+        let decoded: Vec<Frame<'_>> =
+            frames.iter().map(|(_, bytes)| decode_frame(LinkType::Ethernet, bytes)).collect();
+        let rows = frames.iter().zip(&decoded).map(|((at, _), frame)| level.frame(*at, frame).unwrap());
+        rows.collect::<Vec<_>>()
+    };
+    let all = gather(&frames);
+    assert_eq!(gather(&frames[..150]), all[..150]);
+    let mut level = SequenceLevel::new(small());
+    for ((at, bytes), row) in frames.iter().zip(&all) {
+        let packet = Packet {
+            number: 1,
+            time_nanos: *at,
+            link: LinkType::Ethernet,
+            wire_len: bytes.len() as u32,
+            bytes,
+        };
+        assert_eq!(level.packet(&packet), Some(*row));
+    }
+}
+
+#[test]
+fn shards_that_share_their_hosts_see_one_scanner() {
+    let hosts = Arc::new(Initiators::new(initiator::Limits::default(), 42));
+    let mut shards: Vec<SequenceLevel> =
+        (0..2).map(|_| SequenceLevel::with_hosts(small(), Arc::clone(&hosts))).collect();
+    for port in 1..=20 {
+        let bytes = segment((5, 50_000), (9, port), 1, SYN, b"");
+        add(&mut shards[usize::from(port % 2)], SECOND, &bytes);
+    }
+    let row = add(&mut shards[0], SECOND, &segment((5, 50_000), (9, 99), 1, SYN, b""));
+    assert!((value(&row, "host_flows_10s") - columns::log_scaled(21.0, 1.0, 1_000.0)).abs() < 1e-4);
+    let unknown = hosts.with(Ipv4Addr::new(1, 2, 3, 4).into(), SECOND, |host, _| host.fast(Count::Flows));
+    assert_eq!(unknown, Some(0.0));
+}

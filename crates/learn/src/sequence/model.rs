@@ -1,0 +1,176 @@
+//! From recordings to a model file, and the figures of leaving one recording out.
+
+use citronella_nn::{LossAt, Network, Spec};
+use citronella_sensor::{
+    detect::{Card, DataFile, FORMAT, Input, ModelFile, NetworkCard, Op, RowRule, Shape},
+    feature::{
+        schema::Level,
+        sequence::{SEQUENCE, verdict::Settings},
+    },
+};
+use serde_json::json;
+
+use super::{
+    Captured, Options, Recording, ScoredFlow, SequenceError, figures, fit, fit_temperature, fit_thresholds,
+    gather, score,
+};
+use crate::dataset::CLASSES;
+
+/// The preset's name on the command line and in the card.
+pub const PRESET: &str = "sequence";
+
+/// What a caller hears while networks are trained.
+pub trait Heard {
+    /// Conversations were gathered from recordings; training begins. `held_out` is judged afterwards.
+    fn begin(&mut self, held_out: Option<&str>, conversations: usize) {
+        let _ = (held_out, conversations);
+    }
+
+    /// An epoch is over.
+    fn epoch(&mut self, number: usize, of: usize, loss: f64) {
+        let _ = (number, of, loss);
+    }
+}
+
+/// Hears nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Deaf;
+
+impl Heard for Deaf {}
+
+/// A recording's conversations, scored by a network that has not seen the recording.
+#[derive(Clone, Debug)]
+pub struct HeldOut {
+    /// The recording's name.
+    pub recording: String,
+    /// Its conversations; probabilities as the network gave them, not calibrated.
+    pub flows: Vec<ScoredFlow>,
+}
+
+/// Trains a network on recordings.
+///
+/// # Errors
+/// A capture cannot be read, or the recordings hold fewer than two classes.
+pub fn train_network(
+    recordings: &[&Recording],
+    held_out: Option<&str>,
+    options: &Options,
+    heard: &mut dyn Heard,
+) -> Result<Network, SequenceError> {
+    let pool = gather(recordings, options)?;
+    heard.begin(held_out, pool.len());
+    fit(&pool, options, &mut |number, loss| heard.epoch(number, options.epochs, loss))
+}
+
+/// Leaves out each recording that holds an attack in turn: trains on the others, scores it. Recordings of benign
+/// traffic alone are always trained on.
+///
+/// # Errors
+/// As [`train_network`].
+pub fn leave_one_out(
+    recordings: &[Recording],
+    options: &Options,
+    heard: &mut dyn Heard,
+) -> Result<Vec<HeldOut>, SequenceError> {
+    let attacked = |r: &&Recording| r.captures.iter().any(|capture| capture.attacker.is_some());
+    let one = |held: &Recording| {
+        let others: Vec<&Recording> = recordings.iter().filter(|r| r.name != held.name).collect();
+        let network = train_network(&others, Some(&held.name), options, heard)?;
+        let flows = score(&network, options.steps, &held.captures)?;
+        Ok(HeldOut { recording: held.name.clone(), flows })
+    };
+    recordings.iter().filter(attacked).map(one).collect()
+}
+
+/// Temperature and thresholds from recordings that were left out. `budget` benign conversations may be called by each
+/// class.
+pub fn fit_settings(held_out: &[&HeldOut], options: &Options, budget: usize) -> Settings {
+    let flows: Vec<&ScoredFlow> = held_out.iter().flat_map(|held| &held.flows).collect();
+    let temperature = fit_temperature(&flows);
+    let plain = Settings::plain(options.steps as u32, PACKETS, LOWEST_THRESHOLD, CLASSES.len());
+    fit_thresholds(&flows, &Settings { temperature, ..plain }, LOWEST_THRESHOLD, budget)
+}
+
+/// Packets in a row that a call needs.
+const PACKETS: u32 = 3;
+/// No attack is called below.
+const LOWEST_THRESHOLD: f32 = 0.9;
+/// Benign conversations of the recordings left out that each class may call.
+const BUDGET: usize = 0;
+
+/// The settings for each recording, from the others that were left out.
+pub fn cross_settings(held_out: &[HeldOut], options: &Options) -> Vec<Settings> {
+    let of = |held: &HeldOut| {
+        let others: Vec<&HeldOut> =
+            held_out.iter().filter(|other| other.recording != held.recording).collect();
+        fit_settings(&others, options, BUDGET)
+    };
+    held_out.iter().map(of).collect()
+}
+
+/// Trains the model that detection runs: on all recordings, with temperature and thresholds from leaving each out,
+/// and those figures in its card. The same recordings, options and instruction set give the same bytes.
+///
+/// # Errors
+/// As [`train_network`], or fewer than two recordings hold attacks.
+pub fn train(
+    recordings: &[Recording],
+    options: &Options,
+    heard: &mut dyn Heard,
+) -> Result<ModelFile, SequenceError> {
+    let held_out = leave_one_out(recordings, options, heard)?;
+    if held_out.len() < 2 {
+        let conversations = held_out.iter().map(|held| held.flows.len()).sum();
+        return Err(SequenceError::TooLittle { recordings: recordings.len(), conversations, classes: 1 });
+    }
+    let settings = fit_settings(&held_out.iter().collect::<Vec<_>>(), options, BUDGET);
+    let metrics: Vec<serde_json::Value> = held_out
+        .iter()
+        .zip(cross_settings(&held_out, options))
+        .map(|(held, settings)| json!({ "held_out": held.recording, "figures": figures(&held.flows, &settings) }))
+        .collect();
+    let network = train_network(&recordings.iter().collect::<Vec<_>>(), None, options, heard)?;
+    let data = recordings.iter().flat_map(|r| &r.captures).map(Captured::data_file).collect();
+    let card = card(options, &settings, data, json!({ "leave_one_recording_out": metrics }));
+    Ok(ModelFile { network: detached(&network, card.spec())?, card })
+}
+
+/// The settings in a model's card.
+///
+/// # Errors
+/// The card is not of this preset.
+pub fn settings_of(card: &Card) -> Result<Settings, SequenceError> {
+    let stored = card.training.get("verdict").cloned().unwrap_or_default();
+    serde_json::from_value(stored).map_err(|error| {
+        let problem = format!("its card has no settings for verdicts ({error})");
+        citronella_sensor::detect::ModelError::Card { file: "the model".into(), problem }.into()
+    })
+}
+
+fn card(options: &Options, settings: &Settings, data: Vec<DataFile>, metrics: serde_json::Value) -> Card {
+    // The level's numbers lie between 0 and 1 already.
+    let as_it_is = Op::Standardise { mean: 0.0, std: 1.0 };
+    let inputs = SEQUENCE.iter().map(|column| Input { column: column.name.to_owned(), op: as_it_is.clone() });
+    Card {
+        format: FORMAT,
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+        preset: PRESET.to_owned(),
+        level: Level::Sequence.name().to_owned(),
+        classes: CLASSES.iter().map(|class| (*class).to_owned()).collect(),
+        inputs: inputs.collect(),
+        rows: RowRule { required: Vec::new(), rows_per_file: None },
+        network: NetworkCard { shape: Shape::Rows, lstm: options.hidden.clone(), outputs: CLASSES.len() },
+        seed: options.seed,
+        data,
+        training: json!({ "options": options, "verdict": settings }),
+        metrics,
+    }
+}
+
+/// The weights in a network of the card's shape: without what only training needs.
+fn detached(network: &Network, spec: Spec) -> Result<Network, SequenceError> {
+    let tensors = network.tensors();
+    let spec = Spec { loss_at: LossAt::LastStep, ..spec };
+    let get = |name: &str| tensors.iter().find(|t| t.0 == name).map(|t| (t.1.clone(), t.2.clone()));
+    Ok(Network::from_tensors(spec, get)?)
+}
