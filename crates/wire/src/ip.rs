@@ -16,7 +16,8 @@ pub struct Ip {
     pub dst: IpAddr,
     /// Time to live, or IPv6's hop limit.
     pub ttl: u8,
-    /// Header and payload in bytes, as the header says: IPv4's Total Length; IPv6's Payload Length and 40.
+    /// Header and payload in bytes, as the header says: IPv4's Total Length (where segmentation offload left 0: the rest of
+    /// the frame); IPv6's Payload Length and 40.
     pub total_len: u32,
     /// What the payload is, after extension headers (IANA protocol numbers).
     pub protocol: u8,
@@ -81,13 +82,16 @@ pub(crate) fn decode_v4(bytes: &[u8], at: usize) -> Result<Datagram<'_>, Stop> {
     if let Ok(header) = Ipv4HeaderSlice::from_slice(bytes) {
         let header_len = header.slice().len();
         let total_len = header.total_len();
-        let ip = v4(&header, header_len);
+        let mut ip = v4(&header, header_len);
         let mut payload = after(bytes, header_len);
         let mut fault = None;
         // A zero comes from segmentation offload: the capture was taken before the hardware wrote the length.
         let payload_len = match usize::from(total_len).checked_sub(header_len) {
             Some(len) => len,
-            None if total_len == 0 => payload.len(),
+            None if total_len == 0 => {
+                ip.total_len = bytes.len() as u32;
+                payload.len()
+            }
             None => {
                 fault = Some(stop(Reason::Length));
                 0
