@@ -3,7 +3,7 @@
 //! In: what [`Sessions`](crate::flow::sessions::Sessions) tells. Out: `mqtt` records, one a transaction (a message with
 //! its answers, in the flow's direction, when the last of them was seen); `anomaly` records for violations, by
 //! Suricata's event where it has one, with our ids and clauses beside; `tls` records of a client's hello; `flow`
-//! records. Field names are those of Suricata's EVE format; where ours say more, the README names it.
+//! records. Field names are those of Suricata's EVE format; docs/eve.md says where ours say more.
 //!
 //! A transaction that waits for its answer is kept as text, up to [`EveOptions::pending_bytes`] in all; the oldest of
 //! the same flow are then written as they are. A password is written only with [`EveOptions::log_passwords`].
