@@ -11,9 +11,10 @@ use std::time::Instant;
 use citronella_learn::dataset::CLASSES;
 use citronella_learn::sequence::{
     Captured, Figures, Heard, Options, Recording, ScoredFlow, confusions, cross_settings, figures,
-    leave_one_out, score, settings_of, train, verdict,
+    leave_one_out, score, settings_of, train, train_network, verdict,
 };
 use citronella_sensor::detect::ModelFile;
+use citronella_sensor::feature::sequence::verdict::Settings;
 
 type AnyResult<T> = Result<T, Box<dyn std::error::Error>>;
 
@@ -39,6 +40,7 @@ fn main() -> AnyResult<()> {
     let mut args = std::env::args().skip(1);
     let command = args.next().unwrap_or_default();
     let mut options = Options::default();
+    let mut only: Option<String> = None;
     let (mut model, mut paths) = (PathBuf::from("models/sequence.safetensors"), Vec::new());
     for arg in args {
         let Some((key, value)) = arg.strip_prefix("--").and_then(|a| a.split_once('=')) else {
@@ -51,9 +53,11 @@ fn main() -> AnyResult<()> {
             "windows" => options.windows = value.parse()?,
             "variants" => options.variants = value.parse()?,
             "hidden" => options.hidden = value.split(',').map(str::parse).collect::<Result<_, _>>()?,
+            "without" => options.without = columns_like(value),
             "steps" => options.steps = value.parse()?,
             "threads" => options.threads = value.parse()?,
             "dropout" => options.dropout = value.parse()?,
+            "only" => only = Some(value.to_owned()),
             "model" => model = value.into(),
             _ => return Err(format!("unknown option {key}").into()),
         }
@@ -62,6 +66,9 @@ fn main() -> AnyResult<()> {
     let mut aloud = Aloud(Instant::now());
     match command.as_str() {
         "loro" => {
+            if let Some(name) = only {
+                return one(&recordings()?, &name, &options, &mut aloud);
+            }
             let held_out = leave_one_out(&recordings()?, &options, &mut aloud)?;
             for (held, settings) in held_out.iter().zip(cross_settings(&held_out, &options)) {
                 println!("== {} T {:.2} {:?}", held.recording, settings.temperature, settings.thresholds);
@@ -99,11 +106,24 @@ fn main() -> AnyResult<()> {
     Ok(())
 }
 
-fn scan(
-    path: &std::path::Path,
-    flows: &[ScoredFlow],
-    settings: &citronella_sensor::feature::sequence::verdict::Settings,
-) {
+/// One recording left out, at one plain threshold.
+fn one(recordings: &[Recording], name: &str, options: &Options, heard: &mut dyn Heard) -> AnyResult<()> {
+    let others: Vec<&Recording> = recordings.iter().filter(|r| r.name != name).collect();
+    let network = train_network(&others, Some(name), options, heard)?;
+    let held = recordings.iter().find(|r| r.name == name).ok_or("no such recording")?;
+    let flows = score(&network, options.steps, &held.captures)?;
+    let settings = Settings::plain(options.steps as u32, 3, 0.97, CLASSES.len());
+    show(&figures(&flows, &settings), &confusions(&flows, &settings));
+    Ok(())
+}
+
+/// The level's columns whose names begin so.
+fn columns_like(begins: &str) -> Vec<String> {
+    let all = citronella_sensor::feature::sequence::SEQUENCE.iter().map(|column| column.name);
+    all.filter(|name| begins.split(',').any(|begin| name.starts_with(begin))).map(String::from).collect()
+}
+
+fn scan(path: &std::path::Path, flows: &[ScoredFlow], settings: &Settings) {
     let mut table: BTreeMap<&str, usize> = BTreeMap::new();
     let mut sums = [0.0f32; CLASSES.len()];
     let first = flows.iter().filter_map(|f| f.times.first()).min().copied().unwrap_or(0);

@@ -94,7 +94,7 @@ pub fn fit_settings(held_out: &[&HeldOut], options: &Options, budget: usize) -> 
 /// Packets in a row that a call needs.
 const PACKETS: u32 = 3;
 /// No attack is called below.
-const LOWEST_THRESHOLD: f32 = 0.9;
+const LOWEST_THRESHOLD: f32 = 0.99;
 /// Benign conversations of the recordings left out that each class may call.
 const BUDGET: usize = 0;
 

@@ -165,6 +165,17 @@ impl Pool {
         all
     }
 
+    /// The begin of every conversation, up to `steps` rows, in the order in which they began.
+    pub fn draw_all(&self, steps: usize) -> Vec<Windows> {
+        let mut all: Vec<Windows> = buckets(steps).into_iter().map(Windows::new).collect();
+        for conversation in &self.conversations {
+            let Some(piece) = conversation.pieces.first() else { continue };
+            let len = (piece.rows.len() / WIDTH).min(steps);
+            put(&mut all, conversation.class, piece.rows.get(..len * WIDTH).unwrap_or_default());
+        }
+        all
+    }
+
     /// For each class the kinds of conversations, and those of each kind.
     fn strata(&self) -> Vec<Vec<Vec<usize>>> {
         let mut all: Vec<std::collections::BTreeMap<usize, Vec<usize>>> =
@@ -224,11 +235,16 @@ fn window(conversation: &Conversation, steps: usize, all: &mut [Windows], rng: &
     let from_begin = piece.start == 0 && rng.random_range(0..4) > 0;
     let start = if from_begin || rows < 4 { 0 } else { rng.random_range(0..rows - 2) };
     let len = (rows - start).min(steps);
+    put(all, conversation.class, piece.rows.get(start * WIDTH..(start + len) * WIDTH).unwrap_or_default());
+}
+
+/// Adds a window to those of its length.
+fn put(all: &mut [Windows], class: u32, rows: &[f32]) {
+    let len = rows.len() / WIDTH;
     let Some(windows) = all.iter_mut().find(|windows| windows.steps >= len) else { return };
-    let rows = piece.rows.get(start * WIDTH..(start + len) * WIDTH).unwrap_or_default();
     windows.x.extend_from_slice(rows);
     windows.x.resize(windows.x.len() + (windows.steps - len) * WIDTH, 0.0);
-    windows.y.push(conversation.class);
+    windows.y.push(class);
     windows.lengths.push(len as u32);
 }
 

@@ -1,7 +1,7 @@
 //! Training: a pool of conversations and their variants, windows drawn anew for each epoch, a loss after every step.
 
 use citronella_nn::{LossAt, Network, Spec, TrainConfig, Trainer};
-use citronella_sensor::feature::sequence::WIDTH;
+use citronella_sensor::feature::sequence::{SEQUENCE, WIDTH};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -29,6 +29,8 @@ pub struct Options {
     pub dropout: f32,
     /// Changed copies of each recording beside the recording itself.
     pub variants: usize,
+    /// Columns of the level that the network must do without: for measuring what they are worth.
+    pub without: Vec<String>,
     /// Threads; the result does not depend on it.
     #[serde(skip)]
     pub threads: usize,
@@ -39,13 +41,14 @@ impl Default for Options {
         Options {
             seed: 42,
             hidden: vec![64],
-            epochs: 40,
+            epochs: 24,
             windows: 8_192,
             steps: 64,
             batch: 64,
             learning_rate: 3e-3,
             dropout: 0.2,
             variants: 6,
+            without: Vec::new(),
             threads: 2,
         }
     }
@@ -107,7 +110,8 @@ pub fn fit(
         batch_norm: false,
         loss_at: LossAt::EveryStep,
     };
-    let mut network = Network::new(spec, options.seed)?;
+    let hidden = places(&options.without);
+    let mut network = without(Network::new(spec, options.seed)?, &hidden)?;
     // Adam forgets at each stage; within one the rate stands still.
     const STAGES: usize = 4;
     let mut epoch = 0;
@@ -124,7 +128,10 @@ pub fn fit(
         let mut trainer = Trainer::new(network, config)?;
         while epoch < options.epochs * (stage + 1) / STAGES {
             let seed = options.seed.wrapping_mul(1_000_003).wrapping_add(epoch as u64);
-            let drawn = pool.draw(options.windows, options.steps, seed);
+            let mut drawn = pool.draw(options.windows, options.steps, seed);
+            for row in drawn.iter_mut().flat_map(|windows| windows.x.chunks_exact_mut(WIDTH)) {
+                clear(row, &hidden);
+            }
             let (mut loss, mut rows) = (0.0, 0);
             for part in parts(&drawn) {
                 let stats = trainer.epoch_of(&part, &mut |_| {})?;
@@ -137,6 +144,31 @@ pub fn fit(
         network = trainer.into_network();
     }
     Ok(network)
+}
+
+/// The places of columns in a row.
+fn places(names: &[String]) -> Vec<usize> {
+    let place = |name: &String| SEQUENCE.iter().position(|column| column.name == name);
+    names.iter().filter_map(place).collect()
+}
+
+fn clear(row: &mut [f32], places: &[usize]) {
+    for place in places {
+        row.get_mut(*place).into_iter().for_each(|value| *value = 0.0);
+    }
+}
+
+/// The network without weights for some inputs. Where they are 0 in training too, it never gets any.
+fn without(network: Network, places: &[usize]) -> Result<Network, SequenceError> {
+    if places.is_empty() {
+        return Ok(network);
+    }
+    let mut tensors = network.tensors();
+    for (_, _, values) in tensors.iter_mut().filter(|(name, ..)| name == "lstm.weight_ih_l0") {
+        values.chunks_exact_mut(WIDTH).for_each(|row| clear(row, places));
+    }
+    let get = |name: &str| tensors.iter().find(|t| t.0 == name).map(|t| (t.1.clone(), t.2.clone()));
+    Ok(Network::from_tensors(network.spec().clone(), get)?)
 }
 
 /// Rows of a bucket at a time, so that short and long windows take turns.
