@@ -3,7 +3,7 @@
 use citronella_sensor::feature::schema::{Level, markdown};
 
 fn main() {
-    for level in [Level::Packet, Level::UniflowExtended, Level::BiflowExtended] {
+    for level in [Level::Packet, Level::UniflowExtended, Level::BiflowExtended, Level::Sequence] {
         println!("## {}\n\n{}", level.name(), markdown(level));
     }
 }
