@@ -10,8 +10,8 @@ use std::time::Instant;
 
 use citronella_learn::dataset::CLASSES;
 use citronella_learn::sequence::{
-    Captured, Figures, Heard, Options, Recording, ScoredFlow, confusions, cross_settings, figures,
-    leave_one_out, score, settings_of, train, train_network, verdict,
+    Captured, Figures, Heard, Options, Recording, ScoredFlow, Variant, confusions, cross_settings, figures,
+    leave_one_out, score, score_variant, settings_of, train, train_network, verdict,
 };
 use citronella_sensor::detect::ModelFile;
 use citronella_sensor::feature::sequence::verdict::Settings;
@@ -114,6 +114,19 @@ fn one(recordings: &[Recording], name: &str, options: &Options, heard: &mut dyn 
     let flows = score(&network, options.steps, &held.captures)?;
     let settings = Settings::plain(options.steps as u32, 3, 0.97, CLASSES.len());
     show(&figures(&flows, &settings), &confusions(&flows, &settings));
+    let plain = Variant { seed: 991, ..Variant::PLAIN };
+    let hard = [
+        ("a tenth of the attack", Variant { keep_attack: 0.1, ..plain }),
+        ("a fiftieth of the attack", Variant { keep_attack: 0.02, ..plain }),
+        ("from four sources, a fifth", Variant { keep_attack: 0.2, sources: 4, ..plain }),
+        ("from inside, a tenth", Variant { keep_attack: 0.1, inside: true, ..plain }),
+        ("ten times as slow", Variant { time_scale: 10.0, ..plain }),
+    ];
+    for (what, variant) in hard {
+        println!("-- {what}");
+        let flows = score_variant(&network, options.steps, &held.captures, variant)?;
+        show(&figures(&flows, &settings), &confusions(&flows, &settings));
+    }
     Ok(())
 }
 

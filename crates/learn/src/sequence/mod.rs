@@ -23,7 +23,7 @@ pub use model::{
 };
 pub use pool::{Pool, Windows};
 pub use recording::{Captured, Recording};
-pub use score::{Probabilities, ScoredFlow, score};
+pub use score::{Probabilities, ScoredFlow, score, score_variant};
 pub use train::{Options, fit, gather, variants};
 pub use variant::Variant;
 pub use verdict::{Verdict, fit_temperature, fit_thresholds, verdict};

@@ -285,7 +285,7 @@ pub(super) fn class_number(name: &str) -> u32 {
 }
 
 /// Hosts that begin TCP conversations with the broker, without the attacker, in order of address.
-fn clients(capture: &Captured) -> Result<Vec<IpAddr>, SequenceError> {
+pub(super) fn clients(capture: &Captured) -> Result<Vec<IpAddr>, SequenceError> {
     let mut found = std::collections::BTreeSet::new();
     let mut packets = capture.open()?;
     while let Some(packet) = packets.next()? {

@@ -9,7 +9,11 @@ use citronella_nn::{Network, StreamCell};
 use citronella_sensor::feature::sequence::SequenceLevel;
 use citronella_wire::decode_frame;
 
-use super::{SequenceError, pool, recording::Captured};
+use super::{
+    SequenceError, pool,
+    recording::Captured,
+    variant::{Changer, Variant},
+};
 use crate::dataset::CLASSES;
 
 /// Probabilities of the classes, in the order of [`CLASSES`].
@@ -43,9 +47,22 @@ pub fn score(
     window: usize,
     captures: &[Captured],
 ) -> Result<Vec<ScoredFlow>, SequenceError> {
+    score_variant(network, window, captures, Variant::PLAIN)
+}
+
+/// [`score`] of captures as they might have been: an attack that is slower, spread over sources, or from inside.
+///
+/// # Errors
+/// As [`score`].
+pub fn score_variant(
+    network: &Network,
+    window: usize,
+    captures: &[Captured],
+    variant: Variant,
+) -> Result<Vec<ScoredFlow>, SequenceError> {
     let mut flows: Vec<ScoredFlow> = Vec::new();
     for (number, capture) in captures.iter().enumerate() {
-        score_capture(network, window, number, capture, &mut flows)?;
+        score_capture(network, window, number, capture, variant, &mut flows)?;
     }
     Ok(flows)
 }
@@ -55,6 +72,7 @@ fn score_capture(
     window: usize,
     number: usize,
     capture: &Captured,
+    variant: Variant,
     flows: &mut Vec<ScoredFlow>,
 ) -> Result<(), SequenceError> {
     let config = pool::config();
@@ -62,10 +80,15 @@ fn score_capture(
     let mut cell = StreamCell::new(network, config.flows.max_flows)?;
     let mut places: Vec<usize> = Vec::new();
     let mut packets = capture.open()?;
+    let clients = if variant.inside { pool::clients(capture)? } else { Vec::new() };
+    let mut changer = Changer::new(variant, capture, &clients);
     while let Some(packet) = packets.next()? {
-        let Some(row) = level.frame(packet.time_nanos, &decode_frame(packet.link, packet.bytes)) else {
+        let mut frame = decode_frame(packet.link, packet.bytes);
+        let Some(truth) = frame.ip.map(|ip| pool::class_number(capture.class_of(ip.src, ip.dst))) else {
             continue;
         };
+        let Some(time_nanos) = changer.change(packet.time_nanos, &mut frame) else { continue };
+        let Some(row) = level.frame(time_nanos, &frame) else { continue };
         let slot = row.slot as usize;
         if row.is_new {
             if slot >= places.len() {
@@ -81,7 +104,7 @@ fn score_capture(
                 protocol: flow.key().protocol(),
                 times: Vec::new(),
                 said: Vec::new(),
-                truth: pool::class_number(capture.class_of(src.0, dst.0)),
+                truth,
             });
         }
         let place = places.get(slot).copied().unwrap_or(usize::MAX);
@@ -91,7 +114,7 @@ fn score_capture(
         }
         let mut said = Probabilities::default();
         cell.step(row.slot, &row.features, &mut said)?;
-        flow.times.push(packet.time_nanos);
+        flow.times.push(time_nanos);
         flow.said.push(said);
     }
     Ok(())
