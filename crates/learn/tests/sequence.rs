@@ -61,6 +61,6 @@ fn labels_never_enter_the_rows() {
 #[test]
 fn the_first_variant_is_the_recording_itself() {
     let all = variants(&Options::default());
-    assert_eq!((all.len(), all[0]), (7, Variant::PLAIN));
+    assert_eq!((all.len(), all[0]), (15, Variant::PLAIN));
     assert!(all[1..].iter().all(|variant| variant.time_scale > 0.2 && variant.time_scale < 5.0));
 }

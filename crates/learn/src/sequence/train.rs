@@ -41,13 +41,13 @@ impl Default for Options {
         Options {
             seed: 42,
             hidden: vec![64],
-            epochs: 24,
+            epochs: 32,
             windows: 8_192,
             steps: 64,
             batch: 64,
             learning_rate: 3e-3,
             dropout: 0.2,
-            variants: 6,
+            variants: 14,
             without: Vec::new(),
             threads: 2,
         }
