@@ -13,8 +13,9 @@ use citronella_sensor::{
     feature::{
         Format, RowWriter, WriteError,
         biflow::BiflowLevel,
-        packet::{Attacker, PacketLevel},
+        packet::{Attacker, Cell, PacketLevel},
         schema::Level,
+        sequence::{Config, SequenceLevel},
         uniflow::UniflowLevel,
     },
     flow::ids2020::{Limits, Losses},
@@ -62,6 +63,8 @@ enum LevelName {
     Uniflow,
     /// A row per TCP or UDP 5-tuple over the whole capture, both directions
     Biflow,
+    /// A row per packet of a conversation: the numbers that the sequence detector walks over, without labels
+    Sequence,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -88,6 +91,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         LevelName::Uniflow => Level::Uniflow,
         LevelName::Biflow if arguments.extra_columns => Level::BiflowExtended,
         LevelName::Biflow => Level::Biflow,
+        LevelName::Sequence => Level::Sequence,
     };
     let format = match arguments.format {
         Some(FormatName::Csv) => Format::Csv,
@@ -240,6 +244,7 @@ fn write<'a>(
 /// A capture's rows at one level: packets give theirs at once, flows at the end.
 enum Rows {
     Packet(Box<PacketLevel>),
+    Sequence(Box<SequenceLevel>),
     Uniflow(Box<UniflowLevel>, Level),
     Biflow(Box<BiflowLevel>, Level),
 }
@@ -247,7 +252,8 @@ enum Rows {
 impl Rows {
     fn new(level: Level, attacker: Attacker) -> Rows {
         match level {
-            Level::Packet | Level::Sequence => Rows::Packet(Box::new(PacketLevel::new(attacker))),
+            Level::Packet => Rows::Packet(Box::new(PacketLevel::new(attacker))),
+            Level::Sequence => Rows::Sequence(Box::new(SequenceLevel::new(Config::default()))),
             Level::Uniflow | Level::UniflowExtended => {
                 Rows::Uniflow(Box::new(UniflowLevel::new(attacker, Limits::default())), level)
             }
@@ -259,6 +265,9 @@ impl Rows {
 
     fn add(&mut self, packet: &Packet<'_>, writer: &mut RowWriter) -> Result<(), WriteError> {
         match self {
+            Rows::Sequence(level) => level
+                .packet(packet)
+                .map_or(Ok(()), |row| writer.write(&row.features.map(|number| Cell::Float(number.into())))),
             Rows::Packet(level) => level.row(packet).map_or(Ok(()), |row| writer.write(&row.cells())),
             Rows::Uniflow(level, _) => {
                 level.add(packet);
@@ -273,7 +282,7 @@ impl Rows {
 
     fn finish(self, writer: &mut RowWriter) -> Result<Losses, WriteError> {
         match self {
-            Rows::Packet(_) => Ok(Losses::default()),
+            Rows::Packet(_) | Rows::Sequence(_) => Ok(Losses::default()),
             Rows::Uniflow(level, kind) => {
                 let mut rows = level.finish();
                 let losses = rows.losses();
