@@ -1,0 +1,95 @@
+//! Whether verdicts depend on the precision of streaming: `precision MODEL MANIFEST...` runs the sequence detector over
+//! recordings in f32 and in bf16 and prints how many conversations are called otherwise (docs/adr/0013).
+
+use std::{error::Error, path::Path};
+
+use citronella_learn::{dataset::Manifest, sequence::settings_of};
+use citronella_nn::{Precision, StreamCell};
+use citronella_sensor::{
+    capture::Capture,
+    detect::ModelFile,
+    feature::sequence::{
+        Config, SequenceLevel,
+        verdict::{Running, Settings},
+    },
+};
+
+/// Flows at once that the cells have room for; the recordings have fewer.
+const SLOTS: usize = 1 << 16;
+
+/// One precision's states and verdicts.
+struct Side {
+    cell: StreamCell,
+    running: Vec<Running>,
+    /// Packets walked since the flow began, by slot.
+    packets: Vec<u64>,
+    out: Vec<f32>,
+}
+
+impl Side {
+    fn new(model: &ModelFile, precision: Precision) -> Result<Side, citronella_nn::Error> {
+        let cell = StreamCell::with_precision(&model.network, SLOTS, precision)?;
+        let (running, packets) = (vec![Running::default(); SLOTS], vec![0; SLOTS]);
+        Ok(Side { cell, running, packets, out: vec![0.0; model.card.classes.len()] })
+    }
+
+    fn step(
+        &mut self,
+        slot: u32,
+        is_new: bool,
+        x: &[f32],
+        settings: &Settings,
+    ) -> Result<(), citronella_nn::Error> {
+        let at = slot as usize;
+        if is_new {
+            (self.running[at], self.packets[at]) = (Running::default(), 0);
+        }
+        if is_new || settings.begins_anew(self.packets[at]) {
+            self.cell.reset(slot);
+        }
+        self.packets[at] += 1;
+        self.cell.step(slot, x, &mut self.out)?;
+        settings.calibrate(&mut self.out);
+        self.running[at].step(&self.out, settings);
+        Ok(())
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let model = ModelFile::load(Path::new(&arguments.next().ok_or("usage: precision MODEL MANIFEST...")?))?;
+    let settings = settings_of(&model.card)?;
+    for manifest in arguments {
+        let manifest = Path::new(&manifest);
+        let (mut flows, mut called, mut otherwise, mut widest) = (0, 0, 0, 0.0f32);
+        for entry in Manifest::open(manifest)?.entries {
+            let mut capture = Capture::open(&manifest.with_file_name(&entry.file))?;
+            let mut level = SequenceLevel::new(Config::default());
+            let mut sides = [Side::new(&model, Precision::F32)?, Side::new(&model, Precision::Bf16)?];
+            let mut settle = |slot: u32, [full, half]: &mut [Side; 2]| {
+                let class = |side: &mut Side| side.running[slot as usize].end().map(|called| called.class);
+                let (full, half) = (class(full), class(half));
+                flows += 1;
+                called += u64::from(full.is_some());
+                otherwise += u64::from(full != half);
+            };
+            while let Some(packet) = capture.next()? {
+                let row = level.packet(&packet);
+                level.ended().iter().for_each(|ended| settle(ended.slot, &mut sides));
+                let Some(row) = row else { continue };
+                for side in &mut sides {
+                    side.step(row.slot, row.is_new, &row.features, &settings)?;
+                }
+                let [full, half] = &sides;
+                let apart = full.out.iter().zip(&half.out).map(|(a, b)| (a - b).abs());
+                widest = apart.fold(widest, f32::max);
+            }
+            level.finish().iter().for_each(|ended| settle(ended.slot, &mut sides));
+        }
+        let name = manifest.display();
+        println!(
+            "{name}: {flows} flows, {called} called in f32, {otherwise} otherwise in bf16; probabilities up to {widest:.3} apart"
+        );
+    }
+    Ok(())
+}
