@@ -7,7 +7,7 @@ use anyhow::Result;
 use citronella_learn::{
     dataset::{LabelRule, LoadOptions, NORMAL, Table, load_embedded},
     evaluate::Evaluation,
-    judge::Judgement,
+    judge::{Judgement, MOST_FREQUENT, TIMESTAMP_ALONE},
     report::{Block, KeyFigure, MetricTable, Report, figure},
     train::{self, Options, Trained},
     zoo::Preset,
@@ -66,7 +66,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let (first, second) = (table(&RUN_1)?, table(&RUN_2)?);
     progress.end();
     show::line(&format!(
-        "Two recordings of one kind of network: {} ({} packets) and, recorded later with other addresses and timings, {} ({} packets).\n",
+        "Two recordings of one kind of network: {} ({} TCP and UDP packets) and, recorded later with other addresses and timings, {} ({}).\n",
         RUN_1.name,
         count(first.len() as u64),
         RUN_2.name,
@@ -86,8 +86,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             let cells = [
                 e.accuracy,
                 e.macro_average.f1,
-                rival(judgement, "timestamp"),
-                rival(judgement, "most frequent"),
+                rival(judgement, TIMESTAMP_ALONE),
+                rival(judgement, MOST_FREQUENT),
             ];
             let labels = [chapter.preset.name.to_owned(), rows.to_owned()];
             overview.add_row(labels.into_iter().chain(cells.map(figure)));
@@ -159,7 +159,7 @@ fn bystanders(scored: &train::Scored) -> (usize, usize) {
 
 /// A baseline's accuracy.
 fn rival(judgement: &Judgement, name: &str) -> Option<f64> {
-    let baseline = judgement.baselines.iter().find(|baseline| baseline.name.contains(name))?;
+    let baseline = judgement.baselines.iter().find(|baseline| baseline.name == name)?;
     baseline.figures.accuracy
 }
 
@@ -175,15 +175,15 @@ fn findings(with_time: &Chapter, without_time: &Chapter) -> Vec<String> {
         ),
         format!(
             "The timestamp explains it: the scenarios were recorded one after another, so looking up the nearest training packet in time, and nothing else, is right for {} of the same test rows, and for {} of run-2's.",
-            share(rival(&with_time.seen, "timestamp")),
-            share(rival(&with_time.unseen, "timestamp"))
+            share(rival(&with_time.seen, TIMESTAMP_ALONE)),
+            share(rival(&with_time.unseen, TIMESTAMP_ALONE))
         ),
         format!(
             "Without the timestamp the same LSTM reaches {} on run-1 and {} on run-2; always naming the most frequent class would reach {} and {}.",
             percent(&without_time.seen.model),
             percent(&without_time.unseen.model),
-            share(rival(&without_time.seen, "most frequent")),
-            share(rival(&without_time.unseen, "most frequent"))
+            share(rival(&without_time.seen, MOST_FREQUENT)),
+            share(rival(&without_time.unseen, MOST_FREQUENT))
         ),
         format!(
             "What the rows are: dropping every row with an empty field leaves CONNECT packets only, and the paper labels every row of an attack's file as that attack. In run-2, {} of {} such rows are neither sent nor received by the attacker: sensors that connect while an attack runs elsewhere. A score on such rows says when a packet was recorded, not whether it attacks.",

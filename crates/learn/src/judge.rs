@@ -42,6 +42,10 @@ pub struct Baselines {
     port: Option<PortOnly>,
 }
 
+/// Name of the classifier that always says the most frequent class of training.
+pub const MOST_FREQUENT: &str = "always the most frequent class";
+/// Name of the classifier that looks up the nearest training row in time.
+pub const TIMESTAMP_ALONE: &str = "timestamp alone";
 /// Where the card's `training` keeps them.
 const CARD_KEY: &str = "baselines";
 /// Of more training times than this the card keeps none: the file would be all timestamps.
@@ -113,14 +117,14 @@ impl Baselines {
     ) -> Result<Vec<(String, Vec<f32>)>, JudgeError> {
         let x = inputs(model, table, rows)?;
         let mut all = vec![
-            ("always the most frequent class".to_owned(), self.majority.predict(rows.len())),
+            (MOST_FREQUENT.to_owned(), self.majority.predict(rows.len())),
             (
                 format!("one rule ({} alone)", self.stump_input),
                 self.stump.predict(Matrix { values: &x.data, width: x.width }),
             ),
         ];
         if let (Some(time), Some(column)) = (&self.time, table.column(TIME)) {
-            all.push(("timestamp alone".to_owned(), time.predict(&seconds(table, rows, column))));
+            all.push((TIMESTAMP_ALONE.to_owned(), time.predict(&seconds(table, rows, column))));
         }
         if let (Some(port), Some(column)) = (&self.port, table.column(PORT)) {
             all.push(("destination port alone".to_owned(), port.predict(&ports(table, rows, column))));
