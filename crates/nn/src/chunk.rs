@@ -200,6 +200,13 @@ impl Chunk {
         if self.rows.is_empty() {
             return;
         }
+        self.head_up(pass);
+        self.lose(pass);
+        self.head_down(pass);
+    }
+
+    /// The head: logits.
+    pub(crate) fn head_up(&mut self, pass: &Pass<'_>) {
         let l = self.layers.len() - 1;
         self.link_up(pass, l);
         let (head, layer, rows) = (&pass.network.head, &pass.network.layers[l], self.rows.len());
@@ -219,6 +226,12 @@ impl Chunk {
             }
         }
         simd.run(logits(head, positions, &self.top, &mut self.logits));
+    }
+
+    /// The loss: logits become their gradients.
+    fn lose(&mut self, pass: &Pass<'_>) {
+        let (l, rows) = (self.layers.len() - 1, self.rows.len());
+        let (head, simd, positions) = (&pass.network.head, pass.network.simd, self.head_rows);
         let (outputs, columns) = (head.outputs, head.columns);
         simd.run(Softmax { rows: positions, outputs, columns, logits: &mut self.logits });
         self.losses.resize(rows, 0.0);
@@ -242,12 +255,17 @@ impl Chunk {
             }
             to_gradient(p, class, weight / pass.batch as f32);
         }
-        simd.run(Matmul {
-            rows: positions,
-            depth: outputs,
+    }
+
+    /// From the logits' gradients to that of the head's input.
+    pub(crate) fn head_down(&mut self, pass: &Pass<'_>) {
+        let head = &pass.network.head;
+        pass.network.simd.run(Matmul {
+            rows: self.head_rows,
+            depth: head.outputs,
             columns: head.units,
             a: &self.logits,
-            a_stride: columns,
+            a_stride: head.columns,
             b: &head.transposed,
             b_stride: head.units,
             out: &mut self.d_top,

@@ -1,11 +1,10 @@
-//! Gradients for those who want to see them: tests, and explanations.
+//! The loss's gradients for those who want to see them: tests.
 
 use std::sync::RwLock;
 
 use crate::batch::{Batch, Memory, Work};
 use crate::chunk::Chunk;
 use crate::gradient;
-use crate::layer::Layer;
 use crate::network::shapes;
 use crate::team::{Team, lock, read};
 use crate::{Error, Network, Sequences};
@@ -25,12 +24,7 @@ impl Network {
     /// The gradient of the mean loss over all rows as one batch, without dropout.
     pub fn gradients(&self, data: &Sequences<'_>) -> Result<Gradients, Error> {
         data.check(self)?;
-        let mut network = self.clone();
-        network.spec.dropout = 0.0;
-        if let Some(layer) = network.layers.first_mut() {
-            let [ih, hh, bias] = layer.unpack();
-            *layer = Layer::pack(layer.inputs, layer.hidden, &ih, &hh, &bias, true);
-        }
+        let mut network = self.with_input_gradients();
         let (rows, steps, inputs) = (data.rows, data.steps, self.spec.inputs);
         let order: Vec<u32> = (0..rows as u32).collect();
         let chunks = [RwLock::new(Chunk::new(&network, rows, steps))];
@@ -62,11 +56,7 @@ impl Network {
         }
         let chunk = read(&chunks[0]);
         let mut x = vec![0.0; rows * steps * inputs];
-        let columns = crate::simd::padded(inputs);
-        for (at, dx) in chunk.layers[0].dx.chunks_exact(columns).enumerate().take(rows * chunk.used) {
-            let (t, r) = (at / rows, at % rows);
-            x[(r * steps + t) * inputs..][..inputs].copy_from_slice(&dx[..inputs]);
-        }
+        chunk.input_gradients(inputs, steps, &mut x);
         let loss = chunk.losses.iter().copied().map(f64::from).sum::<f64>() / rows.max(1) as f64;
         let tensors = shapes(&self.spec).into_iter().zip(values).map(|((n, s), v)| (n, s, v)).collect();
         Ok(Gradients { loss, tensors, x })

@@ -8,6 +8,7 @@
 //! threads (rows first, then weights), `chunk` walks
 //! a few rows forward and backward, `kernel` holds the loops that cost time, `simd` what they are made of.
 
+mod attribution;
 mod batch;
 pub mod bench;
 mod chunk;
@@ -30,6 +31,7 @@ mod stream;
 mod team;
 mod train;
 
+pub use attribution::{Attribution, InputGradients};
 pub use error::Error;
 pub use inspect::Gradients;
 pub use network::Network;

@@ -64,6 +64,22 @@ fn a_slot_that_comes_twice_takes_two_steps() {
 }
 
 #[test]
+fn a_peek_says_what_a_step_would_and_leaves_the_state() {
+    for network in networks() {
+        let (inputs, outputs) = (network.spec().inputs, network.spec().outputs);
+        let (x, mut said, mut stepped) = (waves(2 * inputs), vec![0.0; outputs], vec![0.0; outputs]);
+        let mut cell = StreamCell::new(&network, 3).unwrap();
+        cell.step(1, &x[..inputs], &mut said).unwrap();
+        let before = cell.state(1).unwrap().to_vec();
+        cell.peek(1, &x[inputs..], &mut said).unwrap();
+        assert_eq!(cell.state(1).unwrap(), before);
+        cell.step(1, &x[inputs..], &mut stepped).unwrap();
+        assert!(distance(&said, &stepped) <= 1e-6);
+        assert!(cell.peek(3, &x[inputs..], &mut said).is_err());
+    }
+}
+
+#[test]
 fn state_is_small_and_slots_are_checked() {
     let network = Network::new(Spec::new(32, 64, 8), 1).unwrap();
     let mut cell = StreamCell::new(&network, 10).unwrap();

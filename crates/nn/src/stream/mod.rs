@@ -89,6 +89,16 @@ impl StreamCell {
         self.capacity
     }
 
+    /// Numbers that it reads at a step.
+    pub fn inputs(&self) -> usize {
+        self.network.spec.inputs
+    }
+
+    /// Probabilities that it gives after a step.
+    pub fn outputs(&self) -> usize {
+        self.network.spec.outputs
+    }
+
     /// Bytes of state a conversation.
     pub fn state_bytes(&self) -> usize {
         self.stride * size_of::<f32>()
@@ -120,6 +130,20 @@ impl StreamCell {
     /// One step of one conversation. `x`: inputs; `out`: the probabilities after it.
     pub fn step(&mut self, slot: u32, x: &[f32], out: &mut [f32]) -> Result<(), Error> {
         self.step_many(&[slot], x, out)
+    }
+
+    /// What would be said after one more step of a conversation, which stays where it is.
+    ///
+    /// # Errors
+    /// As [`StreamCell::step`].
+    pub fn peek(&mut self, slot: u32, x: &[f32], out: &mut [f32]) -> Result<(), Error> {
+        let at = slot as usize * self.stride;
+        let before = self.state(slot).map(<[f32]>::to_vec).unwrap_or_default();
+        self.step(slot, x, out)?;
+        if let Some(state) = self.arena.get_mut(at..at + self.stride) {
+            state.copy_from_slice(&before);
+        }
+        Ok(())
     }
 
     /// One step of each conversation, in order: a slot that comes twice takes two steps. 8 to 64 different ones at a time

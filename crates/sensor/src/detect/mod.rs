@@ -6,8 +6,10 @@ mod card;
 mod error;
 mod input;
 mod model;
+mod reason;
 
 pub use card::{Card, DataFile, FORMAT, NetworkCard, RowRule, Shape};
 pub use error::ModelError;
 pub use input::{Encoder, Input, Op, Value};
 pub use model::ModelFile;
+pub use reason::{Reason, reasons};
