@@ -1,6 +1,16 @@
-//! The recordings that the program carries: data/lab/run-1 and run-2.
+//! What the program carries: the recordings data/lab/run-1 and run-2, and the model that detection runs.
 
 use std::borrow::Cow;
+
+use citronella_sensor::detect::{ModelError, ModelFile};
+
+/// What messages call the model that the program carries.
+pub(crate) const SEQUENCE_MODEL_NAME: &str = "the embedded model";
+
+/// The model of the sequence level that detection runs by default.
+pub(crate) fn sequence_model() -> Result<ModelFile, ModelError> {
+    ModelFile::from_bytes(SEQUENCE_MODEL_NAME, include_bytes!("../../../models/sequence.safetensors"))
+}
 
 /// A recording within the program.
 pub(crate) struct Recording {

@@ -2,6 +2,7 @@
 
 mod bench;
 mod demo;
+mod detect;
 mod embedded;
 mod evaluate;
 mod export;
@@ -35,6 +36,8 @@ enum Command {
     Train(train::Arguments),
     /// Score a model on data that it has not seen
     Evaluate(evaluate::Arguments),
+    /// Look for attacks in captures
+    Detect(detect::Arguments),
     /// A trained network for other runtimes
     Export(export::Arguments),
     /// How fast this machine is
@@ -46,6 +49,10 @@ enum Command {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = match arguments.command {
+        Command::Detect(arguments) => match detect::run(&arguments) {
+            Ok(detect::Found::Alerts) if arguments.fail_on_alert => return ExitCode::FAILURE,
+            done => done.map(|_| ()),
+        },
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Extract(arguments) => extract::run(&arguments),
         Command::Train(arguments) => train::run(&arguments),

@@ -9,3 +9,4 @@ pub mod feature;
 pub mod flow;
 pub mod inspect;
 pub mod output;
+pub mod pipeline;

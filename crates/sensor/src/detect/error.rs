@@ -61,6 +61,17 @@ pub enum ModelError {
         /// Which tensor, what was expected, what was found.
         problem: String,
     },
+    /// A model that does not walk over packets.
+    #[error(
+        "{file}: no model for detection: {problem}; train one with `citronella train --preset sequence`, or leave --model \
+         out for the one in the program"
+    )]
+    NotADetector {
+        /// The file.
+        file: String,
+        /// What it is instead.
+        problem: String,
+    },
     /// The file could not be written.
     #[error(transparent)]
     Write(#[from] OutputError),

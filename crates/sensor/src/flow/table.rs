@@ -189,6 +189,14 @@ impl FlowTable {
         slot
     }
 
+    /// No packet has come until now: ends the flows whose time is up.
+    pub fn tick(&mut self, now_nanos: i64, mut tell: impl FnMut(FlowEvent<'_>)) {
+        let now = self.clock.at(now_nanos);
+        while let Some(slot) = self.timers.pop_due(now) {
+            self.look_at(slot, now, &mut tell);
+        }
+    }
+
     /// Ends all flows, in the order of their slots.
     pub fn finish(&mut self, mut tell: impl FnMut(FlowEvent<'_>)) {
         let mut slots: Vec<u32> = self.index.iter().copied().collect();

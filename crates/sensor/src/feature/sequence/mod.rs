@@ -175,6 +175,19 @@ impl SequenceLevel {
         self.table.get(slot)
     }
 
+    /// No packet has come until now (nanoseconds since 1970-01-01 UTC): ends the flows whose time is up.
+    pub fn tick(&mut self, now_nanos: i64) -> &[EndedFlow] {
+        self.ended.clear();
+        let SequenceLevel { table, ended, .. } = self;
+        table.tick(now_nanos, |event| {
+            if let FlowEvent::Ended { slot, flow, reason } = event {
+                ended.push(EndedFlow { slot, flow: *flow, reason });
+            }
+        });
+        self.release_ended();
+        &self.ended
+    }
+
     /// Ends all flows, in the order of their slots.
     pub fn finish(&mut self) -> &[EndedFlow] {
         self.ended.clear();

@@ -1,0 +1,135 @@
+//! `citronella detect -r CAPTURE...`: the LSTM over every packet, a verdict on every flow.
+
+mod summary;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, ensure};
+use citronella_sensor::{
+    alert::Finding,
+    capture::{Capture, CaptureError, Packet},
+    detect::{Batching, Config, Detector, FlowVerdict, ModelFile, Shard, Sink, VerdictWriter},
+    output::OutputError,
+    pipeline::{self, Files},
+};
+use citronella_wire::Frame;
+use summary::Summary;
+
+use crate::{embedded, progress::Progress, show};
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Recorded traffic: pcap or pcapng files, plain, .gz or .zst, read as one stream in this order; - is stdin
+    #[arg(short, long, required = true, num_args = 1.., value_name = "CAPTURE")]
+    read: Vec<PathBuf>,
+    /// A model of the preset `sequence`, as `train` wrote it; else the one in the program
+    #[arg(long, value_name = "FILE")]
+    model: Option<PathBuf>,
+    /// Write a row for each flow when it ends; - is stdout, in place of the summary
+    #[arg(long, value_name = "FILE")]
+    verdicts: Option<PathBuf>,
+    /// Print the summary as one JSON document
+    #[arg(long)]
+    json: bool,
+    /// Exit with 1 if a flow is called an attack
+    #[arg(long)]
+    pub(crate) fail_on_alert: bool,
+}
+
+/// What detection came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    Nothing,
+    Alerts,
+}
+
+/// Packets of a file wait for each other for a second of packet time: a batch fills in less than a millisecond.
+const FILE_BATCHING: Batching = Batching { packets: 192, wait_nanos: 1_000_000_000 };
+
+pub(crate) fn run(arguments: &Arguments) -> Result<Found> {
+    let to_stdout = arguments.verdicts.as_deref() == Some(Path::new("-"));
+    ensure!(
+        !(to_stdout && arguments.json),
+        "--verdicts - and --json both write to stdout; give --verdicts a file, or leave --json out"
+    );
+    let detector = load(arguments.model.as_deref())?;
+    // What is no capture is refused before anything is written.
+    for path in arguments.read.iter().filter(|path| path.as_os_str() != "-") {
+        Capture::open(path)?;
+    }
+    let progress = Progress::stderr();
+    progress.begin_unknown("detect", "packets");
+    let mut faults = Vec::new();
+    let mut sink = FileSink {
+        verdicts: match &arguments.verdicts {
+            Some(path) => Some(VerdictWriter::create(path, detector.classes())?),
+            None => None,
+        },
+        fault: None,
+        summary: Summary::new(detector.classes()),
+        packets: 0,
+        progress: &progress,
+    };
+    let mut shard = Shard::new(&detector, Config { batching: FILE_BATCHING, ..Config::default() })?;
+    let mut files = Files::new(arguments.read.clone());
+    pipeline::run(&mut files, &mut shard, &mut sink, |fault: CaptureError| faults.push(fault))?;
+    progress.end();
+    let FileSink { verdicts, fault, summary, .. } = sink;
+    if let Some(fault) = fault {
+        return Err(fault.into());
+    }
+    if let Some(verdicts) = verdicts {
+        verdicts.finish()?;
+    }
+    if arguments.json {
+        show::json(&summary.document(&detector, shard.counters(), &faults))?;
+    } else if !to_stdout {
+        summary.print(shard.counters())?;
+    }
+    let mut faults = faults.into_iter();
+    if let Some(first) = faults.next() {
+        faults.for_each(|fault| show::complain(&format!("citronella: {fault}")));
+        return Err(first.into());
+    }
+    Ok(if shard.counters().findings > 0 { Found::Alerts } else { Found::Nothing })
+}
+
+/// The model that was asked for, or the one in the program.
+pub(crate) fn load(file: Option<&Path>) -> Result<Detector> {
+    Ok(match file {
+        Some(path) => Detector::new(&path.display().to_string(), &ModelFile::load(path)?)?,
+        None => Detector::new(embedded::SEQUENCE_MODEL_NAME, &embedded::sequence_model()?)?,
+    })
+}
+
+/// Hears one shard.
+struct FileSink<'a> {
+    verdicts: Option<VerdictWriter>,
+    /// The first fault of the verdicts' file; nothing is written after it.
+    fault: Option<OutputError>,
+    summary: Summary,
+    packets: u64,
+    progress: &'a Progress,
+}
+
+impl Sink for FileSink<'_> {
+    #[inline]
+    fn packet(&mut self, packet: &Packet<'_>, _: &Frame<'_>) {
+        self.packets += 1;
+        self.summary.packet(packet.time_nanos);
+        if self.packets.is_multiple_of(1 << 16) {
+            self.progress.at(self.packets);
+        }
+    }
+
+    fn finding(&mut self, finding: &Finding) {
+        self.summary.finding(finding);
+    }
+
+    fn ended(&mut self, verdict: &FlowVerdict) {
+        self.summary.ended(verdict);
+        if let (Some(writer), None) = (&mut self.verdicts, &self.fault) {
+            self.fault = writer.write(verdict).err();
+        }
+    }
+}

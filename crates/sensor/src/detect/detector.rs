@@ -1,0 +1,122 @@
+//! A model of the sequence level, made ready to walk over packets.
+
+use std::sync::Arc;
+
+use citronella_nn::{Error, Network, Precision, StreamCell};
+
+use super::{Encoder, ModelError, ModelFile, Op, Value};
+use crate::feature::{
+    schema::Level,
+    sequence::{
+        WIDTH,
+        verdict::{MOST_CLASSES, Settings},
+    },
+};
+
+/// A model of the sequence level: its network, how its probabilities become verdicts, its classes.
+#[derive(Clone)]
+pub struct Detector {
+    network: Network,
+    settings: Settings,
+    classes: Arc<[String]>,
+    inputs: Inputs,
+    precision: Precision,
+}
+
+/// What the network reads of a row.
+#[derive(Clone)]
+enum Inputs {
+    /// The row as it is.
+    Row,
+    /// Columns that are chosen or scaled.
+    Encoded(Encoder),
+}
+
+impl Detector {
+    /// From a model file; `file` stands for it in errors.
+    ///
+    /// # Errors
+    /// The model reads another level's rows, has more than [`MOST_CLASSES`] classes, or its card has no settings for
+    /// verdicts.
+    pub fn new(file: &str, model: &ModelFile) -> Result<Detector, ModelError> {
+        let card = &model.card;
+        let refuse = |problem: String| ModelError::NotADetector { file: file.to_owned(), problem };
+        if card.level() != Some(Level::Sequence) {
+            return Err(refuse(format!("it reads rows of the level {}", card.level)));
+        }
+        if card.network.outputs != card.classes.len() || card.classes.len() > MOST_CLASSES {
+            let (outputs, classes) = (card.network.outputs, card.classes.len());
+            return Err(refuse(format!(
+                "it has {outputs} outputs for {classes} classes (at most {MOST_CLASSES})"
+            )));
+        }
+        let stored = card.training.get("verdict").cloned().unwrap_or_default();
+        let settings: Settings = serde_json::from_value(stored)
+            .map_err(|error| refuse(format!("its card has no settings for verdicts ({error})")))?;
+        let plain = Op::Standardise { mean: 0.0, std: 1.0 };
+        let columns = Level::Sequence.columns();
+        let as_it_is = card.inputs.len() == columns.len()
+            && card
+                .inputs
+                .iter()
+                .zip(columns)
+                .all(|(input, column)| input.column == column.name && input.op == plain);
+        let inputs = if as_it_is { Inputs::Row } else { Inputs::Encoded(card.encoder().map_err(refuse)?) };
+        Ok(Detector {
+            network: model.network.clone(),
+            settings,
+            classes: card.classes.clone().into(),
+            inputs,
+            precision: Precision::F32,
+        })
+    }
+
+    /// The same, computing in another precision.
+    ///
+    /// # Errors
+    /// This CPU or this network does not allow it.
+    pub fn with_precision(self, precision: Precision) -> Result<Detector, Error> {
+        StreamCell::with_precision(&self.network, 0, precision)?;
+        Ok(Detector { precision, ..self })
+    }
+
+    /// Class names, benign traffic first.
+    pub fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    /// How probabilities become verdicts.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The same, with other settings.
+    pub fn with_settings(self, settings: Settings) -> Detector {
+        Detector { settings, ..self }
+    }
+
+    /// How it computes.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// A cell with room for so many conversations.
+    pub(super) fn cell(&self, capacity: usize) -> Result<StreamCell, Error> {
+        StreamCell::with_precision(&self.network, capacity, self.precision)
+    }
+
+    /// Appends what the network reads of a row.
+    #[inline]
+    pub(super) fn encode(&self, row: &[f32; WIDTH], x: &mut Vec<f32>) {
+        match &self.inputs {
+            Inputs::Row => x.extend_from_slice(row),
+            Inputs::Encoded(encoder) => {
+                let at = x.len();
+                x.resize(at + encoder.width(), 0.0);
+                let value =
+                    |column: usize| row.get(column).map_or(Value::Empty, |&x| Value::Number(x.into()));
+                encoder.encode(value, x.get_mut(at..).unwrap_or_default());
+            }
+        }
+    }
+}

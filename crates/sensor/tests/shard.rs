@@ -1,0 +1,235 @@
+//! A shard tells the same, in the same order, however many packets wait in its micro-batches: what the simple walk says,
+//! one packet at a time.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::path::Path;
+use std::time::Duration;
+
+use citronella_nn::StreamCell;
+use citronella_sensor::alert::Finding;
+use citronella_sensor::capture::{Capture, Packet};
+use citronella_sensor::detect::{Batching, Config, Detector, FlowVerdict, ModelFile, Shard, Sink};
+use citronella_sensor::feature::sequence::{self, EndedFlow, SequenceLevel, verdict::Running};
+use citronella_sensor::flow::Flow;
+use citronella_wire::LinkType;
+use proptest::prelude::*;
+
+/// What is told of a flow, without the flow's statistics, which go on while a packet waits.
+#[derive(Clone, Debug, PartialEq)]
+enum Told {
+    Finding { flow: String, packet: Option<u64>, time_nanos: i64, class: u32, score: f32, packets: u32 },
+    Ended { flow: String, reason: &'static str, packets: u64, class: u32, score: f32, alert: Option<u32> },
+}
+
+fn name(flow: &Flow) -> String {
+    format!("{} {:?} {:?} {}", flow.id, flow.src(), flow.dst(), flow.key().protocol())
+}
+
+fn ended(ended: &EndedFlow, class: u32, score: f32, alert: Option<u32>) -> Told {
+    let (flow, packets, reason) = (name(&ended.flow), ended.flow.packets(), ended.reason.name());
+    Told::Ended { flow, reason, packets, class, score, alert }
+}
+
+#[derive(Default)]
+struct Notes(Vec<Told>);
+
+impl Sink for Notes {
+    fn finding(&mut self, f: &Finding) {
+        self.0.push(Told::Finding {
+            flow: name(&f.flow),
+            packet: f.packet,
+            time_nanos: f.time_nanos,
+            class: f.class,
+            score: f.score,
+            packets: f.packets,
+        });
+    }
+
+    fn ended(&mut self, v: &FlowVerdict) {
+        let end = EndedFlow { slot: 0, flow: v.flow, reason: v.reason };
+        self.0.push(ended(&end, v.class, v.score, v.packets_to_alert));
+    }
+}
+
+fn model() -> ModelFile {
+    ModelFile::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/sequence.safetensors")).unwrap()
+}
+
+/// One packet at a time, nothing waits.
+struct Walk<'a> {
+    detector: &'a Detector,
+    level: SequenceLevel,
+    cell: StreamCell,
+    running: Vec<Running>,
+    notes: Vec<Told>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(detector: &'a Detector, config: sequence::Config) -> Walk<'a> {
+        let slots = config.flows.max_flows;
+        Walk {
+            detector,
+            level: SequenceLevel::new(config),
+            cell: StreamCell::new(&model().network, slots).unwrap(),
+            running: vec![Running::default(); slots],
+            notes: Vec::new(),
+        }
+    }
+
+    fn end(&mut self, all: &[EndedFlow]) {
+        for end in all {
+            let running = &mut self.running[end.slot as usize];
+            let early = running.called().is_some();
+            let called = running.end();
+            if let (Some(c), false) = (called, early) {
+                let (flow, time_nanos) = (name(&end.flow), end.flow.last_nanos);
+                let (class, score, packets) = (c.class, c.score, c.packets);
+                self.notes.push(Told::Finding { flow, packet: None, time_nanos, class, score, packets });
+            }
+            let highest = running.highest();
+            self.notes.push(match called {
+                Some(called) => ended(end, called.class, called.score, Some(called.packets)),
+                None => ended(end, 0, highest, None),
+            });
+        }
+    }
+
+    fn packet(&mut self, packet: &Packet<'_>) {
+        let row = self.level.packet(packet);
+        let all = self.level.ended().to_vec();
+        self.end(&all);
+        let Some(row) = row else { return };
+        let (settings, flow) = (self.detector.settings(), self.level.flow(row.slot).unwrap());
+        let running = &mut self.running[row.slot as usize];
+        if row.is_new {
+            *running = Running::default();
+        }
+        if settings.begins_anew(flow.packets() - 1) {
+            self.cell.reset(row.slot);
+        }
+        let mut out = vec![0.0; self.detector.classes().len()];
+        self.cell.step(row.slot, &row.features, &mut out).unwrap();
+        settings.calibrate(&mut out);
+        if running.step(&out, settings) {
+            let called = running.called().unwrap();
+            self.notes.push(Told::Finding {
+                flow: name(flow),
+                packet: Some(packet.number),
+                time_nanos: packet.time_nanos,
+                class: called.class,
+                score: called.score,
+                packets: called.packets,
+            });
+        }
+    }
+
+    fn finish(mut self) -> Vec<Told> {
+        let all = self.level.finish().to_vec();
+        self.end(&all);
+        self.notes
+    }
+}
+
+const BATCHINGS: [Batching; 4] = [
+    Batching { packets: 1, wait_nanos: u64::MAX },
+    Batching { packets: 7, wait_nanos: 5_000_000 },
+    Batching { packets: 192, wait_nanos: 5_000_000 },
+    Batching { packets: 5_000, wait_nanos: u64::MAX },
+];
+
+#[test]
+fn on_recordings_every_batch_size_tells_what_the_simple_walk_says() {
+    let detector = Detector::new("the model", &model()).unwrap();
+    let config = sequence::Config::default();
+    for file in ["run-1/malformed", "run-1/sparta", "run-2/scan_sU"] {
+        let path = format!("{}/../../data/lab/{file}.pcap.zst", env!("CARGO_MANIFEST_DIR"));
+        let open = || Capture::open(Path::new(&path)).unwrap();
+        let (mut walk, mut capture) = (Walk::new(&detector, config), open());
+        while let Some(packet) = capture.next().unwrap() {
+            walk.packet(&packet);
+        }
+        let expected = walk.finish();
+        assert!(expected.iter().any(|told| matches!(told, Told::Finding { packet: Some(_), .. })), "{file}");
+        for batching in BATCHINGS {
+            let mut shard = Shard::new(&detector, Config { sequence: config, batching }).unwrap();
+            let (mut notes, mut capture) = (Notes::default(), open());
+            while let Some(packet) = capture.next().unwrap() {
+                shard.packet(&packet, &mut notes).unwrap();
+            }
+            shard.finish(&mut notes).unwrap();
+            assert_eq!(notes.0.len(), expected.len());
+            for (got, expected) in notes.0.iter().zip(&expected) {
+                assert_eq!(got, expected, "{file}, {batching:?}");
+            }
+        }
+    }
+}
+
+/// A segment between one of six clients and a broker.
+#[derive(Clone, Debug)]
+struct Segment {
+    client: u8,
+    from_client: bool,
+    flags: u8,
+    payload: u8,
+    after_ms: u32,
+}
+
+fn segments() -> impl Strategy<Value = Vec<Segment>> {
+    let flags = prop_oneof![Just(0x02u8), Just(0x12), Just(0x10), Just(0x18), Just(0x11), Just(0x04)];
+    let after_ms = prop_oneof![5 => 0u32..3, 2 => 3u32..400, 1 => 400u32..20_000];
+    let one = (0u8..6, any::<bool>(), flags, 0u8..40, after_ms).prop_map(
+        |(client, from_client, flags, payload, after_ms)| Segment {
+            client,
+            from_client,
+            flags,
+            payload,
+            after_ms,
+        },
+    );
+    prop::collection::vec(one, 1..300)
+}
+
+fn frame(segment: &Segment) -> Vec<u8> {
+    let ((src, dst), (from, to)) = match segment.from_client {
+        true => ((segment.client + 10, 1), (40_000u16, 1883u16)),
+        false => ((1, segment.client + 10), (1883, 40_000)),
+    };
+    let mut bytes = vec![0; 12];
+    bytes.extend([0x08, 0x00, 0x45, 0, 0, 40 + segment.payload, 0, 0, 0, 0, 64, 6, 0, 0]);
+    bytes.extend([10, 0, 0, src, 10, 0, 0, dst]);
+    bytes.extend(from.to_be_bytes());
+    bytes.extend(to.to_be_bytes());
+    bytes.extend([0, 0, 0, 1, 0, 0, 0, 1, 0x50, segment.flags, 1, 0, 0, 0, 0, 0]);
+    bytes.resize(bytes.len() + usize::from(segment.payload), 0x30);
+    bytes
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    /// With room for three flows: places are used again while packets of the flow before wait.
+    #[test]
+    fn places_that_are_used_again_change_nothing(segments in segments(), packets in 1usize..80) {
+        // An eager model: attacks are called of anything.
+        let settings = sequence::verdict::Settings { window: 5, ..sequence::verdict::Settings::plain(5, 2, 0.2, 8) };
+        let detector = Detector::new("the model", &model()).unwrap().with_settings(settings);
+        let mut config = sequence::Config::default();
+        config.flows.max_flows = 3;
+        config.flows.tcp_over = Duration::from_secs(1);
+        config.flows.tcp_unanswered = Duration::from_secs(2);
+        let batching = Batching { packets, wait_nanos: 5_000_000 };
+        let mut shard = Shard::new(&detector, Config { sequence: config, batching }).unwrap();
+        let (mut walk, mut notes, mut time_nanos) = (Walk::new(&detector, config), Notes::default(), 0);
+        for (number, segment) in (1..).zip(&segments) {
+            time_nanos += i64::from(segment.after_ms) * 1_000_000;
+            let bytes = frame(segment);
+            let wire_len = bytes.len() as u32;
+            let packet = Packet { number, time_nanos, link: LinkType::Ethernet, wire_len, bytes: &bytes };
+            walk.packet(&packet);
+            shard.packet(&packet, &mut notes).unwrap();
+        }
+        shard.finish(&mut notes).unwrap();
+        prop_assert_eq!(notes.0, walk.finish());
+    }
+}
