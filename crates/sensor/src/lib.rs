@@ -2,6 +2,8 @@
 //!
 //! It knows packet time only; hostile packets are data, counted and named, never a panic.
 
+#![deny(unsafe_code)]
+
 pub mod alert;
 pub mod capture;
 pub mod detect;

@@ -4,6 +4,9 @@
 //! buffer. A file that is cut short yields its whole packets first, then an error that says where it breaks.
 
 mod error;
+pub mod filter;
+#[cfg(target_os = "linux")]
+pub mod live;
 mod pcap;
 mod pcapng;
 mod source;

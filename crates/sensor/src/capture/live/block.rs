@@ -1,0 +1,180 @@
+//! A block of the ring, packet by packet: safe code over a byte slice, every offset checked.
+//!
+//! The layouts are `struct tpacket_block_desc`, `struct tpacket3_hdr` and `struct sockaddr_ll` of linux/if_packet.h,
+//! in the machine's byte order.
+
+use std::ops::Range;
+
+/// Room that the ring leaves before a packet for the VLAN tag that the kernel has taken out (PACKET_RESERVE).
+pub(super) const TAG_BYTES: usize = 4;
+/// Where the link layer's address lies behind a packet's header: `TPACKET_ALIGN(sizeof(struct tpacket3_hdr))`.
+const ADDRESS: usize = 48;
+/// Destination and source address of an Ethernet header, before the tag.
+const ADDRESSES_BYTES: usize = 12;
+
+const VLAN_VALID: u32 = 1 << 4;
+const TPID_VALID: u32 = 1 << 6;
+const DOT1Q: u16 = 0x8100;
+
+/// A packet of a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Entry<'a> {
+    pub(super) time_nanos: i64,
+    /// Bytes on the wire, VLAN tag included.
+    pub(super) wire_len: u32,
+    /// EtherType, as the kernel read it.
+    pub(super) protocol: u16,
+    /// ARPHRD_ number of the interface.
+    pub(super) hardware: u16,
+    /// PACKET_HOST, PACKET_OUTGOING, ...
+    pub(super) direction: u8,
+    /// The captured bytes, VLAN tag included.
+    pub(super) bytes: &'a [u8],
+}
+
+/// Reads the packets of a block in order. `ethernet`: a tag that the kernel took out is put back into its place.
+/// Gives how many packets it handed out; fewer than announced where an offset leads out of the block.
+pub(super) fn read(block: &mut [u8], ethernet: bool, mut each: impl FnMut(Entry<'_>)) -> Read {
+    let announced = word(block, 12).unwrap_or(0);
+    let mut at = word(block, 16).unwrap_or(0) as usize;
+    for packets in 0..announced {
+        let Some((entry, next)) = entry(block, at, ethernet) else {
+            return Read { packets, lost: announced - packets };
+        };
+        each(entry);
+        at += next;
+    }
+    Read { packets: announced, lost: 0 }
+}
+
+/// What became of a block's packets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Read {
+    pub(super) packets: u32,
+    /// Announced, but not within the block: never seen from a sound kernel.
+    pub(super) lost: u32,
+}
+
+/// The packet whose header is at `at`, and how far the next header is from there.
+#[inline]
+fn entry(block: &mut [u8], at: usize, ethernet: bool) -> Option<(Entry<'_>, usize)> {
+    let header = block.get(at..at.checked_add(ADDRESS + 12)?)?;
+    let [next, seconds, nanos, captured, wire_len, status] =
+        [0, 4, 8, 12, 16, 20].map(|offset| word(header, offset).unwrap_or(0));
+    let mac = usize::from(half(header, 24)?);
+    let (tci, tpid) = (word(header, 32)?, half(header, 36)?);
+    let protocol = u16::from_be(half(header, ADDRESS + 2)?);
+    let hardware = half(header, ADDRESS + 8)?;
+    let direction = *header.get(ADDRESS + 10)?;
+    let mut place = at.checked_add(mac)?..at.checked_add(mac)?.checked_add(captured as usize)?;
+    let mut wire_len = wire_len;
+    if status & VLAN_VALID != 0 && ethernet {
+        let tpid = if status & TPID_VALID != 0 { tpid } else { DOT1Q };
+        place = put_tag_back(block, place, tpid, tci as u16)?;
+        wire_len = wire_len.saturating_add(TAG_BYTES as u32);
+    }
+    let time_nanos = i64::from(seconds) * 1_000_000_000 + i64::from(nanos);
+    let entry = Entry { time_nanos, wire_len, protocol, hardware, direction, bytes: block.get(place)? };
+    Some((entry, next as usize))
+}
+
+/// Moves the two addresses to the front by a tag's length and writes the tag behind them.
+fn put_tag_back(block: &mut [u8], packet: Range<usize>, tpid: u16, tci: u16) -> Option<Range<usize>> {
+    let from = packet.start.checked_sub(TAG_BYTES)?;
+    let head = block.get_mut(from..packet.end)?.get_mut(..ADDRESSES_BYTES + TAG_BYTES)?;
+    head.copy_within(TAG_BYTES.., 0);
+    let tag = head.get_mut(ADDRESSES_BYTES..)?;
+    tag.get_mut(..2)?.copy_from_slice(&tpid.to_be_bytes());
+    tag.get_mut(2..)?.copy_from_slice(&tci.to_be_bytes());
+    Some(from..packet.end)
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..)?.first_chunk().copied().map(u32::from_ne_bytes)
+}
+
+fn half(bytes: &[u8], at: usize) -> Option<u16> {
+    bytes.get(at..)?.first_chunk().copied().map(u16::from_ne_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A block of one packet, as the kernel lays it out.
+    fn block(status: u32, tci: u32, packet: &[u8]) -> Vec<u8> {
+        let mut block = vec![0; 512];
+        let mut put = |at: usize, bytes: &[u8]| block[at..at + bytes.len()].copy_from_slice(bytes);
+        put(12, &1_u32.to_ne_bytes());
+        put(16, &48_u32.to_ne_bytes());
+        for (field, value) in
+            [0, 1_700_000_000, 42, packet.len() as u32, 1500, status].into_iter().enumerate()
+        {
+            put(48 + 4 * field, &u32::to_ne_bytes(value));
+        }
+        put(48 + 24, &98_u16.to_ne_bytes());
+        put(48 + 32, &tci.to_ne_bytes());
+        put(48 + 36, &0x88a8_u16.to_ne_bytes());
+        put(48 + ADDRESS + 2, &0x0800_u16.to_be_bytes());
+        put(48 + 98, packet);
+        block
+    }
+
+    fn packet() -> Vec<u8> {
+        let mut bytes: Vec<u8> = (0..60).collect();
+        bytes[12..14].copy_from_slice(&[0x08, 0x00]);
+        bytes
+    }
+
+    #[test]
+    fn a_packet_comes_with_its_time_and_lengths() {
+        let mut seen = 0;
+        let read = read(&mut block(1, 0, &packet()), true, |entry| {
+            assert_eq!(entry.time_nanos, 1_700_000_000_000_000_042);
+            assert_eq!((entry.wire_len, entry.protocol, entry.bytes), (1500, 0x0800, &packet()[..]));
+            seen += 1;
+        });
+        assert_eq!((seen, read), (1, Read { packets: 1, lost: 0 }));
+    }
+
+    #[test]
+    fn a_tag_that_the_kernel_took_out_is_put_back() {
+        for (status, tpid) in [(VLAN_VALID, [0x81, 0x00]), (VLAN_VALID | TPID_VALID, [0x88, 0xa8])] {
+            read(&mut block(status, 0x2abc, &packet()), true, |entry| {
+                let whole = [&packet()[..12], &tpid, &[0x2a, 0xbc], &packet()[12..]].concat();
+                assert_eq!((entry.wire_len, entry.bytes), (1504, &whole[..]));
+            });
+        }
+    }
+
+    #[test]
+    fn without_an_ethernet_header_there_is_no_place_for_a_tag() {
+        read(&mut block(VLAN_VALID, 5, &packet()), false, |entry| assert_eq!(entry.bytes, packet()));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_block_says_nothing_outside_it_is_read(
+            mut bytes in proptest::collection::vec(any::<u8>(), 0..400),
+            (count, first, next, mac) in (0_u32..5, 0_u32..400, 0_u32..400, 0_u16..400),
+        ) {
+            for (at, value) in [(12, count), (16, first)] {
+                if let Some(place) = bytes.get_mut(at..at + 4) {
+                    place.copy_from_slice(&value.to_ne_bytes());
+                }
+            }
+            for (at, value) in [(0, &next.to_ne_bytes()[..]), (24, &mac.to_ne_bytes()[..])] {
+                if let Some(place) = bytes.get_mut(first as usize + at..first as usize + at + value.len()) {
+                    place.copy_from_slice(value);
+                }
+            }
+            let mut seen = 0;
+            let announced = word(&bytes, 12).unwrap_or(0);
+            let read = read(&mut bytes, true, |_| seen += 1);
+            prop_assert_eq!(read.packets, seen);
+            prop_assert_eq!(read.packets + read.lost, announced);
+        }
+    }
+}

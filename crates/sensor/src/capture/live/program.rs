@@ -1,0 +1,255 @@
+//! Classic BPF programs (Documentation/networking/filter.rst) that the kernel runs over every packet: which shard a
+//! packet goes to, and which packets are worth copying into the ring.
+//!
+//! Loads are relative to the network header, so one program serves every link layer; the kernel has taken a first
+//! VLAN tag off before.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::super::filter::Filter;
+use super::sys::Instruction;
+
+const IPV4: u32 = 0x0800;
+const IPV6: u32 = 0x86dd;
+const TCP: u32 = 6;
+const UDP: u32 = 17;
+const ICMPV6: u32 = 58;
+
+/// BPF_MAXINSNS.
+const MOST_INSTRUCTIONS: usize = 4096;
+
+// Offsets that the kernel answers from what it knows of the packet (linux/filter.h).
+const NETWORK: u32 = -0x100000_i32 as u32;
+const PROTOCOL: u32 = -0x1000_i32 as u32;
+
+// Operation codes: class, size and mode (linux/bpf_common.h).
+const LOAD_WORD: u16 = 0x20;
+const LOAD_HALF: u16 = 0x28;
+const LOAD_BYTE: u16 = 0x30;
+const LOAD_HALF_AT_X: u16 = 0x48;
+const LOAD_MEMORY: u16 = 0x60;
+const LOAD_X_MEMORY: u16 = 0x61;
+const LOAD_X_HEADER_LENGTH: u16 = 0xb1;
+const STORE: u16 = 0x02;
+const AND: u16 = 0x54;
+const MULTIPLY: u16 = 0x24;
+const SHIFT_RIGHT: u16 = 0x74;
+const ADD_X: u16 = 0x0c;
+const XOR_X: u16 = 0xac;
+const TO_X: u16 = 0x07;
+const JUMP: u16 = 0x05;
+const JUMP_IF_EQUAL: u16 = 0x15;
+const JUMP_IF_ANY: u16 = 0x45;
+const RETURN: u16 = 0x06;
+const RETURN_A: u16 = 0x16;
+
+/// A place in a program that is jumped to, perhaps before it is known.
+#[derive(Clone, Copy)]
+struct Label(usize);
+
+#[derive(Default)]
+struct Assembler {
+    code: Vec<Instruction>,
+    /// Where each label stands.
+    labels: Vec<Option<usize>>,
+    /// Jumps whose distance is still to be filled in.
+    jumps: Vec<(usize, Label)>,
+}
+
+impl Assembler {
+    fn push(&mut self, code: u16, k: u32) {
+        self.code.push(Instruction { code, jt: 0, jf: 0, k });
+    }
+
+    fn label(&mut self) -> Label {
+        self.labels.push(None);
+        Label(self.labels.len() - 1)
+    }
+
+    fn place(&mut self, label: Label) {
+        if let Some(place) = self.labels.get_mut(label.0) {
+            *place = Some(self.code.len());
+        }
+    }
+
+    fn jump(&mut self, to: Label) {
+        self.jumps.push((self.code.len(), to));
+        self.push(JUMP, 0);
+    }
+
+    /// A conditional jump reaches 255 instructions only, so it steps over a long one.
+    fn jump_if(&mut self, test: u16, k: u32, to: Label) {
+        self.code.push(Instruction { code: test, jt: 0, jf: 1, k });
+        self.jump(to);
+    }
+
+    fn jump_unless(&mut self, test: u16, k: u32, to: Label) {
+        self.code.push(Instruction { code: test, jt: 1, jf: 0, k });
+        self.jump(to);
+    }
+
+    /// The program; `None` where it is longer than the kernel takes.
+    fn finish(mut self) -> Option<Vec<Instruction>> {
+        for (at, label) in self.jumps {
+            let to = self.labels.get(label.0).copied().flatten()?;
+            self.code.get_mut(at)?.k = to.checked_sub(at + 1)? as u32;
+        }
+        (self.code.len() <= MOST_INSTRUCTIONS).then_some(self.code)
+    }
+}
+
+/// Sends all packets between two hosts to one socket of a fanout group, whichever direction and port, fragments
+/// included; others go to the first. `seed` keeps senders from choosing the shard.
+pub(super) fn by_hosts(seed: u64) -> Vec<Instruction> {
+    let (first, second) = (seed as u32 | 1, (seed >> 32) as u32 | 1);
+    let mut program = Assembler::default();
+    let [v4, v6, mix] = [(); 3].map(|()| program.label());
+    program.push(LOAD_HALF, PROTOCOL);
+    program.jump_if(JUMP_IF_EQUAL, IPV4, v4);
+    program.jump_if(JUMP_IF_EQUAL, IPV6, v6);
+    program.push(RETURN, 0);
+
+    program.place(v4);
+    for (memory, offset) in [(0, 12), (1, 16)] {
+        program.push(LOAD_WORD, NETWORK.wrapping_add(offset));
+        program.push(STORE, memory);
+    }
+    program.jump(mix);
+
+    program.place(v6);
+    for (memory, offset) in [(0, 8), (1, 24)] {
+        program.push(LOAD_WORD, NETWORK.wrapping_add(offset));
+        for word in 1..4 {
+            program.push(MULTIPLY, first);
+            program.push(TO_X, 0);
+            program.push(LOAD_WORD, NETWORK.wrapping_add(offset + 4 * word));
+            program.push(ADD_X, 0);
+        }
+        program.push(STORE, memory);
+    }
+
+    // ((a ^ b) * first) ^ ((a + b) * second): the same for both directions.
+    program.place(mix);
+    program.push(LOAD_X_MEMORY, 1);
+    program.push(LOAD_MEMORY, 0);
+    program.push(XOR_X, 0);
+    program.push(MULTIPLY, first);
+    program.push(STORE, 2);
+    program.push(LOAD_MEMORY, 0);
+    program.push(ADD_X, 0);
+    program.push(MULTIPLY, second);
+    program.push(LOAD_X_MEMORY, 2);
+    program.push(XOR_X, 0);
+    program.push(SHIFT_RIGHT, 15); // a product's high bits depend on all bits
+    program.push(RETURN_A, 0);
+    program.finish().unwrap_or_default()
+}
+
+/// Keeps at least what `filter` keeps, `snap_bytes` of each packet; the exact judgement is [`Filter::keeps`].
+pub(super) fn keeping(filter: &Filter, snap_bytes: u32) -> Vec<Instruction> {
+    compile(filter, snap_bytes)
+        .or_else(|| compile(&Filter { networks: Vec::new(), ..filter.clone() }, snap_bytes))
+        .or_else(|| compile(&Filter::default(), snap_bytes))
+        .unwrap_or_default()
+}
+
+fn compile(filter: &Filter, snap_bytes: u32) -> Option<Vec<Instruction>> {
+    let mut program = Assembler::default();
+    let [keep, drop, v4, v6] = [(); 4].map(|()| program.label());
+    if !filter.is_empty() {
+        program.push(LOAD_HALF, PROTOCOL);
+        program.jump_if(JUMP_IF_EQUAL, IPV4, v4);
+        program.jump_if(JUMP_IF_EQUAL, IPV6, v6);
+        program.jump(keep); // behind a second tag or a tunnel: judged outside the kernel
+
+        program.place(v4);
+        networks(&mut program, filter, true, drop);
+        if !filter.ports.is_empty() {
+            program.push(LOAD_HALF, NETWORK.wrapping_add(6));
+            program.jump_if(JUMP_IF_ANY, 0x3fff, keep); // a fragment
+            transport(&mut program, 9, drop);
+            program.push(LOAD_X_HEADER_LENGTH, NETWORK);
+            for offset in [0, 2] {
+                program.push(LOAD_HALF_AT_X, NETWORK.wrapping_add(offset));
+                ports(&mut program, &filter.ports, keep);
+            }
+            program.jump(drop);
+        }
+        program.jump(keep);
+
+        program.place(v6);
+        networks(&mut program, filter, false, drop);
+        if !filter.ports.is_empty() {
+            program.push(LOAD_BYTE, NETWORK.wrapping_add(6));
+            program.jump_if(JUMP_IF_EQUAL, ICMPV6, drop);
+            let plain = program.label();
+            program.jump_if(JUMP_IF_EQUAL, TCP, plain);
+            program.jump_unless(JUMP_IF_EQUAL, UDP, keep); // extension headers: judged outside the kernel
+            program.place(plain);
+            for offset in [40, 42] {
+                program.push(LOAD_HALF, NETWORK.wrapping_add(offset));
+                ports(&mut program, &filter.ports, keep);
+            }
+            program.jump(drop);
+        }
+    }
+    program.place(keep);
+    program.push(RETURN, snap_bytes);
+    program.place(drop);
+    program.push(RETURN, 0);
+    program.finish()
+}
+
+fn transport(program: &mut Assembler, offset: u32, drop: Label) {
+    let known = program.label();
+    program.push(LOAD_BYTE, NETWORK.wrapping_add(offset));
+    program.jump_if(JUMP_IF_EQUAL, TCP, known);
+    program.jump_unless(JUMP_IF_EQUAL, UDP, drop);
+    program.place(known);
+}
+
+fn ports(program: &mut Assembler, ports: &[u16], keep: Label) {
+    for &port in ports {
+        program.jump_if(JUMP_IF_EQUAL, u32::from(port), keep);
+    }
+}
+
+/// Goes on behind itself where source or destination is in one of the networks of this version, else to `drop`.
+fn networks(program: &mut Assembler, filter: &Filter, v4: bool, drop: Label) {
+    if filter.networks.is_empty() {
+        return;
+    }
+    let inside = program.label();
+    for network in filter.networks.iter().filter(|network| matches!(network, IpNet::V4(_)) == v4) {
+        let (address, mask) = (words(network.network()), words(network.netmask()));
+        let ends = if v4 { [12, 16] } else { [8, 24] };
+        for end in ends {
+            let other = program.label();
+            for (word, (&address, &mask)) in address.iter().zip(&mask).enumerate() {
+                if mask != 0 {
+                    program.push(LOAD_WORD, NETWORK.wrapping_add(end + 4 * word as u32));
+                    program.push(AND, mask);
+                    program.jump_unless(JUMP_IF_EQUAL, address, other);
+                }
+            }
+            program.jump(inside);
+            program.place(other);
+        }
+    }
+    program.jump(drop);
+    program.place(inside);
+}
+
+fn words(address: IpAddr) -> Vec<u32> {
+    let octets = match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    };
+    octets.chunks_exact(4).filter_map(|word| word.first_chunk().copied().map(u32::from_be_bytes)).collect()
+}
+
+#[cfg(test)]
+#[path = "program_tests.rs"]
+mod tests;

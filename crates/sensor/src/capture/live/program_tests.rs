@@ -1,0 +1,157 @@
+//! The programs, run by a small interpreter over packets and compared with what they stand for.
+
+use citronella_wire::{Frame, LinkType, decode_frame};
+use proptest::prelude::*;
+
+use super::*;
+
+/// What the kernel would return for a packet without a link header.
+fn run(program: &[Instruction], packet: &[u8]) -> u32 {
+    let protocol = if packet.first().is_some_and(|first| first >> 4 == 4) { IPV4 } else { IPV6 };
+    let (mut a, mut x, mut memory, mut at) = (0_u32, 0_u32, [0_u32; 16], 0);
+    let load = |k: u32, size: usize| -> Option<u32> {
+        if k == PROTOCOL {
+            return Some(protocol);
+        }
+        let from = k.wrapping_sub(NETWORK) as usize;
+        Some(packet.get(from..from + size)?.iter().fold(0, |sum, &byte| sum << 8 | u32::from(byte)))
+    };
+    loop {
+        let Instruction { code, jt, jf, k } = program[at];
+        let loaded = match code {
+            LOAD_WORD => load(k, 4),
+            LOAD_HALF => load(k, 2),
+            LOAD_BYTE => load(k, 1),
+            LOAD_HALF_AT_X => load(k.wrapping_add(x), 2),
+            LOAD_X_HEADER_LENGTH => load(k, 1).map(|byte| 4 * (byte & 15)),
+            _ => Some(0),
+        };
+        let Some(loaded) = loaded else { return 0 };
+        at += 1;
+        match code {
+            LOAD_WORD | LOAD_HALF | LOAD_BYTE | LOAD_HALF_AT_X => a = loaded,
+            LOAD_X_HEADER_LENGTH => x = loaded,
+            LOAD_MEMORY => a = memory[k as usize],
+            LOAD_X_MEMORY => x = memory[k as usize],
+            STORE => memory[k as usize] = a,
+            AND => a &= k,
+            MULTIPLY => a = a.wrapping_mul(k),
+            SHIFT_RIGHT => a >>= k,
+            ADD_X => a = a.wrapping_add(x),
+            XOR_X => a ^= x,
+            TO_X => x = a,
+            JUMP => at += k as usize,
+            JUMP_IF_EQUAL => at += usize::from(if a == k { jt } else { jf }),
+            JUMP_IF_ANY => at += usize::from(if a & k != 0 { jt } else { jf }),
+            RETURN => return k,
+            RETURN_A => return a,
+            other => panic!("operation {other:#x}"),
+        }
+    }
+}
+
+fn v4(source: [u8; 4], destination: [u8; 4], protocol: u8, ports: [u16; 2], fragment: u16) -> Vec<u8> {
+    let mut packet = vec![0x45, 0, 0, 40, 0, 1];
+    packet.extend(fragment.to_be_bytes());
+    packet.extend([64, protocol, 0, 0]);
+    packet.extend(source.iter().chain(&destination));
+    packet.extend(ports.map(u16::to_be_bytes).concat());
+    packet.extend([0, 0, 0, 0, 0, 0, 0, 0, 0x50, 2, 0, 0, 0, 0, 0, 0]);
+    packet
+}
+
+fn v6(source: [u16; 8], destination: [u16; 8], next: u8, ports: [u16; 2]) -> Vec<u8> {
+    let mut packet = vec![0x60, 0, 0, 0, 0, 20, next, 64];
+    packet.extend(source.iter().chain(&destination).flat_map(|word| word.to_be_bytes()));
+    packet.extend(ports.map(u16::to_be_bytes).concat());
+    packet.extend([0, 0, 0, 0, 0, 0, 0, 0, 0x50, 2, 0, 0, 0, 0, 0, 0]);
+    packet
+}
+
+fn frame(packet: &[u8]) -> Frame<'_> {
+    decode_frame(LinkType::RawIp, packet)
+}
+
+fn filter(ports: &[u16], networks: &[&str]) -> Filter {
+    Filter { ports: ports.to_vec(), networks: networks.iter().map(|text| text.parse().unwrap()).collect() }
+}
+
+fn packet() -> impl Strategy<Value = Vec<u8>> {
+    // Few values, so that filters match now and then.
+    let port = || prop_oneof![Just(1883_u16), Just(22), Just(40_000)];
+    let octets = || (Just(10_u8), 0..2_u8, 0..2_u8, 1..4_u8).prop_map(<[u8; 4]>::from);
+    let words = || (0..2_u16, 0..3_u16).prop_map(|(net, host)| [0x2001, 0xdb8, net, 0, 0, 0, 0, host]);
+    let protocol = || prop_oneof![Just(6_u8), Just(17), Just(1), Just(58), Just(0), Just(44), Just(47)];
+    prop_oneof![
+        (octets(), octets(), protocol(), [port(), port()], prop_oneof![Just(0_u16), Just(0x2000), Just(5)])
+            .prop_map(|(from, to, protocol, ports, fragment)| v4(from, to, protocol, ports, fragment)),
+        (words(), words(), protocol(), [port(), port()])
+            .prop_map(|(from, to, next, ports)| v6(from, to, next, ports)),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn the_kernels_filter_keeps_all_that_the_filter_keeps(
+        packet in packet(), cut in 0_usize..80,
+        ports in proptest::sample::subsequence(vec![1883_u16, 8883, 22], 0..3),
+        networks in proptest::sample::subsequence(
+            vec!["10.0.0.0/16", "10.1.1.0/24", "10.0.1.2", "0.0.0.0/0", "2001:db8::/48", "2001:db8:1::2"], 0..4),
+    ) {
+        let networks: Vec<_> = networks.iter()
+            .map(|text| text.parse().unwrap_or_else(|_| IpNet::from(text.parse::<IpAddr>().unwrap()))).collect();
+        let filter = Filter { ports, networks };
+        let packet = &packet[..packet.len().min(cut).max(1)];
+        let kept = run(&keeping(&filter, 262_144), packet);
+        prop_assert!(kept == 0 || kept == 262_144);
+        prop_assert!(kept != 0 || !filter.keeps(&frame(packet)), "{:?}", filter);
+    }
+
+    #[test]
+    fn both_directions_and_all_ports_of_two_hosts_go_to_one_shard(
+        from in any::<[u8; 4]>(), to in any::<[u8; 4]>(), ports in any::<[u16; 2]>(), other in any::<[u16; 2]>(),
+        from6 in any::<[u16; 8]>(), to6 in any::<[u16; 8]>(), seed in any::<u64>(),
+    ) {
+        let program = by_hosts(seed);
+        let shard = run(&program, &v4(from, to, 6, ports, 0));
+        prop_assert_eq!(shard, run(&program, &v4(to, from, 17, other, 0x2000)));
+        let shard = run(&program, &v6(from6, to6, 6, ports));
+        prop_assert_eq!(shard, run(&program, &v6(to6, from6, 44, other)));
+    }
+}
+
+#[test]
+fn the_kernels_filter_drops_what_it_can_tell() {
+    let program = keeping(&filter(&[1883], &["10.0.0.0/24"]), 96);
+    assert_eq!(run(&program, &v4([10, 0, 0, 1], [10, 0, 0, 2], 6, [40_000, 1883], 0)), 96);
+    assert_eq!(run(&program, &v4([10, 0, 0, 1], [10, 0, 0, 2], 6, [40_000, 22], 0)), 0);
+    assert_eq!(run(&program, &v4([10, 0, 1, 1], [10, 0, 2, 2], 6, [40_000, 1883], 0)), 0);
+    assert_eq!(run(&program, &v6([0x2001; 8], [0x2001; 8], 6, [40_000, 1883])), 0);
+    assert_eq!(run(&keeping(&Filter::default(), 96), &[0x45]), 96);
+}
+
+#[test]
+fn a_filter_too_long_for_the_kernel_keeps_more_not_less() {
+    let networks = (0..2000_u32).map(|n| IpNet::from(IpAddr::from(n.to_be_bytes()))).collect();
+    let program = keeping(&Filter { ports: vec![1883], networks }, 96);
+    assert!(program.len() <= MOST_INSTRUCTIONS);
+    assert_eq!(run(&program, &v4([10, 0, 0, 1], [10, 0, 0, 2], 6, [40_000, 1883], 0)), 96);
+    assert_eq!(run(&program, &v4([10, 0, 0, 1], [10, 0, 0, 2], 6, [40_000, 22], 0)), 0);
+}
+
+#[test]
+fn shards_get_about_equal_shares() {
+    let program = by_hosts(0x9e37_79b9_7f4a_7c15);
+    for shards in [2_u32, 3, 4] {
+        let mut shares = vec![0_u32; shards as usize];
+        for host in 0..2000_u32 {
+            let [_, _, high, low] = host.to_be_bytes();
+            shares
+                [(run(&program, &v4([10, 0, high, low], [10, 9, 0, 1], 6, [1, 2], 0)) % shards) as usize] +=
+                1;
+        }
+        for share in shares {
+            assert!(share.abs_diff(2000 / shards) < 2000 / shards / 4, "{shards} shards, one with {share}");
+        }
+    }
+}
