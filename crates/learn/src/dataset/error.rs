@@ -65,10 +65,8 @@ pub enum DatasetError {
         /// What the reader said.
         problem: String,
     },
-    /// Rows of a flow level were asked for from captures.
-    #[error(
-        "{file}: captures are read at the packet level only, not at the {level} level; extract the rows first"
-    )]
+    /// Rows of a level were asked for that captures do not give.
+    #[error("{file}: captures give rows of the packet, uniflow and biflow levels, not of the {level} level")]
     CaptureLevel {
         /// The capture.
         file: String,

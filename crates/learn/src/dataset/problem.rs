@@ -43,6 +43,8 @@ pub struct Problems {
     pub cut_captures: Vec<String>,
     /// Captures with pcapng blocks of unknown types, which were passed over. One message each.
     pub unknown_blocks: Vec<String>,
+    /// Captures with packets that the flow levels did not count, or not exactly. One message each.
+    pub flow_losses: Vec<String>,
     /// Files whose rows beyond the cap were not read, with the cap.
     pub capped_files: Vec<String>,
 }
@@ -55,7 +57,7 @@ impl Problems {
 
     /// A line for each thing that a user should know; empty if there is nothing.
     pub fn messages(&self) -> Vec<String> {
-        let mut lines = [self.cut_captures.as_slice(), &self.unknown_blocks].concat();
+        let mut lines = [self.cut_captures.as_slice(), &self.unknown_blocks, &self.flow_losses].concat();
         if self.unreadable_rows > 0 {
             lines.push(format!(
                 "{} rows could not be read and are left out; the first of each kind:",
@@ -79,6 +81,7 @@ impl Problems {
         self.repeated_headers += other.repeated_headers;
         self.cut_captures.extend(other.cut_captures);
         self.unknown_blocks.extend(other.unknown_blocks);
+        self.flow_losses.extend(other.flow_losses);
         self.capped_files.extend(other.capped_files);
     }
 }

@@ -1,6 +1,9 @@
 //! The training rows, and all that may be learnt from them before the model sees them.
 
-use citronella_sensor::detect::{Encoder, Input, Op, Value};
+use citronella_sensor::{
+    detect::{Encoder, Input, Op, Value},
+    feature::schema::Level,
+};
 use rayon::prelude::*;
 
 use super::{PrepareError, threads::with_threads};
@@ -14,6 +17,11 @@ pub enum Transform {
     OneHot,
     /// Zero mean and unit variance over the training rows.
     Standardise,
+    /// The number itself; an empty cell becomes a number of its own.
+    AsIs {
+        /// What an empty cell becomes.
+        empty: i32,
+    },
     /// Whole seconds, scaled so that the training rows span 0 to 1.
     MinMaxSeconds,
 }
@@ -75,6 +83,11 @@ impl TrainSet {
         &self.y
     }
 
+    /// How many classes there are, with or without rows.
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
     /// How many rows each class has.
     pub fn counts(&self) -> Vec<u64> {
         let mut counts = vec![0; self.classes];
@@ -90,6 +103,11 @@ impl TrainSet {
 impl<'a> TrainFold<'a> {
     pub(super) fn new(table: &'a Table, rows: &'a [u32], labels: &'a Labels) -> Self {
         TrainFold { table, rows, labels }
+    }
+
+    /// What the rows stand for.
+    pub fn level(&self) -> Level {
+        self.table.level()
     }
 
     /// The rows, ascending.
@@ -118,6 +136,7 @@ impl<'a> TrainFold<'a> {
                     let (mean, std) = mean_and_std(&self.numbers(column));
                     inputs.push(input(Op::Standardise { mean, std }));
                 }
+                Transform::AsIs { empty } => inputs.push(input(Op::AsIs { empty: empty.into() })),
                 Transform::MinMaxSeconds => {
                     let seconds = self.numbers(column).into_iter().map(|micros| (micros / 1e6).floor());
                     let range = seconds.fold((f64::MAX, f64::MIN), |(lo, hi), s| (s.min(lo), s.max(hi)));

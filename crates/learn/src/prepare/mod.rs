@@ -20,6 +20,7 @@ mod threads;
 
 pub use error::PrepareError;
 pub use fold::{Matrix, Step, TrainFold, TrainSet, Transform, encode};
+pub(crate) use random::{Purpose, stream};
 pub use rows::{DropReason, Dropped, Rows};
 pub use smote::{Smote, SmoteClass, SmoteReport};
 pub use split::{Split, SplitBy, SplitPlan};

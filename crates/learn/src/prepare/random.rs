@@ -9,6 +9,7 @@ pub(crate) enum Purpose {
     TestSplit = 1,
     ValidationSplit = 2,
     Smote = 3,
+    Model = 4,
 }
 
 /// The stream of a seed for a purpose.

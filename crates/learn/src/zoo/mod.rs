@@ -1,8 +1,16 @@
 //! The models by name: what each reads, how it is built and trained.
 //!
-//! In: a name. Out: a [`Preset`], complete but for the data.
+//! In: a name. Out: a [`Preset`] of the paper's LSTM, complete but for the data; or one of the literature's other
+//! models, a [`Method`] that is fitted on training rows and then asked for scores.
 
+mod method;
 mod paper;
+mod tabular;
+mod tree;
+
+pub use method::{Classifier, Fitted, Method, ZooError, method, methods};
+pub use tabular::{distinct_rows, tabular_steps};
+pub use tree::{DecisionTree, RandomForest};
 
 use citronella_sensor::feature::schema::{Level, Role};
 

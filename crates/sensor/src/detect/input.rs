@@ -52,6 +52,11 @@ pub enum Op {
         /// Population standard deviation over the training rows.
         std: f64,
     },
+    /// The number itself, and a number of its own for an empty cell.
+    AsIs {
+        /// What an empty cell becomes.
+        empty: f64,
+    },
     /// Time in whole seconds, scaled: `(s - min) / (max - min)`; beyond 0..1 for times that training did not see.
     MinMaxSeconds {
         /// Earliest whole second of the training rows, since 1970.
@@ -66,7 +71,9 @@ impl Op {
     #[inline]
     pub fn apply(&self, value: Value<'_>) -> Option<f32> {
         match (self, value) {
+            (Op::AsIs { empty }, Value::Empty) => Some(*empty as f32),
             (_, Value::Empty) => None,
+            (Op::AsIs { .. }, Value::Number(number)) => Some(number as f32),
             (Op::OneHot { value: name }, Value::Text(text)) => Some(if name == text { 1.0 } else { 0.0 }),
             (Op::OneHot { value: name }, Value::Number(number)) => {
                 Some(f32::from(name.parse() == Ok(number)))
@@ -79,7 +86,10 @@ impl Op {
                 let range = if max > min { max - min } else { 1.0 };
                 Some((((micros / MICROS_PER_SECOND).floor() - min) / range) as f32)
             }
-            (Op::Standardise { .. } | Op::MinMaxSeconds { .. }, Value::Text(_) | Value::Address(_)) => None,
+            (
+                Op::AsIs { .. } | Op::Standardise { .. } | Op::MinMaxSeconds { .. },
+                Value::Text(_) | Value::Address(_),
+            ) => None,
         }
     }
 }
@@ -99,7 +109,7 @@ impl Input {
     pub fn name(&self) -> String {
         match &self.op {
             Op::OneHot { value } => format!("{}={value}", self.column),
-            Op::Standardise { .. } | Op::MinMaxSeconds { .. } => self.column.clone(),
+            Op::AsIs { .. } | Op::Standardise { .. } | Op::MinMaxSeconds { .. } => self.column.clone(),
         }
     }
 }
@@ -140,7 +150,7 @@ impl Encoder {
     }
 
     /// Writes a row's inputs to `out` ([`Encoder::width`] numbers). A cell that is empty and not required gives 0,
-    /// which is the training rows' mean.
+    /// which is the training rows' mean, or what [`Op::AsIs`] says.
     #[inline]
     pub fn encode<'v>(&self, value: impl Fn(usize) -> Value<'v>, out: &mut [f32]) {
         for ((column, op), out) in self.ops.iter().zip(out) {
@@ -176,6 +186,8 @@ mod tests {
         );
         assert_eq!(Op::Standardise { mean: 2.0, std: 4.0 }.apply(Value::Number(4.0)), Some(0.5));
         assert_eq!(Op::Standardise { mean: 2.0, std: 4.0 }.apply(Value::Empty), None);
+        assert_eq!(Op::AsIs { empty: -1.0 }.apply(Value::Number(7.5)), Some(7.5));
+        assert_eq!(Op::AsIs { empty: -1.0 }.apply(Value::Empty), Some(-1.0));
         let time = Op::MinMaxSeconds { min: 10.0, max: 20.0 };
         assert_eq!(time.apply(Value::Number(15_999_999.0)), Some(0.5));
         assert_eq!(Op::MinMaxSeconds { min: 10.0, max: 10.0 }.apply(Value::Number(10e6)), Some(0.0));

@@ -1,0 +1,157 @@
+//! Decision trees and random forests with exact splits by entropy, as scikit-learn's CART grows them.
+//!
+//! In: training rows, `f32`. Out: trees whose leaves hold the classes' shares. A split `x <= t` lies halfway between two
+//! neighbouring values; a node is split until it is pure or no input can split it. Ties go to the input that comes first
+//! in a random order, drawn at each node.
+
+mod grow;
+mod ranks;
+
+use rand::RngExt;
+use rayon::prelude::*;
+use serde_json::json;
+
+use super::{Classifier, Method, ZooError, method::check};
+use crate::prepare::{Matrix, Purpose, TrainSet, stream, with_threads};
+use grow::Grower;
+use ranks::Ranks;
+
+/// A decision tree (entropy), grown until its leaves are pure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DecisionTree {
+    /// Seed of the order in which inputs are tried.
+    pub seed: u64,
+}
+
+/// A random forest (entropy): each tree on rows drawn with replacement, each split over the best of a few inputs drawn
+/// anew (the square root of their number).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RandomForest {
+    /// How many trees (10 in Hindy et al. 2020).
+    pub trees: usize,
+    /// Seed of all draws.
+    pub seed: u64,
+}
+
+impl Method for DecisionTree {
+    fn name(&self) -> &'static str {
+        "decision-tree"
+    }
+
+    fn parameters(&self) -> serde_json::Value {
+        json!({ "criterion": "entropy", "seed": self.seed })
+    }
+
+    fn fit(&self, train: &TrainSet, threads: usize) -> Result<Box<dyn Classifier>, ZooError> {
+        check(self.name(), train)?;
+        let grow = || {
+            let ranks = Ranks::new(train.x());
+            let weights = vec![1; train.x().rows()];
+            let mut rng = stream(self.seed, Purpose::Model);
+            let tree =
+                Grower::new(&ranks, train.y(), train.classes(), train.x().width).grow(&weights, &mut rng);
+            Forest { trees: vec![tree], classes: train.classes() }
+        };
+        Ok(Box::new(with_threads(threads, grow)))
+    }
+}
+
+impl Method for RandomForest {
+    fn name(&self) -> &'static str {
+        "random-forest"
+    }
+
+    fn parameters(&self) -> serde_json::Value {
+        json!({ "trees": self.trees, "criterion": "entropy", "inputs_per_split": "sqrt", "seed": self.seed })
+    }
+
+    fn fit(&self, train: &TrainSet, threads: usize) -> Result<Box<dyn Classifier>, ZooError> {
+        check(self.name(), train)?;
+        let rows = train.x().rows();
+        let inputs = (train.x().width as f64).sqrt() as usize;
+        let grow = || {
+            let ranks = Ranks::new(train.x());
+            let one = |tree: usize| {
+                let mut rng = stream(self.seed.wrapping_add(tree as u64), Purpose::Model);
+                let mut weights = vec![0u32; rows];
+                for _ in 0..rows {
+                    if let Some(weight) = weights.get_mut(rng.random_range(0..rows)) {
+                        *weight += 1;
+                    }
+                }
+                Grower::new(&ranks, train.y(), train.classes(), inputs.max(1)).grow(&weights, &mut rng)
+            };
+            let trees = (0..self.trees.max(1)).into_par_iter().map(one).collect();
+            Forest { trees, classes: train.classes() }
+        };
+        Ok(Box::new(with_threads(threads, grow)))
+    }
+}
+
+/// Trees that vote with their leaves' shares; a decision tree is a forest of one.
+struct Forest {
+    trees: Vec<Tree>,
+    classes: usize,
+}
+
+/// Nodes from the root on; a leaf's shares stand in `shares`.
+pub(super) struct Tree {
+    nodes: Vec<Node>,
+    shares: Vec<f32>,
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct Node {
+    /// The input that is compared; [`LEAF`] where none is.
+    input: u32,
+    /// `x <= threshold` goes left.
+    threshold: f32,
+    /// The left child; the right one follows it. Of a leaf, its place in `shares`, in leaves.
+    next: u32,
+}
+
+const LEAF: u32 = u32::MAX;
+
+impl Tree {
+    fn shares_of(&self, row: &[f32], classes: usize) -> &[f32] {
+        let mut at = 0usize;
+        while let Some(node) = self.nodes.get(at) {
+            if node.input == LEAF {
+                let first = node.next as usize * classes;
+                return self.shares.get(first..first + classes).unwrap_or_default();
+            }
+            let left = row.get(node.input as usize).is_some_and(|x| *x <= node.threshold);
+            at = node.next as usize + usize::from(!left);
+        }
+        &[]
+    }
+}
+
+/// Rows that a thread takes at a time.
+const ROWS: usize = 1024;
+
+impl Classifier for Forest {
+    fn scores(&self, rows: &Matrix, threads: usize) -> Vec<f32> {
+        let mut scores = vec![0.0; rows.rows() * self.classes];
+        let share = 1.0 / self.trees.len().max(1) as f32;
+        let each = |(out, x): (&mut [f32], &[f32])| {
+            for tree in &self.trees {
+                for (out, row) in out.chunks_exact_mut(self.classes).zip(x.chunks_exact(rows.width.max(1))) {
+                    out.iter_mut()
+                        .zip(tree.shares_of(row, self.classes))
+                        .for_each(|(sum, s)| *sum += s * share);
+                }
+            }
+        };
+        with_threads(threads, || {
+            let parts = scores.par_chunks_mut(ROWS * self.classes.max(1));
+            parts.zip(rows.data.par_chunks(ROWS * rows.width.max(1))).for_each(each);
+        });
+        scores
+    }
+
+    fn size_bytes(&self) -> usize {
+        let bytes = |tree: &Tree| size_of_val(&tree.nodes[..]) + size_of_val(&tree.shares[..]);
+        self.trees.iter().map(bytes).sum()
+    }
+}
