@@ -1,18 +1,23 @@
-//! `citronella detect -r CAPTURE...`: the LSTM over every packet, a verdict on every flow.
+//! `citronella detect -r CAPTURE... | -i INTERFACE...`: the LSTM over every packet, a verdict on every flow.
 
+mod live;
 mod summary;
 
-use std::path::{Path, PathBuf};
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Result, ensure};
 use citronella_sensor::{
     alert::Finding,
-    capture::{Capture, CaptureError, Packet},
+    capture::{Capture, CaptureError, Packet, filter::Filter},
     detect::{Batching, Config, Detector, FlowVerdict, ModelFile, Shard, Sink, VerdictWriter},
     output::OutputError,
     pipeline::{self, Files},
 };
 use citronella_wire::Frame;
+use ipnet::IpNet;
 use summary::Summary;
 
 use crate::{embedded, progress::Progress, show};
@@ -20,11 +25,18 @@ use crate::{embedded, progress::Progress, show};
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Recorded traffic: pcap or pcapng files, plain, .gz or .zst, read as one stream in this order; - is stdin
-    #[arg(short, long, required = true, num_args = 1.., value_name = "CAPTURE")]
+    #[arg(short, long, num_args = 1.., value_name = "CAPTURE", required_unless_present_any = ["interface", "list_interfaces"])]
     read: Vec<PathBuf>,
+    #[command(flatten)]
+    live: live::Live,
+    #[command(flatten)]
+    only: Only,
     /// A model of the preset `sequence`, as `train` wrote it; else the one in the program
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
+    /// Threads, each with its share of the pairs of hosts
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    threads: usize,
     /// Write a row for each flow when it ends; - is stdout, in place of the summary
     #[arg(long, value_name = "FILE")]
     verdicts: Option<PathBuf>,
@@ -34,6 +46,31 @@ pub(crate) struct Arguments {
     /// Exit with 1 if a flow is called an attack
     #[arg(long)]
     pub(crate) fail_on_alert: bool,
+}
+
+/// Which packets are looked at.
+#[derive(clap::Args)]
+struct Only {
+    /// Only packets from or to this TCP or UDP port; several: any of them
+    #[arg(long, value_name = "PORT", help_heading = "Packets")]
+    port: Vec<u16>,
+    /// Only packets from or to this network or address, such as 10.0.0.0/8; several: any of them
+    #[arg(long, value_name = "NET", value_parser = network, help_heading = "Packets")]
+    net: Vec<IpNet>,
+}
+
+impl Only {
+    fn filter(&self) -> Filter {
+        Filter { ports: self.port.clone(), networks: self.net.clone() }
+    }
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    match (text.parse::<IpNet>(), text.parse::<IpAddr>()) {
+        (Ok(network), _) => Ok(network),
+        (_, Ok(address)) => Ok(address.into()),
+        _ => Err("expected an address or a network, such as 10.1.2.3, 10.0.0.0/8 or fd00::/8".to_owned()),
+    }
 }
 
 /// What detection came to.
@@ -52,6 +89,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Found> {
         !(to_stdout && arguments.json),
         "--verdicts - and --json both write to stdout; give --verdicts a file, or leave --json out"
     );
+    if arguments.live.is_meant() {
+        return live::run(arguments);
+    }
     let detector = load(arguments.model.as_deref())?;
     // What is no capture is refused before anything is written.
     for path in arguments.read.iter().filter(|path| path.as_os_str() != "-") {
@@ -71,7 +111,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Found> {
         progress: &progress,
     };
     let mut shard = Shard::new(&detector, Config { batching: FILE_BATCHING, ..Config::default() })?;
-    let mut files = Files::new(arguments.read.clone());
+    let mut files = Files::new(arguments.read.clone(), arguments.only.filter());
     pipeline::run(&mut files, &mut shard, &mut sink, |fault: CaptureError| faults.push(fault))?;
     progress.end();
     let FileSink { verdicts, fault, summary, .. } = sink;

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 
 use citronella_nn::Error;
 
-use crate::capture::{Capture, CaptureError, Packet};
+use citronella_wire::decode_frame;
+
+use crate::capture::{Capture, CaptureError, Packet, filter::Filter};
 use crate::detect::{Shard, Sink};
 
 /// What a source has next.
@@ -92,13 +94,14 @@ impl Border {
 pub struct Files {
     paths: std::vec::IntoIter<PathBuf>,
     capture: Option<Capture>,
+    filter: Filter,
     is_over: bool,
 }
 
 impl Files {
-    /// In the order given; `-` is stdin.
-    pub fn new(paths: Vec<PathBuf>) -> Files {
-        Files { paths: paths.into_iter(), capture: None, is_over: false }
+    /// In the order given; `-` is stdin. Packets that the filter does not keep let time pass, no more.
+    pub fn new(paths: Vec<PathBuf>, filter: Filter) -> Files {
+        Files { paths: paths.into_iter(), capture: None, filter, is_over: false }
     }
 }
 
@@ -113,7 +116,11 @@ impl Source for Files {
         }
         let Some(capture) = &mut self.capture else { return Ok(Next::End) };
         match capture.next() {
-            Ok(Some(packet)) => Ok(Next::Packet(packet)),
+            Ok(Some(packet)) if self.filter.is_empty() => Ok(Next::Packet(packet)),
+            Ok(Some(packet)) if self.filter.keeps(&decode_frame(packet.link, packet.bytes)) => {
+                Ok(Next::Packet(packet))
+            }
+            Ok(Some(packet)) => Ok(Next::Quiet(packet.time_nanos)),
             Ok(None) => {
                 self.is_over = true;
                 Ok(Next::Ends)

@@ -54,11 +54,12 @@ impl Summary {
         self.last_nanos = Some(self.last_nanos.map_or(time_nanos, |last| last.max(time_nanos)));
     }
 
-    pub(crate) fn finding(&mut self, finding: &Finding) {
+    /// Whether it is the first of its initiator and class.
+    pub(crate) fn finding(&mut self, finding: &Finding) -> bool {
         let key = (finding.flow.src().0, finding.class);
         if self.rows.len() >= MAX_ROWS && !self.rows.contains_key(&key) {
             self.beyond_cap += 1;
-            return;
+            return false;
         }
         let (first_nanos, last_nanos) = (finding.time_nanos, finding.time_nanos);
         let row = self.rows.entry(key).or_insert(Row { flows: 0, first_nanos, last_nanos, highest: 0.0 });
@@ -66,6 +67,7 @@ impl Summary {
         row.first_nanos = row.first_nanos.min(first_nanos);
         row.last_nanos = row.last_nanos.max(last_nanos);
         row.highest = row.highest.max(finding.score);
+        row.flows == 1
     }
 
     pub(crate) fn ended(&mut self, verdict: &FlowVerdict) {

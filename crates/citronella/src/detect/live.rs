@@ -1,0 +1,75 @@
+//! `citronella detect -i INTERFACE...`: detection in what passes an interface, until a signal ends it.
+
+use anyhow::Result;
+#[cfg(target_os = "linux")]
+use watch::watch;
+
+use super::Found;
+
+#[cfg(target_os = "linux")]
+mod watch;
+
+/// Whether and how to capture live.
+#[derive(clap::Args)]
+pub(super) struct Live {
+    /// Traffic as it passes an interface (Linux); several, or any for all of them
+    #[arg(short, long, num_args = 1.., value_name = "INTERFACE", conflicts_with = "read", help_heading = "Live capture")]
+    interface: Vec<String>,
+    /// Name the interfaces and end
+    #[arg(long, conflicts_with_all = ["read", "interface"], help_heading = "Live capture")]
+    list_interfaces: bool,
+    #[command(flatten)]
+    ring: Ring,
+}
+
+/// How to capture.
+#[derive(clap::Args)]
+struct Ring {
+    /// Bytes kept of a packet
+    #[arg(long, value_name = "BYTES", default_value_t = 262_144, value_parser = clap::value_parser!(u32).range(64..=262_144), help_heading = "Live capture")]
+    snaplen: u32,
+    /// The kernel's ring buffer for each thread and interface, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=4096), help_heading = "Live capture")]
+    ring_mib: u32,
+    /// Leave packets for other hosts to them
+    #[arg(long, help_heading = "Live capture")]
+    no_promiscuous: bool,
+    /// Leave out what this host sends: on a mirror port it is only its own chatter
+    #[arg(long, help_heading = "Live capture")]
+    ignore_outgoing: bool,
+}
+
+impl Live {
+    /// Whether anything here was asked for.
+    pub(super) fn is_meant(&self) -> bool {
+        self.list_interfaces || !self.interface.is_empty()
+    }
+}
+
+pub(super) fn run(arguments: &super::Arguments) -> Result<Found> {
+    #[cfg(not(target_os = "linux"))]
+    anyhow::bail!(
+        "live capture needs Linux; elsewhere pipe a capture in: tcpdump -i INTERFACE -U -w - | citronella detect -r -"
+    );
+    #[cfg(target_os = "linux")]
+    if arguments.live.list_interfaces { list(arguments.json) } else { watch(arguments) }
+}
+
+#[cfg(target_os = "linux")]
+fn list(json: bool) -> Result<Found> {
+    use crate::show;
+    let interfaces = citronella_sensor::capture::live::interfaces()?;
+    if json {
+        show::json(&interfaces)?;
+        return Ok(Found::Nothing);
+    }
+    let mut table = show::pairs();
+    table.set_header(["interface", "state", "addresses"]);
+    for interface in interfaces {
+        let addresses: Vec<_> = interface.addresses.iter().map(ToString::to_string).collect();
+        let state = if interface.up { "up" } else { "down" };
+        table.add_row([interface.name, state.to_owned(), addresses.join(", ")]);
+    }
+    show::print(&table)?;
+    Ok(Found::Nothing)
+}

@@ -1,0 +1,206 @@
+//! A thread for each shard, from its rings to its verdicts; what they hear comes together in one place.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, anyhow};
+use citronella_sensor::{
+    alert::Finding,
+    capture::{
+        Packet,
+        live::{self, LiveCounters, LiveSettings, LiveShard},
+    },
+    detect::{Config, Counters, FlowVerdict, Shard, Sink, VerdictWriter},
+    flow::initiator::Initiators,
+    output::OutputError,
+};
+use citronella_wire::Frame;
+
+use super::super::{Arguments, Found, load, summary::Summary};
+use crate::show;
+
+/// How long a thread sleeps when nothing passes: after that it looks whether it should end. Packets wake it.
+const WAIT: Duration = Duration::from_millis(100);
+
+pub(super) fn watch(arguments: &Arguments) -> Result<Found> {
+    let detector = load(arguments.model.as_deref())?;
+    let settings = LiveSettings {
+        interfaces: arguments.live.interface.clone(),
+        filter: arguments.only.filter(),
+        snap_bytes: arguments.live.ring.snaplen,
+        ring_bytes: (arguments.live.ring.ring_mib as usize) << 20,
+        promiscuous: !arguments.live.ring.no_promiscuous,
+        ignore_outgoing: arguments.live.ring.ignore_outgoing,
+        ..LiveSettings::default()
+    };
+    let lives = live::open(&settings, arguments.threads)?;
+    let mut config = Config::default();
+    config.sequence.flows.max_flows = config.sequence.flows.max_flows.div_ceil(lives.len());
+    let hosts = Arc::new(Initiators::new(config.sequence.hosts, config.sequence.seed));
+    let shards: Result<Vec<_>, _> =
+        lives.iter().map(|_| Shard::with_hosts(&detector, config, Arc::clone(&hosts))).collect();
+    let heard = Arc::new(Mutex::new(Heard {
+        verdicts: match &arguments.verdicts {
+            Some(path) => Some(VerdictWriter::create(path, detector.classes())?),
+            None => None,
+        },
+        fault: None,
+        summary: Summary::new(detector.classes()),
+    }));
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        // A second signal does not wait for the first to be obeyed.
+        signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))?;
+        signal_hook::flag::register(signal, Arc::clone(&stop))?;
+    }
+    show::complain(&format!("capturing from {}", settings.interfaces.join(", ")));
+    let mut threads = Vec::new();
+    for (live, shard) in lives.into_iter().zip(shards?) {
+        let ear = Ear { heard: Arc::clone(&heard), span: None };
+        let mut watcher = Watcher { live, shard, ear, stop: Arc::clone(&stop) };
+        let run = move || watcher.run().map(|()| watcher.counters());
+        threads.push(thread::Builder::new().name("shard".to_owned()).spawn(run)?);
+    }
+    let mut counters = Counters::default();
+    let mut captured = LiveCounters::default();
+    for thread in threads {
+        let (shard, live) = thread.join().map_err(|_| anyhow!("a shard's thread panicked"))??;
+        counters = sum(counters, shard);
+        captured += live;
+    }
+    let heard = Arc::into_inner(heard).context("a shard still runs")?;
+    let Heard { verdicts, fault, summary } = heard.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if let Some(fault) = fault {
+        return Err(fault.into());
+    }
+    if let Some(verdicts) = verdicts {
+        verdicts.finish()?;
+    }
+    if captured.dropped > 0 {
+        let (dropped, all) = (captured.dropped, captured.dropped + captured.packets + captured.left_out);
+        show::complain(&format!(
+            "{} of {} packets were dropped because the ring was full; a larger one (--ring-mib) or more threads (--threads) help",
+            show::count(dropped),
+            show::count(all)
+        ));
+    }
+    if arguments.json {
+        let mut document = summary.document(&detector, counters, &[]);
+        document["capture"] = serde_json::json!({
+            "packets": captured.packets, "dropped": captured.dropped, "left_out": captured.left_out,
+            "damaged": captured.damaged, "ring_full": captured.freezes,
+        });
+        show::json(&document)?;
+    } else if arguments.verdicts.as_deref() != Some(std::path::Path::new("-")) {
+        summary.print(counters)?;
+    }
+    Ok(if counters.findings > 0 { Found::Alerts } else { Found::Nothing })
+}
+
+/// Of shards with the same hosts.
+fn sum(some: Counters, more: Counters) -> Counters {
+    let mut all = some;
+    all.packets += more.packets;
+    all.passed_over += more.passed_over;
+    all.scored += more.scored;
+    all.flows += more.flows;
+    all.findings += more.findings;
+    all.losses.evicted_flows += more.losses.evicted_flows;
+    all.losses.forgotten_ends += more.losses.forgotten_ends;
+    all.losses.forgotten_hosts = all.losses.forgotten_hosts.max(more.losses.forgotten_hosts);
+    all
+}
+
+/// One thread's work.
+struct Watcher {
+    live: LiveShard,
+    shard: Shard,
+    ear: Ear,
+    stop: Arc<AtomicBool>,
+}
+
+impl Watcher {
+    fn run(&mut self) -> Result<()> {
+        let done = self.until_stopped();
+        // One thread's fault ends all.
+        self.stop.store(true, Ordering::Relaxed);
+        done.and(Ok(self.shard.finish(&mut self.ear)?))
+    }
+
+    fn until_stopped(&mut self) -> Result<()> {
+        let Watcher { live, shard, ear, stop } = self;
+        while !stop.load(Ordering::Relaxed) {
+            let mut fault = None;
+            let polled = live.poll(WAIT, |packet| {
+                if fault.is_none() {
+                    fault = shard.packet(&packet, ear).err();
+                }
+            })?;
+            live.notices().iter().for_each(|notice| show::complain(&notice.to_string()));
+            match (fault, polled.idle_at_nanos) {
+                (Some(fault), _) => return Err(fault.into()),
+                (None, Some(now)) => shard.tick(now, ear)?,
+                // The ring is read empty: who waits for company waits in vain.
+                (None, None) => shard.flush(ear)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn counters(&mut self) -> (Counters, LiveCounters) {
+        if let Some((first, last)) = self.ear.span {
+            let mut heard = self.ear.heard();
+            heard.summary.packet(first);
+            heard.summary.packet(last);
+        }
+        (self.shard.counters(), self.live.counters())
+    }
+}
+
+/// What all shards have found.
+struct Heard {
+    verdicts: Option<VerdictWriter>,
+    /// The first fault of the verdicts' file; nothing is written after it.
+    fault: Option<OutputError>,
+    summary: Summary,
+}
+
+/// One shard's way to tell.
+struct Ear {
+    heard: Arc<Mutex<Heard>>,
+    /// First and last packet, in nanoseconds.
+    span: Option<(i64, i64)>,
+}
+
+impl Ear {
+    fn heard(&self) -> MutexGuard<'_, Heard> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Sink for Ear {
+    #[inline]
+    fn packet(&mut self, packet: &Packet<'_>, _: &Frame<'_>) {
+        let (first, last) = self.span.unwrap_or((packet.time_nanos, packet.time_nanos));
+        self.span = Some((first.min(packet.time_nanos), last.max(packet.time_nanos)));
+    }
+
+    fn finding(&mut self, finding: &Finding) {
+        self.heard().summary.finding(finding);
+    }
+
+    fn ended(&mut self, verdict: &FlowVerdict) {
+        let mut heard = self.heard();
+        heard.summary.ended(verdict);
+        let Heard { verdicts, fault, .. } = &mut *heard;
+        if let (Some(writer), None) = (verdicts, &fault) {
+            *fault = writer.write(verdict).err();
+        }
+    }
+}
