@@ -122,6 +122,12 @@ def ipv6_extensions():
     return ETHERNET, [ethernet(p) for p in packets]
 
 
+def ipv6_fragment(packet, at, more, identification, following, extensions=b""):
+    """A fragment of the fragmentable part `packet` that begins at byte `at`; `following` is its first header."""
+    header = struct.pack(">BBHI", following, 0, at | more, identification)
+    return ipv6(packet, 44, extensions + header) if not extensions else ipv6(packet, 0, extensions + header)
+
+
 def fragments():
     datagram = udp(bytes(range(200)) * 10, sport=7000)
     segment = tcp(publish(b"a", b"x" * 1500), sport=47000)
@@ -131,7 +137,76 @@ def fragments():
         # Its other fragments never come.
         ipv4(tcp(PING, sport=47001), TCP, flags=0x2000, ident=9), ipv4(b"x" * 8, TCP, flags=3, ident=10),
     ]
-    return ETHERNET, [ethernet(p) for p in frames]
+    # Out of order, the last first, with another TTL; the middle one twice; identification used again afterwards.
+    connect = tcp(CONNECT + PING * 4, sport=47002)
+    parts = [
+        ipv4(connect[32:], TCP, flags=4, ident=11, ttl=9), ipv4(connect[16:32], TCP, flags=0x2002, ident=11, ttl=8),
+        ipv4(connect[16:32], TCP, flags=0x2002, ident=11, ttl=8), ipv4(connect[:16], TCP, flags=0x2000, ident=11, ttl=7),
+    ]
+    frames += parts
+    again = tcp(CONNECT, sport=47003)
+    frames += [ipv4(again[:24], TCP, flags=0x2000, ident=11), ipv4(again[24:], TCP, flags=3, ident=11)]
+    # The same identification for another protocol, mixed in.
+    frames += [
+        ipv4(again[:24], TCP, flags=0x2000, ident=12), ipv4(datagram[:1000], UDP, flags=0x2000, ident=12),
+        ipv4(datagram[1000:], UDP, flags=125, ident=12), ipv4(tcp(PING, sport=47004)[24:], TCP, flags=3, ident=12),
+    ]
+    # A message over two segments, each in fragments; one whole segment between the fragments of another.
+    first, second = tcp(publish(b"b", b"y" * 300)[:200], sport=47005), tcp(publish(b"b", b"y" * 300)[200:], sport=47005, seq=201)
+    frames += [
+        ipv4(first[:96], TCP, flags=0x2000, ident=13), ipv4(first[96:], TCP, flags=12, ident=13),
+        ipv4(second[:96], TCP, flags=0x2000, ident=14), ipv4(tcp(CONNECT, sport=47006)), ipv4(second[96:], TCP, flags=12, ident=14),
+    ]
+    # VLAN tags tell datagrams apart.
+    tagged = [(ipv4(again[:24], TCP, flags=0x2000, ident=160), 5), (ipv4(again[24:], TCP, flags=3, ident=160), 6),
+              (ipv4(again[24:], TCP, flags=3, ident=160), 5)]
+    return ETHERNET, [ethernet(p) for p in frames] + [ethernet(p, [(0x8100, tag)]) for p, tag in tagged]
+
+
+def fragments_ipv6():
+    datagram = udp(bytes(range(200)) * 10, sport=7000)
+    segment = tcp(CONNECT + PING * 10, sport=47000)
+    options = bytes([TCP, 0, 1, 4, 0, 0, 0, 0])
+    hop_by_hop = bytes([44, 0, 1, 4, 0, 0, 0, 0])
+    packets = [
+        ipv6_fragment(datagram[:1000], 0, 1, 7, UDP), ipv6_fragment(datagram[1000:], 1000, 0, 7, UDP),
+        ipv6_fragment(segment[32:], 32, 0, 8, TCP), ipv6_fragment(segment[:32], 0, 1, 8, TCP),
+        # Destination options within the fragmented part, hop-by-hop options before it.
+        ipv6_fragment(options + segment[:24], 0, 1, 9, 60), ipv6_fragment(segment[24:], 32, 0, 9, 60),
+        ipv6_fragment(segment[:32], 0, 1, 10, TCP, hop_by_hop), ipv6_fragment(segment[32:], 32, 0, 10, TCP, hop_by_hop),
+        # Its other fragments never come.
+        ipv6_fragment(segment[:32], 0, 1, 11, TCP), ipv6_fragment(segment[32:], 32, 0, 12, TCP),
+    ]
+    return ETHERNET, [ethernet(p) for p in packets]
+
+
+def fragments_hostile():
+    """Overlaps, contradictions, impossible lengths, cut fragments."""
+    frames = []
+
+    def v4(*parts, sport, ident):
+        whole = tcp(CONNECT + PING * 20, sport=sport)
+        for part in parts:
+            at, end, more, *change = part
+            data = whole[at:end] if not change else change[0]
+            frames.append(ethernet(ipv4(data, TCP, flags=(0x2000 if more else 0) | at // 8, ident=ident)))
+
+    # The same bytes twice in part; other bytes for a place, behind and before the first copy.
+    v4((0, 32, 1), (24, 48, 1), (48, 74, 0), sport=48000, ident=20)
+    v4((0, 32, 1), (24, 40, 1, b"\xe0\x00" * 8), (40, 74, 0), sport=48001, ident=21)
+    # Behind the end; the end at another place; longer than a datagram can be; no multiple of eight.
+    v4((0, 32, 1), (32, 74, 0), (80, 88, 1, b"x" * 8), sport=48002, ident=22)
+    v4((0, 32, 1), (40, 74, 0), (32, 40, 0), (32, 40, 1), sport=48003, ident=23)
+    v4((0, 32, 1), (65528, 65536, 0, b"x" * 8), sport=48004, ident=24)
+    # The recorder cut the first, or the second.
+    first = ethernet(ipv4(tcp(CONNECT + PING * 20, sport=48005)[:48], TCP, flags=0x2000, ident=25))
+    second = ethernet(ipv4(tcp(CONNECT + PING * 20, sport=48005)[48:], TCP, flags=6, ident=25))
+    frames += [(first[:70], len(first)), second, first, (second[:40], len(second))]
+    # IPv6: a part twice, then what completes it.
+    whole = tcp(CONNECT + PING * 20, sport=48006)
+    for at, end, more in ((0, 32, 1), (24, 48, 1), (48, 74, 0)):
+        frames.append(ethernet(ipv6_fragment(whole[at:end], at, more, 26, TCP)))
+    return ETHERNET, frames
 
 
 def lengths():
@@ -243,6 +318,8 @@ CASES = {
     "loop": ("OpenBSD loopback, address family in network order", lambda: (LOOP, [struct.pack(">I", 2 if p[0] >> 4 == 4 else 24) + p for p in basic()])),
     "ipv6-extensions": ("Extension headers before the transport, an atomic fragment, no next header", ipv6_extensions),
     "fragments": ("IPv4 fragments that come together, and some that never do", fragments),
+    "fragments-ipv6": ("IPv6 fragments that come together, and some that never do", fragments_ipv6),
+    "fragments-hostile": ("Fragments that overlap, contradict each other, cannot be, or were cut", fragments_hostile),
     "ip-lengths": ("IPv4 total length 0 (segmentation offload), and lengths that contradict the frame", lengths),
     "cut-frames": ("Frames that the recorder cut within every header", cut_frames),
     "connect-flags": ("CONNECT with each flag alone and with all, and odd names and levels", connect_flags),
@@ -301,12 +378,20 @@ def main(names):
 FLAGS = "tcp_flag_res tcp_flag_ns tcp_flag_cwr tcp_flag_ecn tcp_flag_urg tcp_flag_ack tcp_flag_push tcp_flag_reset tcp_flag_syn tcp_flag_fin"
 PUSHED = {name: "1" if name in ("tcp_flag_ack", "tcp_flag_push") else "0" for name in FLAGS.split()}
 CUT = "a row needs a whole TCP or UDP header"
+MQTT = (
+    "mqtt_messagetype mqtt_messagelength mqtt_flag_uname mqtt_flag_passwd mqtt_flag_retain mqtt_flag_qos"
+    " mqtt_flag_willflag mqtt_flag_clean mqtt_flag_reserved"
+)
+CUT_FRAGMENT = "what was read of a cut fragment comes again and is a retransmission"
 OFFSET = "the flags stand before the impossible data offset and are read"
 
 # Where Citronella and tshark part: packet from 1, columns (None: no row at all), Citronella's values, why.
 DIFFERS = {
+    "fragments-hostile": [
+        (18, "protocol", "TCP", CUT_FRAGMENT), (18, MQTT, "", CUT_FRAGMENT),
+        (22, None, None, "an IPv6 datagram with an overlap is given up (RFC 5722, 4)"),
+    ],
     "cut-frames": [(packet, None, None, CUT) for packet in (4, 5, 6, 7, 14, 15)],
-    "fragments": [(packet, None, None, "fragments are not put together") for packet in (2, 4)],
     "ip-lengths": [(6, None, None, CUT)],
     "tcp-flags": [(packet, FLAGS, PUSHED, OFFSET) for packet in (25, 26)],
 }

@@ -120,6 +120,9 @@ fn print(summary: &Summary, hosts: usize) -> Result<()> {
         ("packets with a VLAN tag", summary.vlan_packets),
         ("packets that are not IP", summary.not_ip_packets),
         ("packets cut by the recorder", summary.cut_packets),
+        ("IP fragments", summary.fragments.fragments),
+        ("datagrams put together from them", summary.fragments.reassembled),
+        ("faulty fragments", summary.fragments.faulty),
         ("packets of hosts beyond the table's cap", summary.hosts_beyond_cap_packets),
         ("packets of flows beyond the table's cap", summary.flows_beyond_cap_packets),
     ] {

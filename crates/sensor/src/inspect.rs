@@ -4,11 +4,15 @@
 
 use std::{collections::BTreeMap, hash::Hash, net::IpAddr};
 
-use citronella_wire::{Frame, Transport, decode_frame, mqtt};
+use citronella_wire::{Frame, Ip, Transport, decode_frame, mqtt};
 use hashbrown::{HashMap, HashSet};
 use serde::Serialize;
 
-use crate::{capture::Packet, feature::protocol::ProtocolNames};
+use crate::{
+    capture::Packet,
+    feature::protocol::ProtocolNames,
+    flow::fragments::{self, Fragments},
+};
 
 /// Beyond these a summary counts on but names no more.
 const MAX_HOSTS: usize = 100_000;
@@ -98,6 +102,8 @@ pub struct Summary {
     pub not_ip_packets: u64,
     /// Packets that could be decoded in part only, by the reason.
     pub stopped: BTreeMap<String, u64>,
+    /// Datagrams in fragments.
+    pub fragments: fragments::Counters,
     /// By the highest layer's name.
     pub protocols: BTreeMap<&'static str, ProtocolTraffic>,
     /// Every host, the busiest first.
@@ -116,6 +122,7 @@ pub struct Summary {
 #[derive(Default)]
 pub struct Inspector {
     summary: Summary,
+    fragments: Fragments,
     names: ProtocolNames,
     hosts: HashMap<IpAddr, HostTraffic, Random>,
     flows: HashSet<FlowKey, Random>,
@@ -126,6 +133,17 @@ impl Inspector {
     /// Takes one packet into account.
     pub fn add(&mut self, packet: &Packet<'_>) {
         let frame = decode_frame(packet.link, packet.bytes);
+        if !frame.is_fragment() {
+            return self.add_frame(packet, frame.ip.as_ref(), &frame);
+        }
+        let mut fragments = std::mem::take(&mut self.fragments);
+        let whole = fragments.frame(packet.time_nanos, frame, |_| ());
+        self.add_frame(packet, frame.ip.as_ref(), &whole);
+        self.fragments = fragments;
+    }
+
+    /// `ip` is the packet's own header, `frame` the whole datagram.
+    fn add_frame(&mut self, packet: &Packet<'_>, ip: Option<&Ip>, frame: &Frame<'_>) {
         let bytes = u64::from(packet.wire_len);
         let summary = &mut self.summary;
         summary.packets += 1;
@@ -140,18 +158,18 @@ impl Inspector {
             let reason = format!("{}: {}", stop.layer.name(), stop.reason.name());
             *summary.stopped.entry(reason).or_default() += 1;
         }
-        let shown = self.names.show(packet.time_nanos, &frame);
+        let shown = self.names.show(packet.time_nanos, frame);
         let protocol = summary.protocols.entry(shown.protocol).or_default();
         protocol.packets += 1;
         protocol.bytes += bytes;
-        self.add_ip(&frame);
+        self.add_ip(ip, frame);
         if shown.mqtt.is_some() {
             self.add_mqtt(frame.payload);
         }
     }
 
-    fn add_ip(&mut self, frame: &Frame<'_>) {
-        let Some(ip) = &frame.ip else {
+    fn add_ip(&mut self, ip: Option<&Ip>, frame: &Frame<'_>) {
+        let Some(ip) = ip else {
             self.summary.not_ip_packets += 1;
             return;
         };
@@ -212,6 +230,7 @@ impl Inspector {
             (std::cmp::Reverse(host.traffic.packets_sent + host.traffic.packets_received), host.address)
         });
         self.summary.hosts = hosts;
+        self.summary.fragments = self.fragments.counters();
         let named = self.messages.iter().enumerate().filter(|(_, count)| **count > 0);
         self.summary.mqtt.messages =
             named.map(|(kind, count)| (mqtt::kind::name(kind as u8), *count)).collect();

@@ -39,7 +39,11 @@ impl Wire {
     }
 
     fn raw(&mut self, side: usize, flags: u8, payload: &[u8], seq: u32) {
-        self.packets += 1;
+        let bytes = self.segment(side, flags, payload, seq);
+        self.packet(&bytes);
+    }
+
+    fn segment(&self, side: usize, flags: u8, payload: &[u8], seq: u32) -> Vec<u8> {
         let mut bytes = vec![0x45, 0];
         bytes.extend((40 + payload.len() as u16).to_be_bytes());
         bytes.extend([0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 0, 1 + side as u8, 10, 0, 0, 2 - side as u8]);
@@ -49,12 +53,17 @@ impl Wire {
         bytes.extend(self.seq[1 - side].to_be_bytes());
         bytes.extend([0x50, flags, 255, 255, 0, 0, 0, 0]);
         bytes.extend(payload);
+        bytes
+    }
+
+    fn packet(&mut self, bytes: &[u8]) {
+        self.packets += 1;
         let packet = Packet {
             number: self.packets,
             time_nanos: 1_600_000_000_000_000_000 + self.packets as i64 * 1_000_000,
             link: LinkType::from_pcap(101_u32).unwrap(),
             wire_len: bytes.len() as u32,
-            bytes: &bytes,
+            bytes,
         };
         let Wire { sessions, eve, .. } = self;
         sessions.packet(&packet, |event| eve.write(event).unwrap());
@@ -244,4 +253,48 @@ fn a_violation_names_clause_and_suricatas_event() {
     assert_eq!(events, ["double_connect", "wildcard_in_topic"]);
     assert_eq!(anomalies[0]["violations"][0]["clause"], "MQTT-3.1.0-2");
     assert_eq!(anomalies[1]["violations"][0]["id"], "wildcard_in_topic");
+}
+
+/// The datagram `whole` cut into fragments of 16 bytes of its payload.
+fn fragments(whole: &[u8]) -> Vec<Vec<u8>> {
+    let (head, payload) = whole.split_at(20);
+    let parts = payload.chunks(16).enumerate().map(|(at, part)| {
+        let more = if (at + 1) * 16 < payload.len() { 0x20 } else { 0 };
+        let mut bytes = [head, part].concat();
+        bytes[2..4].copy_from_slice(&(20 + part.len() as u16).to_be_bytes());
+        bytes[6..8].copy_from_slice(&[more, at as u8 * 2]);
+        bytes
+    });
+    parts.collect()
+}
+
+#[test]
+fn a_login_in_fragments_is_read_and_an_overlap_is_told() {
+    for tunnelled in [false, true] {
+        let mut wire = Wire::new(Limits::default(), EveOptions::default(), 1883);
+        wire.open();
+        let whole = wire.segment(0, ACK, CONNECT, wire.seq[0]);
+        let mut parts = fragments(&whole);
+        parts.reverse();
+        // The middle fragment again, with other bytes.
+        let mut other = parts[1].clone();
+        other[20..].fill(0xff);
+        parts.insert(2, other);
+        for part in parts {
+            // RFC 2003: IP in IP.
+            let outer = [0x45, 0, 0, 20 + part.len() as u8, 0, 0, 0, 0, 64, 4, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2];
+            wire.packet(&if tunnelled { [&outer, &part[..]].concat() } else { part });
+        }
+        wire.seq[0] += CONNECT.len() as u32;
+        wire.send(1, ACK, CONNACK);
+        let (events, counters, _) = wire.end();
+        let connect = of(&events, "mqtt")[0];
+        assert_eq!(connect["mqtt"]["connect"]["client_id"], "c1");
+        let [anomaly] = of(&events, "anomaly")[..] else { panic!("{events:#?}") };
+        assert_eq!(anomaly["anomaly"]["event"], "decoder.ipv4.frag_overlap");
+        assert_eq!(anomaly["anomaly"]["fault"], "fragment_conflict");
+        assert!(anomaly.get("flow_id").is_none() && anomaly["src_ip"] == "10.0.0.1");
+        let level = counters.fragments[usize::from(tunnelled)];
+        assert_eq!((level.fragments, level.reassembled, level.faulty, level.kept_bytes), (4, 1, 1, 0));
+    }
 }

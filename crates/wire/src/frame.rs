@@ -123,6 +123,12 @@ impl Reason {
 }
 
 impl<'a> Frame<'a> {
+    /// Whether this is a part of a datagram whose other parts lie in other frames: its bytes are `payload`.
+    #[inline]
+    pub fn is_fragment(&self) -> bool {
+        self.stop.is_some_and(|stop| stop.reason == Reason::Fragment)
+    }
+
     #[inline(always)]
     fn empty() -> Self {
         Self {
@@ -178,12 +184,10 @@ pub(crate) fn decode_network(ether_type: u16, bytes: &[u8], at: usize) -> Frame<
 }
 
 /// Reads the transport layer of a whole datagram, such as one put together from fragments: `ip` is the first
-/// fragment's header; its fragment fields are cleared, its `total_len` set to what the payload makes it.
-pub fn decode_datagram(ip: Ip, payload: &[u8]) -> Frame<'_> {
-    let total_len = payload.len() as u32 + u32::from(ip.header_len);
-    let ip = Ip { more_fragments: false, fragment_offset: 0, total_len, ..ip };
-    let datagram = Datagram { ip, payload, payload_len: payload.len(), stop: None };
-    decode_transport(datagram, 0)
+/// fragment's header; its fragment fields are cleared, its lengths set to what the payload makes them. `payload_len`
+/// is the payload's length on the wire, at least `payload.len()`.
+pub fn decode_datagram(ip: Ip, payload: &[u8], payload_len: usize) -> Frame<'_> {
+    decode_transport(ip::whole(ip, payload, payload_len.max(payload.len())), 0)
 }
 
 #[inline(always)]

@@ -69,6 +69,7 @@ const ROUTING: u8 = 43;
 const FRAGMENT: u8 = 44;
 const AUTHENTICATION: u8 = 51;
 const DESTINATION_OPTIONS: u8 = 60;
+const FRAGMENT_HEADER_LEN: u16 = 8;
 const MOBILITY: u8 = 135;
 const HIP: u8 = 139;
 const SHIM6: u8 = 140;
@@ -173,6 +174,19 @@ pub(crate) fn decode_v6(bytes: &[u8], at: usize) -> Result<Datagram<'_>, Stop> {
     Ok(extensions(datagram, at, Layer::Ipv6))
 }
 
+/// A datagram that was put together: `ip` is the first fragment's header.
+pub(crate) fn whole(mut ip: Ip, payload: &[u8], payload_len: usize) -> Datagram<'_> {
+    if ip.version() == 6 && ip.is_fragment() {
+        // RFC 8200, 4.5: the fragment header is not a part of the datagram.
+        ip.header_len = ip.header_len.saturating_sub(FRAGMENT_HEADER_LEN);
+    }
+    ip.more_fragments = false;
+    ip.fragment_offset = 0;
+    ip.total_len = u32::try_from(payload_len).unwrap_or(u32::MAX).saturating_add(u32::from(ip.header_len));
+    let layer = if ip.version() == 6 { Layer::Ipv6 } else { Layer::Ipv4 };
+    extensions(Datagram { ip, payload, payload_len, stop: None }, 0, layer)
+}
+
 /// Walks extension headers (RFC 8200, 4) until something else, a fragment's data, or a fault.
 #[cold]
 #[inline(never)]
@@ -197,7 +211,7 @@ fn extensions<'a>(mut datagram: Datagram<'a>, at: usize, layer: Layer) -> Datagr
         };
         let len = match ip.protocol {
             AUTHENTICATION => (usize::from(units) + 2) * 4,
-            FRAGMENT => 8,
+            FRAGMENT => usize::from(FRAGMENT_HEADER_LEN),
             _ => (usize::from(units) + 1) * 8,
         };
         if ip.protocol == FRAGMENT {

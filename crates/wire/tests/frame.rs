@@ -166,7 +166,7 @@ fn fragments_are_handed_out_to_be_put_together() {
     let later = decode_frame(LinkType::RawIpv4, &second);
     assert_eq!((later.ip.unwrap().fragment_offset, later.ip.unwrap().identification), (2, 0x1234));
     let together = [frame.payload, later.payload].concat();
-    let whole = decode_datagram(ip, &together);
+    let whole = decode_datagram(ip, &together, together.len());
     assert_eq!((udp_of(&whole).dst_port, whole.payload.len()), (1883, 24));
     assert!(!whole.ip.unwrap().is_fragment());
     assert_eq!(whole.ip.unwrap().total_len, 52);

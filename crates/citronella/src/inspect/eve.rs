@@ -119,6 +119,10 @@ fn report(counters: &Counters, written_early: u64) {
         (counters.connections_over_cap, "connections were not read: too many at a time"),
         (counters.connections_given_up, "connections were given up: too many bytes of unfinished messages"),
         (counters.flows.evicted, "flows were ended early: the table was full"),
+        (
+            counters.fragments.iter().map(|level| level.evicted).sum(),
+            "datagrams in fragments were not put together: too many at a time",
+        ),
         (counters.reassembly.direction_full, "gaps were forced by a direction's cap"),
         (counters.reassembly.all_full, "gaps were forced by the cap on all directions"),
         (written_early, "transactions were written before their answer: too many waited"),

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use citronella_wire::{TcpFlags, Transport, decode_frame};
 
 use super::protocol::ProtocolNames;
-use crate::capture::Packet;
+use crate::{capture::Packet, flow::fragments::Fragments};
 
 /// One cell of a row: what a writer or a data set takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -140,19 +140,22 @@ impl Attacker {
 /// Makes rows of packets that come in capture order.
 pub struct PacketLevel {
     attacker: Attacker,
+    fragments: Fragments,
     names: ProtocolNames,
 }
 
 impl PacketLevel {
     /// For one capture, whose attacker is known or not.
     pub fn new(attacker: Attacker) -> PacketLevel {
-        PacketLevel { attacker, names: ProtocolNames::default() }
+        PacketLevel { attacker, fragments: Fragments::default(), names: ProtocolNames::default() }
     }
 
-    /// The packet's row; `None` unless it carries a TCP or UDP header.
+    /// The packet's row; `None` unless it carries a TCP or UDP header. A datagram in fragments has its row with the
+    /// fragment that completes it, whose IP fields the row shows, as Wireshark does.
     pub fn row(&mut self, packet: &Packet<'_>) -> Option<PacketRow> {
         let frame = decode_frame(packet.link, packet.bytes);
-        let ip = frame.ip.as_ref()?;
+        let ip = frame.ip?;
+        let frame = self.fragments.frame(packet.time_nanos, frame, |_| ());
         let (src_port, dst_port, tcp) = match frame.transport.as_ref()? {
             Transport::Tcp(tcp) => (tcp.src_port, tcp.dst_port, Some(tcp.flags)),
             Transport::Udp(udp) => (udp.src_port, udp.dst_port, None),

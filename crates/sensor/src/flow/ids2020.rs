@@ -242,7 +242,7 @@ impl Conversations {
             Some(transport) => Some(transport),
             // A first fragment carries the ports.
             None if ip.is_fragment() && ip.fragment_offset == 0 => {
-                decode_datagram(*ip, frame.payload).transport
+                decode_datagram(*ip, frame.payload, frame.payload_len).transport
             }
             None => None,
         };

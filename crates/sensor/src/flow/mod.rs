@@ -1,11 +1,13 @@
 //! From packets to conversations: keys, the table of live flows, TCP reassembly, whole-capture flows.
 //!
-//! In: decoded frames in capture order. Out: [`FlowEvent`]s of the policy `live` ([`table`]), the whole-capture
+//! In: decoded frames in capture order. Out: whole datagrams of IP fragments ([`fragments`]), [`FlowEvent`]s of the
+//! policy `live` ([`table`]), the whole-capture
 //! statistics of the policy `ids2020` ([`ids2020`]), the bytes of a TCP direction in order ([`reassembly`]), and the
 //! messages that end in a segment as Wireshark shows them ([`mqtt_stream`]). Every table and buffer has a cap and
 //! counts what it dropped; time is packet time, in nanoseconds.
 
 mod clock;
+pub mod fragments;
 pub mod ids2020;
 pub mod initiator;
 pub mod key;

@@ -143,6 +143,13 @@ impl<W: Write> EveWriter<W> {
                 let event = "stream.reassembly_overlap_different_data";
                 self.stream_fault(place, event, from_initiator, None);
             }
+            SessionEvent::BadFragment(fragment) => {
+                if self.options.anomaly {
+                    self.recorder.fragment_fault(&fragment);
+                    self.counters.anomaly += 1;
+                    self.put();
+                }
+            }
             SessionEvent::ClientHello { place, hello } if self.options.tls => {
                 let community_id = &state(&mut self.flows, &self.recorder, place).community_id;
                 self.recorder.client_hello(place, community_id, hello);

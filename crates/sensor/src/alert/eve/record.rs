@@ -8,7 +8,8 @@ use citronella_wire::{
 
 use super::json::Json;
 use super::time::Timestamps;
-use crate::flow::sessions::{Application, FlowEnd, Place};
+use crate::flow::fragments::Fault;
+use crate::flow::sessions::{Application, BadFragment, FlowEnd, Place};
 use crate::flow::{EndReason, Flow, Phase};
 
 /// A text of the wire in a record that has no option for it.
@@ -59,18 +60,7 @@ impl Recorder {
         let flow = place.flow;
         let number = *first_flow + flow.id + 1;
         *highest_flow = number.max(*highest_flow);
-        line.clear();
-        line.push(b'{');
-        let mut json = Json::members(line, true);
-        json.text("timestamp", &times.format(place.time_nanos));
-        json.number("flow_id", number);
-        if let Some(packet) = place.packet {
-            json.number("pcap_cnt", packet);
-        }
-        if let Some(capture) = capture {
-            json.text("pcap_filename", capture);
-        }
-        json.text("event_type", kind);
+        let mut json = head(line, times.format(place.time_nanos), Some(number), place.packet, capture, kind);
         let ((src, src_port), (dst, dst_port)) = (flow.src(), flow.dst());
         let protocol = flow.key().protocol();
         let has_ports = matches!(protocol, 6 | 17);
@@ -156,6 +146,22 @@ impl Recorder {
         });
     }
 
+    /// A fragment of a datagram belongs to no flow yet.
+    pub(super) fn fragment_fault(&mut self, fragment: &BadFragment) {
+        let Recorder { line, times, capture, .. } = self;
+        let BadFragment { fault, time_nanos, packet, src, dst, protocol } = *fragment;
+        let mut json = head(line, times.format(time_nanos), None, Some(packet), capture, "anomaly");
+        json.text("src_ip", &src.to_string());
+        json.text("dest_ip", &dst.to_string());
+        json.text("proto", protocol_name(protocol));
+        json.object("anomaly", |json| {
+            json.text("type", "decode");
+            json.text("event", fragment_event(fault, src.is_ipv4()));
+            json.text("fault", fault.name());
+        });
+        line.extend_from_slice(b"}\n");
+    }
+
     pub(super) fn client_hello(&mut self, place: Place<'_>, community_id: &str, hello: &ClientHello) {
         self.record(place, "tls", community_id, |json, _| {
             json.object("tls", |json| {
@@ -214,6 +220,44 @@ impl Recorder {
     }
 }
 
+/// Begins a record with the fields that all have.
+fn head<'a>(
+    line: &'a mut Vec<u8>,
+    time: impl AsRef<str>,
+    flow: Option<u64>,
+    packet: Option<u64>,
+    capture: &Option<String>,
+    kind: &str,
+) -> Json<'a> {
+    line.clear();
+    line.push(b'{');
+    let mut json = Json::members(line, true);
+    json.text("timestamp", time.as_ref());
+    if let Some(flow) = flow {
+        json.number("flow_id", flow);
+    }
+    if let Some(packet) = packet {
+        json.number("pcap_cnt", packet);
+    }
+    if let Some(capture) = capture {
+        json.text("pcap_filename", capture);
+    }
+    json.text("event_type", kind);
+    json
+}
+
+/// Suricata's name for what is wrong with a fragment.
+fn fragment_event(fault: Fault, is_ipv4: bool) -> &'static str {
+    match (fault, is_ipv4) {
+        (Fault::Overlap | Fault::Conflict | Fault::End, true) => "decoder.ipv4.frag_overlap",
+        (Fault::Overlap | Fault::Conflict | Fault::End, false) => "decoder.ipv6.frag_overlap",
+        (Fault::TooLong, true) => "decoder.ipv4.frag_pkt_too_large",
+        (Fault::TooLong, false) => "decoder.ipv6.frag_pkt_too_large",
+        (Fault::Length, true) => "decoder.ipv4.frag_invalid_length",
+        (Fault::Length, false) => "decoder.ipv6.frag_invalid_length",
+    }
+}
+
 fn tcp(json: &mut Json<'_>, end: &FlowEnd<'_>) {
     let [there, back] = end.tcp_flags;
     let all = TcpFlags(there.0 | back.0);
@@ -244,7 +288,10 @@ fn protocol_name(protocol: u8) -> &'static str {
         6 => "TCP",
         17 => "UDP",
         1 => "ICMP",
-        _ => "IPv6-ICMP",
+        58 => "IPv6-ICMP",
+        47 => "GRE",
+        132 => "SCTP",
+        _ => "unassigned",
     }
 }
 

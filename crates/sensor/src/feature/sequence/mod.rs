@@ -24,6 +24,7 @@ use ends::ServiceEnds;
 use live::{Happened, LiveFlow};
 
 use crate::capture::Packet;
+use crate::flow::fragments::{self, Fragments};
 use crate::flow::initiator::{self, Behaviour, Count, Initiators};
 use crate::flow::table::{self, EndReason};
 use crate::flow::{Flow, FlowEvent, FlowPacket, FlowTable};
@@ -31,6 +32,8 @@ use crate::flow::{Flow, FlowEvent, FlowPacket, FlowTable};
 /// Caps and seeds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
+    /// Datagrams in fragments.
+    pub fragments: fragments::Limits,
     /// The table of flows.
     pub flows: table::Limits,
     /// The hosts' behaviour.
@@ -45,6 +48,7 @@ impl Default for Config {
     /// The tables' defaults, 65,536 service ends, seed 42.
     fn default() -> Config {
         Config {
+            fragments: fragments::Limits::default(),
             flows: table::Limits::default(),
             hosts: initiator::Limits::default(),
             max_service_ends: 1 << 16,
@@ -86,10 +90,13 @@ pub struct Losses {
     pub forgotten_hosts: u64,
     /// Responders whose service was forgotten.
     pub forgotten_ends: u64,
+    /// Datagrams in fragments that had to make room.
+    pub evicted_datagrams: u64,
 }
 
 /// Makes the rows.
 pub struct SequenceLevel {
+    fragments: Fragments,
     table: FlowTable,
     flows: Vec<LiveFlow>,
     hosts: Arc<Initiators>,
@@ -108,6 +115,7 @@ impl SequenceLevel {
     /// With hosts that other shards count too.
     pub fn with_hosts(config: Config, hosts: Arc<Initiators>) -> SequenceLevel {
         SequenceLevel {
+            fragments: Fragments::new(config.fragments),
             table: FlowTable::new(config.flows),
             flows: Vec::new(),
             hosts,
@@ -125,8 +133,25 @@ impl SequenceLevel {
         self.frame(packet.time_nanos, &decode_frame(packet.link, packet.bytes))
     }
 
-    /// Takes a packet that is decoded already; nanoseconds since 1970-01-01 UTC.
+    /// Takes a packet that is decoded already; nanoseconds since 1970-01-01 UTC. A datagram in fragments is the packet
+    /// that completes it; the others give no row.
+    #[inline]
     pub fn frame(&mut self, time_nanos: i64, frame: &Frame<'_>) -> Option<SequenceRow> {
+        if frame.is_fragment() {
+            return self.fragment(time_nanos, *frame);
+        }
+        self.datagram(time_nanos, frame)
+    }
+
+    #[cold]
+    fn fragment(&mut self, time_nanos: i64, frame: Frame<'_>) -> Option<SequenceRow> {
+        let mut fragments = std::mem::take(&mut self.fragments);
+        let row = self.datagram(time_nanos, &fragments.frame(time_nanos, frame, |_| ()));
+        self.fragments = fragments;
+        row
+    }
+
+    fn datagram(&mut self, time_nanos: i64, frame: &Frame<'_>) -> Option<SequenceRow> {
         self.ended.clear();
         let packet = FlowPacket::of_frame(time_nanos, frame)?;
         let transport = frame.transport.as_ref()?;
@@ -217,6 +242,7 @@ impl SequenceLevel {
             evicted_flows: self.table.counters().evicted,
             forgotten_hosts: self.hosts.forgotten(),
             forgotten_ends: self.ends.forgotten(),
+            evicted_datagrams: self.fragments.counters().evicted,
         }
     }
 

@@ -192,3 +192,31 @@ fn shards_that_share_their_hosts_see_one_scanner() {
     let unknown = hosts.with(Ipv4Addr::new(1, 2, 3, 4).into(), SECOND, |host, _| host.fast(Count::Flows));
     assert_eq!(unknown, Some(0.0));
 }
+
+/// A frame of `segment` cut into fragments of `size` bytes of the IP payload.
+fn fragments(frame: &[u8], size: usize) -> Vec<Vec<u8>> {
+    let (head, payload) = frame.split_at(34);
+    let parts = payload.chunks(size).enumerate().map(|(at, part)| {
+        let more = if (at + 1) * size < payload.len() { 0x20 } else { 0 };
+        let mut bytes = [head, part].concat();
+        bytes[16..18].copy_from_slice(&(20 + part.len() as u16).to_be_bytes());
+        bytes[20..22].copy_from_slice(&[more, (at * size / 8) as u8]);
+        bytes
+    });
+    parts.collect()
+}
+
+#[test]
+fn fragments_give_the_row_of_their_datagram() {
+    let (mut whole, mut parts) = (SequenceLevel::new(small()), SequenceLevel::new(small()));
+    let syn = segment((5, 40_000), (9, 1883), 100, SYN, b"");
+    assert_eq!(add(&mut whole, SECOND, &syn), add(&mut parts, SECOND, &syn));
+    let connect = segment((5, 40_000), (9, 1883), 101, PSH_ACK, CONNECT);
+    let expected = add(&mut whole, SECOND * 2, &connect);
+    assert_eq!(value(&expected, "mqtt_connect"), 1.0);
+    let rows: Vec<_> = fragments(&connect, 16)
+        .iter()
+        .map(|bytes| parts.frame(SECOND * 2, &decode_frame(LinkType::Ethernet, bytes)))
+        .collect();
+    assert_eq!(rows, [None, None, Some(expected)]);
+}

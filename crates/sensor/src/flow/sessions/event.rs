@@ -1,7 +1,10 @@
 //! What [`super::Sessions`] tells.
 
+use std::net::IpAddr;
+
 use citronella_wire::{TcpFlags, mqtt, tls::ClientHello};
 
+use crate::flow::fragments::Fault;
 use crate::flow::{EndReason, Flow};
 
 /// Where and when something was seen.
@@ -46,6 +49,23 @@ pub struct FlowEnd<'a> {
     pub icmp: Option<(u8, u8)>,
 }
 
+/// A fragment of an IP datagram with a fault. It belongs to no flow: the ports may be in another fragment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadFragment {
+    /// What is wrong with it.
+    pub fault: Fault,
+    /// Packet time, in nanoseconds since 1970-01-01 UTC.
+    pub time_nanos: i64,
+    /// The packet's number in its capture.
+    pub packet: u64,
+    /// Sender.
+    pub src: IpAddr,
+    /// Receiver.
+    pub dst: IpAddr,
+    /// IANA protocol number, as this fragment has it.
+    pub protocol: u8,
+}
+
 /// What was seen.
 #[derive(Clone, Copy, Debug)]
 pub enum SessionEvent<'a> {
@@ -74,6 +94,8 @@ pub enum SessionEvent<'a> {
         /// Whose bytes.
         from_initiator: bool,
     },
+    /// A fragment that overlaps others, contradicts them, or cannot be.
+    BadFragment(BadFragment),
     /// A client's first TLS message.
     ClientHello {
         /// Where.

@@ -1,7 +1,7 @@
 //! From packets to MQTT messages: flows, both directions of each TCP connection in order, one session a connection.
 //!
 //! In: packets in capture order. Out: [`SessionEvent`]s: messages with their violations and exchange, bytes that are
-//! missing or contradict each other, a client's TLS hello, flows that ended. A connection is recognised by its bytes,
+//! missing or contradict each other, a client's TLS hello, flows that ended. Fragments are put together first. A connection is recognised by its bytes,
 //! with the port as a hint; MQTT over WebSocket by its handshake; a tunnel is looked into one level deep. A password
 //! leaves only through the message itself ([`citronella_wire::mqtt::Password::reveal`]).
 //!
@@ -16,18 +16,21 @@ use std::time::Duration;
 
 use citronella_wire::{Frame, Tcp, TcpFlags, Transport, decode_frame, mqtt};
 
+use super::fragments::{self, Fragments};
 use super::reassembly::{self, Reassembly, Segment};
 use super::table::{self, EndReason, FlowEvent, FlowTable};
 use super::{Flow, FlowPacket};
 use crate::capture::Packet;
 use connection::Connection;
-pub use event::{Application, FlowEnd, Place, SessionEvent};
+pub use event::{Application, BadFragment, FlowEnd, Place, SessionEvent};
 
 /// Bounds of everything that is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Of flows.
     pub flows: table::Limits,
+    /// Of datagrams in fragments, outside of tunnels and again within them.
+    pub fragments: fragments::Limits,
     /// Of TCP reassembly.
     pub reassembly: reassembly::Limits,
     /// Of MQTT, for each connection.
@@ -48,6 +51,7 @@ impl Default for Limits {
                 active: Duration::MAX,
                 ..table::Limits::default()
             },
+            fragments: fragments::Limits::default(),
             reassembly: reassembly::Limits::default(),
             mqtt: mqtt::Limits { subscriptions: 64, topics: 16, aliases: 32, ..mqtt::Limits::default() },
             connections: 65_536,
@@ -59,7 +63,7 @@ impl Default for Limits {
 /// What was done, and what did not fit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Packets without a TCP, UDP or ICMP header.
+    /// Packets without a TCP, UDP or ICMP header; fragments that wait for others are among them.
     pub packets_without_flow: u64,
     /// Packets that were read within a tunnel.
     pub tunnelled_packets: u64,
@@ -77,6 +81,8 @@ pub struct Counters {
     pub flows: table::Counters,
     /// Of TCP reassembly.
     pub reassembly: reassembly::Counters,
+    /// Of fragments outside of tunnels, and within them.
+    pub fragments: [fragments::Counters; 2],
 }
 
 /// What is known of a flow beside the table's own.
@@ -100,8 +106,17 @@ enum Follow {
     PassedOver,
 }
 
+/// Where a frame stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Level {
+    Outer,
+    Inner,
+}
+
 /// Follows flows and the MQTT sessions in them.
 pub struct Sessions {
+    /// Outside of tunnels, and within them.
+    fragments: [Fragments; 2],
     table: FlowTable,
     tracks: Vec<Track>,
     shared: Shared,
@@ -124,6 +139,7 @@ impl Sessions {
     /// No flow yet.
     pub fn new(limits: Limits) -> Sessions {
         Sessions {
+            fragments: [limits.fragments; 2].map(Fragments::new),
             table: FlowTable::new(limits.flows),
             tracks: Vec::new(),
             shared: Shared {
@@ -136,15 +152,62 @@ impl Sessions {
 
     /// Takes the next packet; `tell` learns what is seen: first of flows that end, then of the packet's own.
     pub fn packet(&mut self, packet: &Packet<'_>, mut tell: impl FnMut(SessionEvent<'_>)) {
-        let outer = decode_frame(packet.link, packet.bytes);
-        let inner = outer.inner().filter(|frame| frame.transport.is_some());
-        self.shared.counters.tunnelled_packets += u64::from(inner.is_some());
-        self.frame(packet, &inner.unwrap_or(outer), &mut tell);
+        self.part(Level::Outer, packet, decode_frame(packet.link, packet.bytes), &mut tell);
+    }
+
+    /// Takes a frame that may be a part of a datagram.
+    fn part(
+        &mut self,
+        level: Level,
+        packet: &Packet<'_>,
+        frame: Frame<'_>,
+        tell: &mut impl FnMut(SessionEvent<'_>),
+    ) {
+        if !frame.is_fragment() {
+            return self.datagram(level, packet, &frame, tell);
+        }
+        let Some(place) = self.fragments.get_mut(level as usize) else { return };
+        let mut fragments = std::mem::take(place);
+        let ends = frame.ip.map(|ip| (ip.src, ip.dst, ip.protocol));
+        let whole = fragments.frame(packet.time_nanos, frame, |fault| {
+            if let Some((src, dst, protocol)) = ends {
+                let (time_nanos, packet) = (packet.time_nanos, packet.number);
+                tell(SessionEvent::BadFragment(BadFragment {
+                    fault,
+                    time_nanos,
+                    packet,
+                    src,
+                    dst,
+                    protocol,
+                }));
+            }
+        });
+        self.datagram(level, packet, &whole, tell);
+        if let Some(place) = self.fragments.get_mut(level as usize) {
+            *place = fragments;
+        }
+    }
+
+    fn datagram(
+        &mut self,
+        level: Level,
+        packet: &Packet<'_>,
+        frame: &Frame<'_>,
+        tell: &mut impl FnMut(SessionEvent<'_>),
+    ) {
+        let inner = if level == Level::Outer { frame.inner() } else { None };
+        match inner.filter(|inner| inner.transport.is_some() || inner.is_fragment()) {
+            Some(inner) => {
+                self.shared.counters.tunnelled_packets += 1;
+                self.part(Level::Inner, packet, inner, tell);
+            }
+            None => self.frame(packet, frame, tell),
+        }
     }
 
     /// Ends all flows.
     pub fn finish(&mut self, mut tell: impl FnMut(SessionEvent<'_>)) {
-        let Sessions { table, tracks, shared } = self;
+        let Sessions { table, tracks, shared, .. } = self;
         table.finish(|event| {
             if let FlowEvent::Ended { slot, flow, reason } = event {
                 shared.end(tracks, slot, flow, reason, &mut tell);
@@ -157,12 +220,13 @@ impl Sessions {
         Counters {
             flows: self.table.counters(),
             reassembly: self.shared.reassembly.counters(),
+            fragments: self.fragments.each_ref().map(Fragments::counters),
             ..self.shared.counters
         }
     }
 
     fn frame(&mut self, packet: &Packet<'_>, frame: &Frame<'_>, tell: &mut impl FnMut(SessionEvent<'_>)) {
-        let Sessions { table, tracks, shared } = self;
+        let Sessions { table, tracks, shared, .. } = self;
         let Some(counted) = FlowPacket::of_frame(packet.time_nanos, frame) else {
             shared.counters.packets_without_flow += 1;
             return;
