@@ -285,7 +285,7 @@ fn a_login_in_fragments_is_read_and_an_overlap_is_told() {
             let outer = [0x45, 0, 0, 20 + part.len() as u8, 0, 0, 0, 0, 64, 4, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2];
             wire.packet(&if tunnelled { [&outer, &part[..]].concat() } else { part });
         }
-        wire.seq[0] += CONNECT.len() as u32;
+        wire.seq[0] = wire.seq[0].wrapping_add(CONNECT.len() as u32);
         wire.send(1, ACK, CONNACK);
         let (events, counters, _) = wire.end();
         let connect = of(&events, "mqtt")[0];

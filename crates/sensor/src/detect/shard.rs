@@ -285,6 +285,7 @@ impl Shard {
             evicted_flows: before.evicted_flows + now.evicted_flows,
             forgotten_hosts: before.forgotten_hosts + now.forgotten_hosts,
             forgotten_ends: before.forgotten_ends + now.forgotten_ends,
+            evicted_datagrams: before.evicted_datagrams + now.evicted_datagrams,
         };
         Counters { losses, ..self.counters }
     }
