@@ -140,14 +140,14 @@ impl Attacker {
 /// Makes rows of packets that come in capture order.
 pub struct PacketLevel {
     attacker: Attacker,
-    fragments: Fragments,
+    fragments: Box<Fragments>,
     names: ProtocolNames,
 }
 
 impl PacketLevel {
     /// For one capture, whose attacker is known or not.
     pub fn new(attacker: Attacker) -> PacketLevel {
-        PacketLevel { attacker, fragments: Fragments::default(), names: ProtocolNames::default() }
+        PacketLevel { attacker, fragments: Box::default(), names: ProtocolNames::default() }
     }
 
     /// The packet's row; `None` unless it carries a TCP or UDP header. A datagram in fragments has its row with the
