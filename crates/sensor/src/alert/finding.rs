@@ -3,7 +3,9 @@
 use crate::flow::Flow;
 
 /// A rule beside the model: its signature id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 pub struct RuleId(pub u32);
 
 /// Who found it.

@@ -8,7 +8,7 @@ const SET_BACK_NANOS: i64 = 60_000_000_000;
 
 /// The clock.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Clock {
+pub(crate) struct Clock {
     now: u64,
     /// The packet time that stands for `now`.
     latest: Option<i64>,
@@ -19,7 +19,7 @@ pub(super) struct Clock {
 impl Clock {
     /// The time of a packet.
     #[inline]
-    pub(super) fn at(&mut self, time_nanos: i64) -> u64 {
+    pub(crate) fn at(&mut self, time_nanos: i64) -> u64 {
         match self.latest {
             Some(latest) if time_nanos >= latest => {
                 self.now = self.now.saturating_add(time_nanos.abs_diff(latest));
@@ -33,6 +33,16 @@ impl Clock {
             None => self.latest = Some(time_nanos),
         }
         self.now
+    }
+
+    /// What is to be kept of it over a restart.
+    pub(crate) fn parts(&self) -> (u64, Option<i64>) {
+        (self.now, self.latest)
+    }
+
+    /// Of what was kept.
+    pub(crate) fn of_parts((now, latest): (u64, Option<i64>)) -> Clock {
+        Clock { now, latest, steps_back: 0 }
     }
 }
 

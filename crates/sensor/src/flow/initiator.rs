@@ -42,6 +42,8 @@ pub enum Count {
     Flows,
     /// Flows that nobody has answered, or that were answered by a reset or an ICMP error.
     Failed,
+    /// MQTT connections that were silent for longer than their keep-alive allows.
+    Overdue,
     /// Responder ports that were new to the host.
     Ports,
     /// Responders that were new to the host.
@@ -92,6 +94,8 @@ impl<const WORDS: usize> Sketch<WORDS> {
 /// What one host did of late.
 #[derive(Clone, Debug)]
 pub struct Behaviour {
+    /// When the host was first seen, since it was last forgotten; nanoseconds since 1970-01-01 UTC.
+    pub known_since_nanos: i64,
     last_nanos: i64,
     aged_nanos: i64,
     /// Decayed over [`DECAY_SECS`].
@@ -107,6 +111,7 @@ pub struct Behaviour {
 impl Behaviour {
     fn new(now_nanos: i64) -> Behaviour {
         Behaviour {
+            known_since_nanos: now_nanos,
             last_nanos: now_nanos,
             aged_nanos: now_nanos,
             counts: [[0.0; COUNTS]; 2],
@@ -124,6 +129,7 @@ impl Behaviour {
         if nanos < 0 {
             if nanos < -SET_BACK_NANOS {
                 (self.last_nanos, self.aged_nanos) = (now_nanos, now_nanos);
+                self.known_since_nanos = self.known_since_nanos.min(now_nanos);
             }
             return 0.0;
         }

@@ -6,7 +6,7 @@
 //! messages that end in a segment as Wireshark shows them ([`mqtt_stream`]). Every table and buffer has a cap and
 //! counts what it dropped; time is packet time, in nanoseconds.
 
-mod clock;
+pub(crate) mod clock;
 pub mod fragments;
 pub mod ids2020;
 pub mod initiator;

@@ -30,6 +30,8 @@ pub(super) struct Happened {
     pub(super) said: Said,
     pub(super) refused: u32,
     pub(super) accepted: u32,
+    /// The client had been silent for longer than its keep-alive allows.
+    pub(super) overdue: bool,
     /// The connection is held without use from now on, or no longer.
     pub(super) holds: Option<bool>,
     /// The host whose behaviour counts sent it.
@@ -46,6 +48,8 @@ pub(super) struct LiveFlow {
     pub(super) protocol: u8,
     begun_nanos: i64,
     last_nanos: i64,
+    /// The client's last message; `None` where its silence was told.
+    heard_nanos: Option<i64>,
     mid_stream: bool,
     waits: bool,
     held: bool,
@@ -65,6 +69,7 @@ impl Default for LiveFlow {
             protocol: 0,
             begun_nanos: 0,
             last_nanos: 0,
+            heard_nanos: None,
             mid_stream: false,
             waits: false,
             held: false,
@@ -122,6 +127,7 @@ impl LiveFlow {
                 happened.answered_after_secs = Some(secs);
             }
         }
+        happened.overdue = self.is_overdue(packet.time_nanos);
         if let Some(Transport::Tcp(tcp)) = &frame.transport {
             if tcp.flags.syn() {
                 self.mqtt.begin(way, tcp.seq.wrapping_add(1));
@@ -134,7 +140,28 @@ impl LiveFlow {
             self.end(tcp.flags.fin() || tcp.flags.rst(), &mut happened);
         }
         self.faults = self.faults.saturating_add(happened.said.faulty);
+        if way == 0 && happened.said.messages > 0 {
+            self.heard_nanos = Some(packet.time_nanos);
+        }
         happened
+    }
+
+    /// Whether the client of an open connection has been silent for more than one and a half times its keep-alive
+    /// (MQTT-3.1.2-24); true once a silence.
+    fn is_overdue(&mut self, now_nanos: i64) -> bool {
+        let secs = i64::from(self.mqtt.keep_alive_secs);
+        let (true, Some(heard)) = (self.mqtt.accepted && !self.mqtt.closed && secs > 0, self.heard_nanos) else {
+            return false;
+        };
+        let overdue = now_nanos.saturating_sub(heard) > secs * 1_500_000_000;
+        if overdue {
+            self.heard_nanos = None;
+        }
+        overdue
+    }
+
+    pub(super) fn service(&self) -> Service {
+        self.service
     }
 
     fn segment(

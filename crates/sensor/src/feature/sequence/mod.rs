@@ -8,6 +8,7 @@
 
 mod columns;
 mod ends;
+mod facts;
 mod live;
 mod mqtt;
 mod service;
@@ -21,6 +22,7 @@ use citronella_wire::{Frame, Transport, decode_frame};
 use columns::{Place, log_scaled};
 pub use columns::{SEQUENCE, WIDTH};
 use ends::ServiceEnds;
+pub use facts::Facts;
 use live::{Happened, LiveFlow};
 
 use crate::capture::Packet;
@@ -102,6 +104,7 @@ pub struct SequenceLevel {
     hosts: Arc<Initiators>,
     ends: ServiceEnds,
     ended: Vec<EndedFlow>,
+    facts: Option<Facts>,
     mqtt_limits: citronella_wire::mqtt::Limits,
     hash: foldhash::fast::FixedState,
 }
@@ -121,6 +124,7 @@ impl SequenceLevel {
             hosts,
             ends: ServiceEnds::new(config.max_service_ends, config.seed),
             ended: Vec::new(),
+            facts: None,
             mqtt_limits: citronella_wire::mqtt::Limits::default(),
             hash: foldhash::fast::FixedState::with_seed(config.seed),
         }
@@ -153,6 +157,7 @@ impl SequenceLevel {
 
     fn datagram(&mut self, time_nanos: i64, frame: &Frame<'_>) -> Option<SequenceRow> {
         self.ended.clear();
+        self.facts = None;
         let packet = FlowPacket::of_frame(time_nanos, frame)?;
         let transport = frame.transport.as_ref()?;
         let SequenceLevel { table, ended, .. } = self;
@@ -184,6 +189,7 @@ impl SequenceLevel {
         self.hosts.with(host, time_nanos, |behaviour, secs| {
             count(behaviour, &happened, live, dst, &self.hash);
             write_host(behaviour, secs, &mut features);
+            self.facts = Facts::of(behaviour, &happened, live);
         });
         // An ICMP error answers a flow of the host that it is sent to.
         live.passed(time_nanos);
@@ -193,6 +199,17 @@ impl SequenceLevel {
     /// Flows that ended before the last packet, in order.
     pub fn ended(&self) -> &[EndedFlow] {
         &self.ended
+    }
+
+    /// What the last packet brought that rules look at.
+    pub fn facts(&self) -> Option<&Facts> {
+        self.facts.as_ref()
+    }
+
+    /// Whose behaviour the flow in a slot belongs to: its initiator's; of an ICMP error, the host's that sent what it
+    /// answers.
+    pub fn actor(&self, slot: u32) -> Option<IpAddr> {
+        self.table.get(slot).and(self.flows.get(slot as usize)).map(|live| live.actor)
     }
 
     /// The flow in a slot.
@@ -289,6 +306,9 @@ fn count(
         host.add(Count::Failed, 1.0);
     }
     let said = &happened.said;
+    if happened.overdue {
+        host.add(Count::Overdue, 1.0);
+    }
     host.add(Count::Refused, happened.refused as f32);
     host.add(Count::Accepted, happened.accepted as f32);
     host.add(Count::Violations, said.faulty as f32);

@@ -28,6 +28,8 @@ pub(super) struct Said {
     pub(super) connack: Option<u8>,
     /// Messages with violations.
     pub(super) faulty: u32,
+    /// A SUBSCRIBE to everything, or to all of the broker's own topics.
+    pub(super) wildcard: bool,
     /// Client identifier and user name of a CONNECT, hashed.
     pub(super) client: Option<u64>,
     pub(super) user: Option<u64>,
@@ -205,7 +207,11 @@ impl Connection {
                 said.qos = said.qos.max(header.qos());
                 self.used = true;
             }
-            Message::Subscribe(_) | Message::Unsubscribe(_) => self.used = true,
+            Message::Subscribe(subscribe) => {
+                self.used = true;
+                said.wildcard |= subscribe.subscriptions.iter().any(|wish| is_everything(wish.filter));
+            }
+            Message::Unsubscribe(_) => self.used = true,
             Message::Disconnect(_) => self.closed = true,
             _ => {}
         }
@@ -222,6 +228,12 @@ impl Connection {
         let better = if second.violations.len() < first.violations.len() { second } else { first };
         (better.message, better.violations)
     }
+}
+
+/// `#`, and `$SYS/#` or what has a wildcard below it.
+fn is_everything(filter: &[u8]) -> bool {
+    let wild = |filter: &[u8]| filter.iter().any(|byte| matches!(byte, b'#' | b'+'));
+    filter == b"#" || (filter.starts_with(b"$SYS/") && wild(filter))
 }
 
 enum Found<'a> {

@@ -1,0 +1,561 @@
+//! Findings folded into incidents: one initiator and one kind of attack, told once when it begins, now and then while
+//! it goes on, and once when it is over.
+//!
+//! In: [`Finding`]s in about the order of their packets, and the time that has passed without any. Out: [`Alert`]s.
+//! A kind begins an incident when so many of an initiator's flows were called it within a while, and not just a few
+//! of the many that another kind has at the time: what a scanner sends looks like this and that. All time is packet
+//! time on a clock that never goes back. Memory: about 700 bytes an incident, at most
+//! [`AlertSettings::max_incidents`] open and as many that may become one; the one that was silent longest makes room,
+//! and is counted.
+
+mod book;
+mod keep;
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::settings::{AlertSettings, Corroboration};
+use super::signature::{self, Signature};
+use super::suppress::{Subject, Suppression};
+use super::{Detector, Finding, FlowRef, RuleId};
+use crate::flow::clock::Clock;
+use book::Book;
+pub use keep::Kept;
+
+/// Responders that an incident names; it only says that there are more.
+pub const MOST_TARGETS: usize = 32;
+/// Responder ports that it counts one by one.
+pub const MOST_PORTS: usize = 256;
+/// Flows that are remembered so that a rule's call and the model's on one flow count it once.
+const RECENT_FLOWS: usize = 8;
+/// Calls of a candidate whose times are remembered.
+const MOST_CALLS: usize = 64;
+/// Over which shares of calls are compared, in seconds.
+const SHARE_SECS: f32 = 10.0;
+const SECOND: u64 = 1_000_000_000;
+
+/// What an incident is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Kind {
+    /// A class of the model, by place.
+    Class(u32),
+    /// A rule that bears out no class of the model.
+    Rule(RuleId),
+}
+
+/// Who is at it, with what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Key {
+    /// The initiator.
+    pub initiator: IpAddr,
+    /// With what.
+    pub kind: Kind,
+}
+
+/// How far an incident has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// It begins.
+    Begin,
+    /// It goes on.
+    Update,
+    /// It is over, and why.
+    End(EndCause),
+}
+
+/// Why an incident is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndCause {
+    /// Nothing more was found for [`AlertSettings::quiet_secs`].
+    Quiet,
+    /// There were too many.
+    Evicted,
+    /// The traffic ends.
+    Finished,
+}
+
+impl Stage {
+    /// A stable name for output.
+    pub fn name(self) -> &'static str {
+        match self {
+            Stage::Begin => "begin",
+            Stage::Update => "update",
+            Stage::End(_) => "end",
+        }
+    }
+}
+
+/// Who found an incident.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// The model alone.
+    Model,
+    /// A rule alone.
+    Rule,
+    /// Both.
+    ModelAndRule,
+}
+
+impl Found {
+    /// A stable name for output.
+    pub fn name(self) -> &'static str {
+        match self {
+            Found::Model => "model",
+            Found::Rule => "rule",
+            Found::ModelAndRule => "model and rule",
+        }
+    }
+}
+
+/// What is known of an incident.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Incident {
+    /// Rank among all incidents that were told, from 1; 0 before.
+    pub id: u64,
+    /// Who, with what.
+    pub key: Key,
+    /// Its first call, nanoseconds since 1970-01-01 UTC.
+    pub first_nanos: i64,
+    /// Its latest.
+    pub last_nanos: i64,
+    /// Flows that were called.
+    pub flows: u64,
+    /// Of those, by the model.
+    pub model_flows: u64,
+    /// Calls of rules.
+    pub rule_calls: u64,
+    /// Which rules.
+    pub rules: Vec<RuleId>,
+    /// Packets of these flows until they were called.
+    pub packets: u64,
+    /// Responders, as they came; at most [`MOST_TARGETS`].
+    pub targets: Vec<IpAddr>,
+    /// There were more.
+    pub more_targets: bool,
+    /// Their ports, at most [`MOST_PORTS`].
+    pub ports: Vec<u16>,
+    /// There were more.
+    pub more_ports: bool,
+    /// Calls of other kinds that were not told on their own.
+    pub others: u64,
+    /// Highest score of the model, and the threshold then; of rules alone, the rule's.
+    pub score: f32,
+    /// See `score`.
+    pub threshold: f32,
+    /// The flow called last, as it was then.
+    pub flow: FlowRef,
+    /// The packet that settled it.
+    pub packet: Option<u64>,
+    /// Alerts told, this one included.
+    pub alerts: u32,
+    recent: Vec<u64>,
+    calls: Vec<u64>,
+    /// Decayed calls, and when they were counted.
+    level: (f32, u64),
+    begun: u64,
+    touched: u64,
+    next_update: Option<(u64, u32)>,
+    changed: bool,
+    /// Its place in the order of silence.
+    listed: u64,
+    /// When it is to begin.
+    due: Option<u64>,
+    /// Of its calls, those that count as another incident's `others`.
+    folded: u64,
+}
+
+impl Incident {
+    /// Who found it.
+    pub fn found(&self) -> Found {
+        match (self.model_flows > 0, self.rule_calls > 0) {
+            (true, false) => Found::Model,
+            (false, _) => Found::Rule,
+            (true, true) => Found::ModelAndRule,
+        }
+    }
+
+    fn new(key: Key, finding: &Finding, now: u64) -> Incident {
+        Incident {
+            id: 0,
+            key,
+            first_nanos: finding.time_nanos,
+            last_nanos: finding.time_nanos,
+            flows: 0,
+            model_flows: 0,
+            rule_calls: 0,
+            rules: Vec::new(),
+            packets: 0,
+            targets: Vec::new(),
+            more_targets: false,
+            ports: Vec::new(),
+            more_ports: false,
+            others: 0,
+            score: 0.0,
+            threshold: 0.0,
+            flow: FlowRef::from(&finding.flow),
+            packet: finding.packet,
+            alerts: 0,
+            recent: Vec::new(),
+            calls: Vec::new(),
+            level: (0.0, now),
+            begun: now,
+            touched: now,
+            next_update: None,
+            changed: false,
+            listed: now,
+            due: None,
+            folded: 0,
+        }
+    }
+
+    fn add(&mut self, finding: &Finding, now: u64) {
+        let flow = FlowRef::from(&finding.flow);
+        self.first_nanos = self.first_nanos.min(finding.time_nanos);
+        self.last_nanos = self.last_nanos.max(finding.time_nanos);
+        let known = self.recent.contains(&flow.id);
+        if !known {
+            self.flows += 1;
+            self.packets += u64::from(finding.packets);
+            remember(&mut self.recent, flow.id, RECENT_FLOWS);
+            remember(&mut self.calls, now, MOST_CALLS);
+            self.level = (self.level_at(now) + 1.0, now);
+        }
+        // The initiator may be the one that an ICMP error was sent to.
+        let target = if flow.src.0 == self.key.initiator { flow.dst } else { flow.src };
+        bounded(&mut self.targets, target.0, MOST_TARGETS, &mut self.more_targets);
+        bounded(&mut self.ports, target.1, MOST_PORTS, &mut self.more_ports);
+        let of_model = match finding.detector {
+            Detector::Model => {
+                self.model_flows += 1;
+                self.model_flows == 1 || finding.score > self.score
+            }
+            Detector::Rule(rule) => {
+                self.rule_calls += 1;
+                if !self.rules.contains(&rule) {
+                    self.rules.push(rule);
+                }
+                self.model_flows == 0 && finding.score > self.score
+            }
+        };
+        if of_model {
+            (self.score, self.threshold) = (finding.score, finding.threshold);
+        }
+        (self.flow, self.packet) = (flow, finding.packet);
+        self.touched = now;
+        self.changed = true;
+    }
+
+    fn level_at(&self, now: u64) -> f32 {
+        let secs = now.saturating_sub(self.level.1) as f32 * 1e-9;
+        self.level.0 * (-secs / SHARE_SECS).exp()
+    }
+
+    /// Calls within a span that ends now.
+    fn calls_within(&self, now: u64, span: u64) -> usize {
+        self.calls.iter().filter(|at| now.saturating_sub(**at) <= span).count()
+    }
+}
+
+/// Keeps the last `most`.
+fn remember(list: &mut Vec<u64>, value: u64, most: usize) {
+    if list.len() >= most {
+        list.remove(0);
+    }
+    list.push(value);
+}
+
+fn bounded<T: PartialEq>(list: &mut Vec<T>, value: T, most: usize, more: &mut bool) {
+    if list.contains(&value) {
+        return;
+    }
+    if list.len() < most {
+        list.push(value);
+    } else {
+        *more = true;
+    }
+}
+
+/// What is told of an incident.
+#[derive(Clone, Copy, Debug)]
+pub struct Alert<'a> {
+    /// Of the packet or the silence that brought it about, nanoseconds since 1970-01-01 UTC.
+    pub time_nanos: i64,
+    /// How far the incident has come.
+    pub stage: Stage,
+    /// What is known of it.
+    pub incident: &'a Incident,
+    /// What it is called.
+    pub signature: Signature,
+    /// The class's name, or the rule's key.
+    pub kind: &'a str,
+}
+
+/// What was done, and what was left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// Findings taken.
+    pub findings: u64,
+    /// Alerts told.
+    pub alerts: u64,
+    /// Incidents told.
+    pub incidents: u64,
+    /// Findings that a suppression fitted.
+    pub suppressed: u64,
+    /// Alerts put off or left out because there were too many a minute.
+    pub over_rate: u64,
+    /// Incidents ended, and candidates forgotten, to make room.
+    pub evicted: u64,
+    /// Incidents that are open now.
+    pub open: u64,
+}
+
+/// Folds findings into incidents.
+pub struct Incidents {
+    settings: AlertSettings,
+    suppress: Vec<Suppression>,
+    /// Of the model, then "unknown".
+    classes: Vec<String>,
+    clock: Clock,
+    book: Book,
+    counters: Counters,
+    /// The minute that alerts are counted in, and how many there were.
+    minute: (u64, u32),
+}
+
+impl Incidents {
+    /// None yet. `classes` are the model's.
+    pub fn new(settings: AlertSettings, suppress: Vec<Suppression>, classes: &[String]) -> Incidents {
+        let mut classes = classes.to_vec();
+        classes.push("unknown".to_owned());
+        let book = Book::new(settings.max_incidents);
+        let (counters, clock) = (Counters::default(), Clock::default());
+        Incidents { settings, suppress, classes, clock, book, counters, minute: (0, 0) }
+    }
+
+    /// Other settings from now on; what is open stays.
+    pub fn set(&mut self, settings: AlertSettings, suppress: Vec<Suppression>) {
+        self.book.set_cap(settings.max_incidents);
+        (self.settings, self.suppress) = (settings, suppress);
+    }
+
+    /// What was done, and what was left out.
+    pub fn counters(&self) -> Counters {
+        Counters { open: self.book.open() as u64, ..self.counters }
+    }
+
+    /// Takes a finding about `initiator`'s flow.
+    pub fn finding(&mut self, initiator: IpAddr, finding: &Finding, tell: &mut impl FnMut(Alert<'_>)) {
+        self.tick(finding.time_nanos, tell);
+        self.counters.findings += 1;
+        let key = Key { initiator, kind: self.kind(finding) };
+        if self.is_suppressed(&key, finding) {
+            self.counters.suppressed += 1;
+            return;
+        }
+        let now = self.clock.at(finding.time_nanos);
+        let mut evicted = None;
+        let incident = self.book.entry(key, || Incident::new(key, finding, now), &mut evicted);
+        incident.add(finding, now);
+        let open = incident.id > 0;
+        let enough = !open && is_enough(&self.settings, &self.classes, incident, now);
+        self.book.touch(key, now);
+        if enough {
+            let due = now + (self.settings.settle_secs.max(0.0) * SECOND as f64) as u64;
+            self.book.expect(key, due);
+        }
+        if let Some(evicted) = evicted {
+            self.counters.evicted += 1;
+            if evicted.id > 0 {
+                self.tell(finding.time_nanos, Stage::End(EndCause::Evicted), evicted, tell);
+            }
+        }
+        if open {
+            self.update(finding.time_nanos, now, key, tell);
+        }
+        // A settling time of nothing tells at once.
+        self.begin_due(finding.time_nanos, now, tell);
+    }
+
+    /// Time has passed: begins and ends what is due.
+    pub fn tick(&mut self, time_nanos: i64, tell: &mut impl FnMut(Alert<'_>)) {
+        let now = self.clock.at(time_nanos);
+        self.begin_due(time_nanos, now, tell);
+        let quiet = u64::from(self.settings.quiet_secs) * SECOND;
+        while let Some(ended) = self.book.pop_quiet(now, quiet) {
+            self.tell(time_nanos, Stage::End(EndCause::Quiet), ended, tell);
+        }
+        let window = u64::from(self.settings.window_secs) * SECOND;
+        self.book.forget_candidates(now, window);
+    }
+
+    /// The traffic ends at this time: what is due begins, what is open ends.
+    pub fn finish(&mut self, time_nanos: i64, tell: &mut impl FnMut(Alert<'_>)) {
+        let now = self.clock.at(time_nanos);
+        self.begin_due(time_nanos, now.max(self.book.last_due()), tell);
+        while let Some(ended) = self.book.pop_open() {
+            self.tell(time_nanos, Stage::End(EndCause::Finished), ended, tell);
+        }
+    }
+
+    fn kind(&self, finding: &Finding) -> Kind {
+        match finding.detector {
+            Detector::Model => Kind::Class(finding.class),
+            Detector::Rule(id) => {
+                let class = signature::rule(id).and_then(|rule| rule.class);
+                let place = class.and_then(|class| self.classes.iter().position(|name| name == class));
+                place.map_or(Kind::Rule(id), |place| Kind::Class(place as u32))
+            }
+        }
+    }
+
+    fn is_suppressed(&self, key: &Key, finding: &Finding) -> bool {
+        if self.suppress.is_empty() {
+            return false;
+        }
+        let flow = FlowRef::from(&finding.flow);
+        let target = if flow.src.0 == key.initiator { flow.dst } else { flow.src };
+        let rule = match finding.detector {
+            Detector::Rule(id) => signature::rule(id).map_or("", |rule| rule.key),
+            Detector::Model => "",
+        };
+        let (source, time_nanos) = (key.initiator, finding.time_nanos);
+        let subject = Subject { source, target, names: [name_of(&self.classes, key.kind), rule], time_nanos };
+        self.suppress.iter().any(|entry| entry.fits(&subject))
+    }
+
+    fn begin_due(&mut self, time_nanos: i64, now: u64, tell: &mut impl FnMut(Alert<'_>)) {
+        while let Some(key) = self.book.pop_due(now) {
+            let Some(candidate) = self.book.get(&key).filter(|incident| incident.id == 0) else { continue };
+            let level = candidate.level_at(now);
+            let (found, flows, folded) = (candidate.found(), candidate.flows, candidate.folded);
+            let wanted = match self.settings.corroboration {
+                Corroboration::Any => true,
+                Corroboration::Model => found != Found::Rule,
+                Corroboration::ModelAndRule => found == Found::ModelAndRule,
+            };
+            if !wanted {
+                continue;
+            }
+            if let Some(main) = self.book.main_beside(&key, now)
+                && level < self.settings.minor_share * main.level_at(now)
+            {
+                main.others += flows - folded;
+                if let Some(candidate) = self.book.get_mut(&key) {
+                    candidate.folded = flows;
+                }
+                continue;
+            }
+            if !self.may_tell(now) {
+                self.book.expect(key, now + SECOND);
+                break;
+            }
+            self.counters.incidents += 1;
+            let id = self.counters.incidents;
+            let first = self.settings.updates_secs.first();
+            let next = first.map(|secs| (now + u64::from(*secs) * SECOND, 0));
+            let mut evicted = None;
+            let Some(incident) = self.book.open_candidate(&key, &mut evicted) else { continue };
+            (incident.id, incident.next_update, incident.begun) = (id, next, now);
+            (incident.changed, incident.alerts) = (false, 1);
+            // Rare: it is told to while the book stays as it is.
+            let told = incident.clone();
+            self.counters.alerts += 1;
+            tell(self.alert(time_nanos, Stage::Begin, &told));
+            if let Some(evicted) = evicted {
+                self.counters.evicted += 1;
+                self.tell(time_nanos, Stage::End(EndCause::Evicted), evicted, tell);
+            }
+        }
+    }
+
+    fn update(&mut self, time_nanos: i64, now: u64, key: Key, tell: &mut impl FnMut(Alert<'_>)) {
+        let Some(incident) = self.book.get_mut(&key) else { return };
+        let Some((due, number)) = incident.next_update else { return };
+        if now < due || !incident.changed {
+            return;
+        }
+        let after = number + 1;
+        let schedule = &self.settings.updates_secs;
+        let secs = match (schedule.get(after as usize), schedule.last()) {
+            (Some(secs), _) => u64::from(*secs),
+            (None, Some(last)) => {
+                let doublings = after as usize + 1 - schedule.len();
+                u64::from(*last).saturating_mul(1 << doublings.min(20))
+            }
+            (None, None) => return,
+        };
+        let next = incident.begun.saturating_add(secs.saturating_mul(SECOND)).max(now + SECOND);
+        (incident.next_update, incident.changed) = (Some((next, after)), false);
+        if self.may_tell(now)
+            && let Some(incident) = self.book.get_mut(&key)
+        {
+            incident.alerts += 1;
+            let told = incident.clone();
+            self.counters.alerts += 1;
+            tell(self.alert(time_nanos, Stage::Update, &told));
+        }
+    }
+
+    fn tell(&mut self, time_nanos: i64, stage: Stage, mut ended: Incident, tell: &mut impl FnMut(Alert<'_>)) {
+        ended.alerts += 1;
+        self.counters.alerts += 1;
+        tell(self.alert(time_nanos, stage, &ended));
+    }
+
+    fn alert<'a>(&'a self, time_nanos: i64, stage: Stage, incident: &'a Incident) -> Alert<'a> {
+        let kind = name_of(&self.classes, incident.key.kind);
+        let signature = match incident.key.kind {
+            // A rule alone goes by its own name.
+            Kind::Class(_) if incident.model_flows == 0 => incident.rules.first().copied(),
+            Kind::Class(_) => None,
+            Kind::Rule(id) => Some(id),
+        };
+        let of_class = |kind: Kind| match kind {
+            Kind::Class(place) => signature::of_class(self.class(place), place),
+            Kind::Rule(_) => signature::of_class("unknown", 0),
+        };
+        let signature = signature.and_then(signature::rule).map(|rule| rule.signature);
+        let signature = signature.unwrap_or_else(|| of_class(incident.key.kind));
+        Alert { time_nanos, stage, incident, signature, kind }
+    }
+
+    fn class(&self, place: u32) -> &str {
+        self.classes.get(place as usize).map_or("unknown", String::as_str)
+    }
+
+    /// Whether another alert of this minute may be told.
+    fn may_tell(&mut self, now: u64) -> bool {
+        let minute = now / (60 * SECOND);
+        if self.minute.0 != minute {
+            self.minute = (minute, 0);
+        }
+        let may = self.minute.1 < self.settings.per_minute.max(1);
+        if may {
+            self.minute.1 += 1;
+        } else {
+            self.counters.over_rate += 1;
+        }
+        may
+    }
+}
+
+fn name_of(classes: &[String], kind: Kind) -> &str {
+    match kind {
+        Kind::Class(place) => classes.get(place as usize).map_or("unknown", String::as_str),
+        Kind::Rule(id) => signature::rule(id).map_or("unknown", |rule| rule.key),
+    }
+}
+
+/// Whether a candidate has what an incident needs. A rule has counted already: one call of it is enough.
+fn is_enough(settings: &AlertSettings, classes: &[String], candidate: &Incident, now: u64) -> bool {
+    if candidate.rule_calls > 0 {
+        return true;
+    }
+    let flows = settings.flows_of.get(name_of(classes, candidate.key.kind)).unwrap_or(&settings.flows);
+    let needed = (*flows as usize).clamp(1, MOST_CALLS);
+    candidate.calls_within(now, u64::from(settings.window_secs) * SECOND) >= needed
+}
+
+#[cfg(test)]
+mod tests;
