@@ -134,11 +134,11 @@ fn any_segments_give_the_same_transactions() {
             assert_eq!(counters.messages, 5);
             assert!(of(&events, "anomaly").is_empty());
             let flow = of(&events, "flow")[0];
+            assert!(flow["flow_id"].as_u64().is_some_and(|id| id > 0 && id < 1 << 51));
             assert_eq!((&flow["app_proto"], &flow["tcp"]["state"]), (&"mqtt".into(), &"closed".into()));
             assert!(
-                events
-                    .iter()
-                    .all(|event| event["flow_id"] == 1 && event["community_id"] == flow["community_id"])
+                events.iter().all(|event| event["flow_id"] == flow["flow_id"]
+                    && event["community_id"] == flow["community_id"])
             );
         }
     }
@@ -148,7 +148,7 @@ fn any_segments_give_the_same_transactions() {
 fn a_password_is_a_length_unless_it_is_asked_for() {
     let (events, ..) = dialogue(100, 1883, Limits::default(), EveOptions::default());
     assert!(!events.iter().any(|event| event.to_string().contains("\"pass\"")));
-    assert_eq!(events[0]["mqtt"]["connect"]["password_length"], 4);
+    assert_eq!(events[0]["metadata"]["pktvars"][0]["password_length"], 4);
     let options = EveOptions { log_passwords: true, ..EveOptions::default() };
     let (events, ..) = dialogue(100, 1883, Limits::default(), options);
     assert_eq!(events[0]["mqtt"]["connect"]["password"], "pass");
@@ -166,7 +166,7 @@ fn lost_bytes_are_told_and_the_rest_is_read() {
     let (events, ..) = wire.end();
     let [gap] = of(&events, "anomaly")[..] else { panic!("{events:#?}") };
     assert_eq!(gap["anomaly"]["event"], "stream.reassembly_seq_gap");
-    assert_eq!(gap["anomaly"]["missing_bytes"], 30);
+    assert_eq!(gap["metadata"]["pktvars"][0]["missing_bytes"], 30);
     assert_eq!(of(&events, "mqtt").len(), 2);
 }
 
@@ -248,11 +248,12 @@ fn a_violation_names_clause_and_suricatas_event() {
     wire.send(0, ACK, CONNECT);
     wire.send(0, ACK, b"\x30\x05\x00\x03a/#");
     let (events, ..) = wire.end();
-    let anomalies: Vec<_> = of(&events, "anomaly").iter().map(|event| &event["anomaly"]).collect();
-    let events: Vec<_> = anomalies.iter().map(|anomaly| anomaly["event"].as_str().unwrap()).collect();
-    assert_eq!(events, ["double_connect", "wildcard_in_topic"]);
-    assert_eq!(anomalies[0]["violations"][0]["clause"], "MQTT-3.1.0-2");
-    assert_eq!(anomalies[1]["violations"][0]["id"], "wildcard_in_topic");
+    let anomalies = of(&events, "anomaly");
+    let names: Vec<_> = anomalies.iter().map(|event| event["anomaly"]["event"].as_str().unwrap()).collect();
+    assert_eq!(names, ["double_connect", "wildcard_in_topic"]);
+    let first = |n: usize| &anomalies[n]["metadata"]["pktvars"][0];
+    assert_eq!(first(0)["clause"], "MQTT-3.1.0-2");
+    assert_eq!(first(1)["violation"], "wildcard_in_topic");
 }
 
 /// The datagram `whole` cut into fragments of 16 bytes of its payload.

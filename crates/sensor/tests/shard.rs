@@ -46,7 +46,7 @@ impl Sink for Notes {
     }
 
     fn ended(&mut self, v: &FlowVerdict) {
-        let end = EndedFlow { slot: 0, flow: v.flow, reason: v.reason };
+        let end = EndedFlow { slot: 0, actor: v.flow.src().0, flow: v.flow, reason: v.reason };
         self.0.push(ended(&end, v.class, v.score, v.packets_to_alert));
     }
 }

@@ -1,11 +1,11 @@
 //! What the detectors tell the alerts: of this flow, at this packet, this is the case.
 
+use std::net::IpAddr;
+
 use crate::flow::Flow;
 
 /// A rule beside the model: its signature id.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct RuleId(pub u32);
 
 /// Who found it.
@@ -24,7 +24,9 @@ pub struct Finding {
     pub time_nanos: i64,
     /// That packet's number in the capture, from 1; `None` where flows end without one.
     pub packet: Option<u64>,
-    /// The flow as it stood then; an incident belongs to its initiator.
+    /// Whose doing it is: the flow's initiator; of an ICMP error, the host that sent what it answers.
+    pub initiator: IpAddr,
+    /// The flow as it stood then.
     pub flow: Flow,
     /// Place among the model's classes; their number stands for "unknown".
     pub class: u32,

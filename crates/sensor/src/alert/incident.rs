@@ -139,6 +139,8 @@ pub struct Incident {
     pub more_ports: bool,
     /// Calls of other kinds that were not told on their own.
     pub others: u64,
+    /// Rules among them.
+    pub rules_beside: Vec<RuleId>,
     /// Highest score of the model, and the threshold then; of rules alone, the rule's.
     pub score: f32,
     /// See `score`.
@@ -191,6 +193,7 @@ impl Incident {
             ports: Vec::new(),
             more_ports: false,
             others: 0,
+            rules_beside: Vec::new(),
             score: 0.0,
             threshold: 0.0,
             flow: FlowRef::from(&finding.flow),
@@ -344,16 +347,21 @@ impl Incidents {
         Counters { open: self.book.open() as u64, ..self.counters }
     }
 
-    /// Takes a finding about `initiator`'s flow.
-    pub fn finding(&mut self, initiator: IpAddr, finding: &Finding, tell: &mut impl FnMut(Alert<'_>)) {
+    /// Takes a finding.
+    pub fn finding(&mut self, finding: &Finding, tell: &mut impl FnMut(Alert<'_>)) {
         self.tick(finding.time_nanos, tell);
         self.counters.findings += 1;
-        let key = Key { initiator, kind: self.kind(finding) };
+        let key = Key { initiator: finding.initiator, kind: self.kind(finding) };
         if self.is_suppressed(&key, finding) {
             self.counters.suppressed += 1;
             return;
         }
         let now = self.clock.at(finding.time_nanos);
+        if let Detector::Rule(rule) = finding.detector
+            && self.is_beside(&key, rule, now)
+        {
+            return;
+        }
         let mut evicted = None;
         let incident = self.book.entry(key, || Incident::new(key, finding, now), &mut evicted);
         incident.add(finding, now);
@@ -398,6 +406,22 @@ impl Incidents {
         }
     }
 
+    /// Whether a rule's call only bears out that the initiator is at something that is known: what it does to a broker,
+    /// rules of several kinds see.
+    fn is_beside(&mut self, key: &Key, rule: RuleId, now: u64) -> bool {
+        if self.book.get(key).is_some_and(|own| own.id > 0 || own.model_flows > 0) {
+            return false;
+        }
+        let Some(main) = self.book.main_beside(key, now).filter(|main| main.model_flows > 0) else {
+            return false;
+        };
+        main.others += 1;
+        if !main.rules_beside.contains(&rule) {
+            main.rules_beside.push(rule);
+        }
+        true
+    }
+
     fn kind(&self, finding: &Finding) -> Kind {
         match finding.detector {
             Detector::Model => Kind::Class(finding.class),
@@ -438,7 +462,8 @@ impl Incidents {
                 continue;
             }
             if let Some(main) = self.book.main_beside(&key, now)
-                && level < self.settings.minor_share * main.level_at(now)
+                && (level < self.settings.minor_share * main.level_at(now)
+                    || (found == Found::Rule && main.model_flows > 0))
             {
                 main.others += flows - folded;
                 if let Some(candidate) = self.book.get_mut(&key) {

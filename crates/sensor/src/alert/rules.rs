@@ -67,6 +67,7 @@ impl Rules {
                 tell(&Finding {
                     time_nanos: seen.time_nanos,
                     packet: Some(seen.packet),
+                    initiator: facts.actor,
                     flow: *seen.flow,
                     class: seen.classes,
                     score: count,

@@ -50,7 +50,7 @@ impl Default for AlertSettings {
     fn default() -> AlertSettings {
         AlertSettings {
             flows: 3,
-            flows_of: BTreeMap::from([("flood".to_owned(), 1)]),
+            flows_of: BTreeMap::from([("flood".to_owned(), 1), ("slowite".to_owned(), 6)]),
             window_secs: 60,
             settle_secs: 2.0,
             minor_share: 0.1,
@@ -139,7 +139,7 @@ impl Default for RuleSettings {
             refused_mqtt: at(10.0),
             refused_ssh: at(10.0),
             user_names: at(10.0),
-            client_ids: at(40.0),
+            client_ids: at(120.0),
             wildcard: at(600.0),
             violations: at(20.0),
         }

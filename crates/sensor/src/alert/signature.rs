@@ -41,10 +41,13 @@ const SPRAYING: Technique =
     technique("T1110.003", "Brute Force: Password Spraying", "TA0006", "Credential Access");
 const SERVICE_FLOOD: Technique =
     technique("T1499.002", "Endpoint Denial of Service: Service Exhaustion Flood", "TA0040", "Impact");
-const EXPLOITATION: Technique =
-    technique("T1499.004", "Endpoint Denial of Service: Application or System Exploitation", "TA0040", "Impact");
-const ICS_DENIAL: Technique =
-    technique("T0814", "Denial of Service", "TA0107", "Inhibit Response Function");
+const EXPLOITATION: Technique = technique(
+    "T1499.004",
+    "Endpoint Denial of Service: Application or System Exploitation",
+    "TA0040",
+    "Impact",
+);
+const ICS_DENIAL: Technique = technique("T0814", "Denial of Service", "TA0107", "Inhibit Response Function");
 const TAGS: Technique = technique("T0861", "Point & Tag Identification", "TA0100", "Collection");
 
 /// What an alert is called.

@@ -5,6 +5,7 @@
 //! [`Settings::window`](crate::feature::sequence::verdict::Settings) packets, and an end waits for the packets before
 //! it. Memory: the sequence level's, and a state and about 90 bytes a flow.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use citronella_nn::{Error, StreamCell};
@@ -12,9 +13,9 @@ use citronella_wire::{Frame, decode_frame};
 
 use super::Detector;
 use super::batch::{Batch, Event, Step};
-use crate::alert::{Detector as FoundBy, Finding};
+use crate::alert::{Detector as FoundBy, Finding, rules::Seen};
 use crate::capture::Packet;
-use crate::feature::sequence::{self, SequenceLevel, verdict::Running};
+use crate::feature::sequence::{self, Facts, SequenceLevel, verdict::Running};
 use crate::flow::initiator::Initiators;
 use crate::flow::{Flow, table::EndReason};
 
@@ -76,6 +77,12 @@ pub trait Sink {
     #[inline]
     fn finding(&mut self, finding: &Finding) {
         let _ = finding;
+    }
+
+    /// A packet brought something that rules look at; it is counted in its flow already.
+    #[inline]
+    fn facts(&mut self, facts: &Facts, seen: &Seen<'_>) {
+        let _ = (facts, seen);
     }
 
     /// A flow has ended.
@@ -175,6 +182,12 @@ impl Shard {
         }
         let row = self.level.frame(time_nanos, frame);
         self.queue_ended();
+        if let (Some(facts), Some(row)) = (self.level.facts(), row)
+            && let Some(flow) = self.level.flow(row.slot)
+        {
+            let classes = self.detector.classes().len() as u32;
+            sink.facts(facts, &Seen { time_nanos, packet: number, flow, classes });
+        }
         match row {
             None => self.counters.passed_over += 1,
             Some(row) => {
@@ -228,10 +241,12 @@ impl Shard {
                 if walk.running.step(probabilities, settings) {
                     // Its slot may be another's by now.
                     let open = level.flow(step.slot).filter(|flow| flow.id == step.flow);
-                    let ended = || ends.iter().map(|ended| &ended.flow).find(|flow| flow.id == step.flow);
-                    let Some(flow) = open.or_else(ended) else { return };
+                    let open = open.and_then(|flow| Some((flow, level.actor(step.slot)?)));
+                    let ended = || ends.iter().find(|ended| ended.flow.id == step.flow);
+                    let ended = || ended().map(|ended| (&ended.flow, ended.actor));
+                    let Some(whose) = open.or_else(ended) else { return };
                     counters.findings += 1;
-                    tell(&walk.running, settings, flow, step.time_nanos, Some(step.number), sink);
+                    tell(&walk.running, settings, whose, step.time_nanos, Some(step.number), sink);
                 }
             }
             Event::Ended(ended) => {
@@ -241,7 +256,8 @@ impl Shard {
                 let called = walk.running.end();
                 if called.is_some() && !early {
                     counters.findings += 1;
-                    tell(&walk.running, settings, &ended.flow, ended.flow.last_nanos, None, sink);
+                    let whose = (&ended.flow, ended.actor);
+                    tell(&walk.running, settings, whose, ended.flow.last_nanos, None, sink);
                 }
                 sink.ended(&FlowVerdict {
                     flow: ended.flow,
@@ -306,7 +322,7 @@ impl Shard {
 fn tell(
     running: &Running,
     settings: &sequence::verdict::Settings,
-    flow: &Flow,
+    (flow, initiator): (&Flow, IpAddr),
     time_nanos: i64,
     packet: Option<u64>,
     sink: &mut impl Sink,
@@ -316,6 +332,7 @@ fn tell(
     sink.finding(&Finding {
         time_nanos,
         packet,
+        initiator,
         flow: *flow,
         class: called.class,
         score: called.score,

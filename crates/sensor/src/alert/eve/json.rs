@@ -39,6 +39,32 @@ impl<'a> Json<'a> {
         self.out.push(b'}');
     }
 
+    /// An array whose elements are written already.
+    pub(super) fn raw_array(&mut self, key: &str, elements: &[u8]) {
+        self.key(key);
+        self.out.push(b'[');
+        self.out.extend_from_slice(elements);
+        self.out.push(b']');
+    }
+
+    /// An array of texts.
+    pub(super) fn texts<'t>(&mut self, key: &str, texts: impl IntoIterator<Item = &'t str>) {
+        self.array(key, |list| {
+            for text in texts {
+                list.comma();
+                quote(list.out, text);
+            }
+        });
+    }
+
+    /// A number with decimals; left out where it is none.
+    pub(super) fn decimal(&mut self, key: &str, number: f32) {
+        if number.is_finite() {
+            self.key(key);
+            self.out.extend_from_slice(number.to_string().as_bytes());
+        }
+    }
+
     pub(super) fn array(&mut self, key: &str, fill: impl FnOnce(&mut Json<'_>)) {
         self.key(key);
         self.nested(b'[', b']', fill);

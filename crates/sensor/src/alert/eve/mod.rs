@@ -3,14 +3,16 @@
 //! In: what [`Sessions`](crate::flow::sessions::Sessions) tells. Out: `mqtt` records, one a transaction (a message with
 //! its answers, in the flow's direction, when the last of them was seen); `anomaly` records for violations, by
 //! Suricata's event where it has one, with our ids and clauses beside; `tls` records of a client's hello; `flow`
-//! records. Field names are those of Suricata's EVE format; docs/eve.md says where ours say more.
+//! records. And `alert` records of incidents, and `stats`. All validate against Suricata's schema (8.0.7). Field names are those of Suricata's EVE format; docs/eve.md says where ours say more.
 //!
 //! A transaction that waits for its answer is kept as text, up to [`EveOptions::pending_bytes`] in all; the oldest of
 //! the same flow are then written as they are. A password is written only with [`EveOptions::log_passwords`].
 
+mod alert;
 mod json;
 mod mqtt;
 mod record;
+mod stats;
 mod time;
 
 use std::collections::BTreeMap;
@@ -18,15 +20,21 @@ use std::io::{self, Write};
 
 use hashbrown::HashMap;
 
+use super::Alert;
 use crate::flow::sessions::{Place, SessionEvent};
 use citronella_wire::mqtt::{Exchange, Observed};
 use json::Json;
 use mqtt::Discretion;
 use record::Recorder;
+pub use stats::{Kernel, Stats};
 
 /// Which records are written, and what they say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EveOptions {
+    /// `alert` records.
+    pub alert: bool,
+    /// `stats` records.
+    pub stats: bool,
     /// `mqtt` records.
     pub mqtt: bool,
     /// `anomaly` records.
@@ -49,6 +57,8 @@ impl Default for EveOptions {
     /// All records, no passwords, 1,024 bytes of a text, 64 MiB and 1,024 a flow of waiting transactions.
     fn default() -> EveOptions {
         EveOptions {
+            alert: true,
+            stats: true,
             mqtt: true,
             anomaly: true,
             tls: true,
@@ -64,6 +74,10 @@ impl Default for EveOptions {
 /// Records written, and what did not fit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EveCounters {
+    /// `alert` records.
+    pub alert: u64,
+    /// `stats` records.
+    pub stats: u64,
     /// `mqtt` records.
     pub mqtt: u64,
     /// `anomaly` records.
@@ -83,8 +97,16 @@ pub struct EveCounters {
 struct Transaction {
     /// The members of its `mqtt` object.
     text: Vec<u8>,
+    /// What that object has no field for: elements of `metadata.pktvars`.
+    more: Vec<u8>,
     /// A bit for each message type in it: an object has a member once.
     kinds: u16,
+}
+
+impl Transaction {
+    fn len(&self) -> usize {
+        self.text.len() + self.more.len()
+    }
 }
 
 /// What is kept of a flow that has had a record.
@@ -117,9 +139,53 @@ impl<W: Write> EveWriter<W> {
         }
     }
 
-    /// Names the capture that the next records come from; flows of another capture get other numbers.
+    /// Names the capture that the next records come from.
     pub fn begin_capture(&mut self, name: Option<&str>) {
         self.recorder.begin_capture(name);
+    }
+
+    /// Names the interface that live packets come from.
+    pub fn set_interface(&mut self, name: Option<&str>) {
+        self.recorder.set_interface(name);
+    }
+
+    /// Writes an incident's alert. `model`: what stands for the model in it.
+    ///
+    /// # Errors
+    /// As [`EveWriter::write`].
+    pub fn alert(&mut self, alert: &Alert<'_>, model: Option<&str>) -> io::Result<()> {
+        if self.options.alert {
+            self.recorder.alert(alert, model);
+            self.counters.alert += 1;
+            self.put();
+        }
+        self.done()
+    }
+
+    /// Writes counters.
+    ///
+    /// # Errors
+    /// As [`EveWriter::write`].
+    pub fn stats(&mut self, stats: &Stats) -> io::Result<()> {
+        if self.options.stats {
+            self.recorder.stats(stats);
+            self.counters.stats += 1;
+            self.put();
+        }
+        self.done()
+    }
+
+    /// Writes, as an alert, that so many records were shed, and how many alerts among them.
+    ///
+    /// # Errors
+    /// As [`EveWriter::write`].
+    pub fn shed(&mut self, time_nanos: i64, records: u64, alerts: u64) -> io::Result<()> {
+        if self.options.alert {
+            self.recorder.shed(time_nanos, records, alerts);
+            self.counters.alert += 1;
+            self.put();
+        }
+        self.done()
     }
 
     /// Writes what is to be said of an event.
@@ -166,8 +232,8 @@ impl<W: Write> EveWriter<W> {
                     None => String::new(),
                 };
                 for (number, transaction) in kept.into_iter().flat_map(|state| state.open) {
-                    self.counters.pending_bytes -= transaction.text.len();
-                    self.transaction(place, &community_id, number, &transaction.text);
+                    self.counters.pending_bytes -= transaction.len();
+                    self.transaction(place, &community_id, number, &transaction);
                 }
                 if self.options.flow {
                     self.recorder.flow(&end, &community_id);
@@ -176,7 +242,16 @@ impl<W: Write> EveWriter<W> {
                 }
             }
         }
+        self.done()
+    }
+
+    fn done(&self) -> io::Result<()> {
         self.fault.as_ref().map_or(Ok(()), |fault| Err(io::Error::new(fault.kind(), fault.to_string())))
+    }
+
+    /// Where it writes to.
+    pub fn get_mut(&mut self) -> &mut W {
+        &mut self.out
     }
 
     /// Flushes, and gives the writer back.
@@ -201,8 +276,8 @@ impl<W: Write> EveWriter<W> {
         }
     }
 
-    fn transaction(&mut self, place: Place<'_>, community_id: &str, number: u64, text: &[u8]) {
-        self.recorder.transaction(place, community_id, number, text);
+    fn transaction(&mut self, place: Place<'_>, community_id: &str, number: u64, open: &Transaction) {
+        self.recorder.transaction(place, community_id, number, &open.text, &open.more);
         self.counters.mqtt += 1;
         self.put();
     }
@@ -213,26 +288,28 @@ impl<W: Write> EveWriter<W> {
         let Exchange { number, closed, .. } = observed.exchange;
         let state = state(&mut self.flows, &self.recorder, place);
         let mut transaction = state.open.remove(&number).unwrap_or_default();
-        self.counters.pending_bytes -= transaction.text.len();
+        self.counters.pending_bytes -= transaction.len();
         let mut ready = Vec::new();
         let bit = 1 << (observed.header.kind & 15);
         if transaction.kinds & bit != 0 {
             ready.push((number, std::mem::take(&mut transaction)));
         }
-        let mut json = Json::members(&mut transaction.text, transaction.kinds == 0);
-        mqtt::message(&mut json, observed, say);
+        let Transaction { text, more, .. } = &mut transaction;
+        let (none_yet, none_beside) = (text.is_empty(), more.is_empty());
+        let (mut json, mut more) = (Json::members(text, none_yet), Json::members(more, none_beside));
+        mqtt::message(&mut json, &mut more, observed, say);
         transaction.kinds |= bit;
         if closed {
             ready.push((number, transaction));
         } else {
-            self.counters.pending_bytes += transaction.text.len();
+            self.counters.pending_bytes += transaction.len();
             state.open.insert(number, transaction);
         }
         while self.counters.pending_bytes > self.options.pending_bytes
             || state.open.len() > self.options.pending_transactions
         {
             let Some((number, early)) = state.open.pop_first() else { break };
-            self.counters.pending_bytes -= early.text.len();
+            self.counters.pending_bytes -= early.len();
             self.counters.written_early += 1;
             ready.push((number, early));
         }
@@ -241,7 +318,7 @@ impl<W: Write> EveWriter<W> {
         }
         let community_id = state.community_id.clone();
         for (number, transaction) in ready {
-            self.transaction(place, &community_id, number, &transaction.text);
+            self.transaction(place, &community_id, number, &transaction);
         }
     }
 

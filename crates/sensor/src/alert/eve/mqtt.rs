@@ -14,41 +14,68 @@ pub(super) struct Discretion {
     pub(super) text_bytes: usize,
 }
 
-/// Writes a message as the member named after its type.
-pub(super) fn message(json: &mut Json<'_>, observed: &Observed<'_>, say: Discretion) {
+/// Writes a message as the member named after its type; `more` gets, an object each, what Suricata's schema has no
+/// field for.
+pub(super) fn message(json: &mut Json<'_>, more: &mut Json<'_>, observed: &Observed<'_>, say: Discretion) {
     let header = &observed.header;
-    json.object(kind::name(header.kind), |json| {
-        json.number("qos", header.qos());
-        json.flag("retain", header.retain());
-        json.flag("dup", header.dup());
-        match observed.state {
-            RecordState::Whole => fields(json, header, &observed.message, say),
-            RecordState::BadLength => {}
-            RecordState::OverCap | RecordState::Gap | RecordState::Unfinished => {
-                truncated(json, header, &observed.message, say);
+    let name = kind::name(header.kind);
+    let write = |json: &mut Json<'_>, more: &mut Json<'_>| {
+        json.object(name, |json| {
+            json.number("qos", header.qos());
+            json.flag("retain", header.retain());
+            json.flag("dup", header.dup());
+            match observed.state {
+                RecordState::Whole => fields(json, more, header, &observed.message, say),
+                RecordState::BadLength => {}
+                RecordState::OverCap | RecordState::Gap | RecordState::Unfinished => {
+                    truncated(json, more, header, &observed.message, say);
+                }
             }
-        }
-    });
+        });
+    };
+    if matches!(header.kind, kind::AUTH | kind::RESERVED) {
+        let mut inner = Vec::new();
+        more.push_object(|object| write(object, &mut Json::members(&mut inner, true)));
+    } else {
+        write(json, more);
+    }
 }
 
 /// What Suricata writes of a message that it did not keep, and the topic.
-fn truncated(json: &mut Json<'_>, header: &FixedHeader, message: &Message<'_>, say: Discretion) {
-    json.flag("truncated", true);
-    json.number("skipped_length", header.total_len());
-    if let Message::Publish(publish) = message
-        && !publish.topic.is_empty()
-    {
-        json.bytes("topic", publish.topic, say.text_bytes);
+fn truncated(
+    json: &mut Json<'_>,
+    more: &mut Json<'_>,
+    header: &FixedHeader,
+    message: &Message<'_>,
+    say: Discretion,
+) {
+    let cut = |json: &mut Json<'_>| {
+        json.flag("truncated", true);
+        json.number("skipped_length", header.total_len());
+    };
+    if let Message::Publish(publish) = message {
+        cut(json);
+        if !publish.topic.is_empty() {
+            json.bytes("topic", publish.topic, say.text_bytes);
+        }
+    } else {
+        more.push_object(cut);
     }
     if let Some(id) = message.packet_id() {
         json.number("message_id", id);
     }
 }
 
-fn fields(json: &mut Json<'_>, header: &FixedHeader, message: &Message<'_>, say: Discretion) {
+fn fields(
+    json: &mut Json<'_>,
+    more: &mut Json<'_>,
+    header: &FixedHeader,
+    message: &Message<'_>,
+    say: Discretion,
+) {
     let limit = say.text_bytes;
     match message {
-        Message::Connect(message) => connect(json, message, say),
+        Message::Connect(message) => connect(json, more, message, say),
         Message::Connack(message) => {
             json.flag("session_present", message.session_present);
             json.number("return_code", message.code);
@@ -68,27 +95,35 @@ fn fields(json: &mut Json<'_>, header: &FixedHeader, message: &Message<'_>, say:
         | Message::Pubcomp(message) => ack(json, message, limit),
         Message::Subscribe(message) => {
             json.number("message_id", message.packet_id);
-            json.array("topics", |list| {
-                for wish in message.subscriptions.iter() {
-                    list.push_object(|json| {
-                        json.bytes("topic", wish.filter, limit);
-                        json.number("qos", wish.options.qos());
-                    });
-                }
-            });
+            if message.subscriptions.iter().next().is_some() {
+                json.array("topics", |list| {
+                    for wish in message.subscriptions.iter() {
+                        list.push_object(|json| {
+                            json.bytes("topic", wish.filter, limit);
+                            json.number("qos", wish.options.qos());
+                        });
+                    }
+                });
+            }
             properties(json, &message.properties, limit);
         }
         Message::Suback(message) => {
             json.number("message_id", message.packet_id);
-            json.array("qos_granted", |list| message.codes.iter().for_each(|code| list.push_number(*code)));
-            properties(json, &message.properties, limit);
+            if !message.codes.is_empty() {
+                json.array("qos_granted", |list| {
+                    message.codes.iter().for_each(|code| list.push_number(*code));
+                });
+            }
+            beside(more, &message.properties, limit);
         }
         Message::Unsubscribe(message) => {
             json.number("message_id", message.packet_id);
-            json.array("topics", |list| {
-                message.filters.iter().for_each(|filter| list.push_bytes(filter, limit));
-            });
-            properties(json, &message.properties, limit);
+            if message.filters.iter().next().is_some() {
+                json.array("topics", |list| {
+                    message.filters.iter().for_each(|filter| list.push_bytes(filter, limit));
+                });
+            }
+            beside(more, &message.properties, limit);
         }
         Message::Unsuback(message) => {
             json.number("message_id", message.packet_id);
@@ -97,7 +132,7 @@ fn fields(json: &mut Json<'_>, header: &FixedHeader, message: &Message<'_>, say:
                     message.codes.iter().for_each(|code| list.push_number(*code));
                 });
             }
-            properties(json, &message.properties, limit);
+            beside(more, &message.properties, limit);
         }
         Message::Disconnect(message) => {
             // Suricata's field is 0 where no properties follow, whatever was sent (MQTT 5.0, 3.14.2.1 has a code there).
@@ -105,7 +140,7 @@ fn fields(json: &mut Json<'_>, header: &FixedHeader, message: &Message<'_>, say:
             let code = if sent.is_some() { Some(0) } else { message.reason_code };
             reason(json, code, &message.properties, limit);
             if let Some(code) = sent {
-                json.number("reason_code_sent", code);
+                more.push_object(|json| json.number("reason_code_sent", code));
             }
         }
         Message::Auth(message) => reason(json, message.reason_code, &message.properties, limit),
@@ -113,7 +148,7 @@ fn fields(json: &mut Json<'_>, header: &FixedHeader, message: &Message<'_>, say:
     }
 }
 
-fn connect(json: &mut Json<'_>, message: &Connect<'_>, say: Discretion) {
+fn connect(json: &mut Json<'_>, more: &mut Json<'_>, message: &Connect<'_>, say: Discretion) {
     let limit = say.text_bytes;
     json.bytes("protocol_string", message.protocol_name, limit);
     json.number("protocol_version", message.level);
@@ -132,7 +167,7 @@ fn connect(json: &mut Json<'_>, message: &Connect<'_>, say: Discretion) {
         if say.log_passwords {
             json.bytes("password", password.reveal(), limit);
         } else {
-            json.number("password_length", password.len());
+            more.push_object(|json| json.number("password_length", password.len()));
         }
     }
     if let Some(will) = &message.will {
@@ -157,11 +192,17 @@ fn reason(json: &mut Json<'_>, code: Option<u8>, list: &Properties<'_>, limit: u
     properties(json, list, limit);
 }
 
-const SUBSCRIPTION_IDENTIFIER: u8 = 11;
 const USER_PROPERTY: u8 = 38;
 
-/// Each property by its name, the first where it stands again. Those that may stand several times are lists when they
-/// do; user properties are a list of names and values, for their names are the sender's to choose.
+/// Properties of a message that has no field for them.
+fn beside(more: &mut Json<'_>, list: &Properties<'_>, limit: usize) {
+    if !list.is_empty() {
+        more.push_object(|json| properties(json, list, limit));
+    }
+}
+
+/// Each property by its name, the first where it stands again; user properties are a list of keys and values, for
+/// their names are the sender's to choose.
 fn properties(json: &mut Json<'_>, list: &Properties<'_>, limit: usize) {
     if list.is_empty() {
         return;
@@ -176,21 +217,12 @@ fn properties(json: &mut Json<'_>, list: &Properties<'_>, limit: usize) {
                 one(json, &property, limit);
             }
         }
-        if of(SUBSCRIPTION_IDENTIFIER).nth(1).is_some() {
-            json.array("subscription_identifiers", |all| {
-                for property in of(SUBSCRIPTION_IDENTIFIER) {
-                    if let Value::Number(number) = property.value {
-                        all.push_number(number);
-                    }
-                }
-            });
-        }
         if seen & (1 << USER_PROPERTY) != 0 {
             json.array("user_properties", |all| {
                 for property in of(USER_PROPERTY) {
                     if let Value::Pair(name, value) = property.value {
                         all.push_object(|json| {
-                            json.bytes("name", name, limit);
+                            json.bytes("key", name, limit);
                             json.bytes("value", value, limit);
                         });
                     }

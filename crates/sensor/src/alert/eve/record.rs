@@ -1,5 +1,7 @@
 //! One EVE record: the fields that all have, and those of each type.
 
+use std::net::IpAddr;
+
 use citronella_wire::{
     TcpFlags,
     mqtt::{Direction, Observed, Violation},
@@ -8,6 +10,7 @@ use citronella_wire::{
 
 use super::json::Json;
 use super::time::Timestamps;
+use crate::alert::flow_id;
 use crate::flow::fragments::Fault;
 use crate::flow::sessions::{Application, BadFragment, FlowEnd, Place};
 use crate::flow::{EndReason, Flow, Phase};
@@ -21,15 +24,42 @@ pub(super) struct Recorder {
     line: Vec<u8>,
     times: Timestamps,
     capture: Option<String>,
-    /// Flows of a capture are numbered from here on.
-    first_flow: u64,
-    highest_flow: u64,
+    /// Of live traffic.
+    interface: Option<String>,
+}
+
+/// What all records begin with.
+#[derive(Clone, Copy)]
+pub(super) struct Head<'a> {
+    pub(super) kind: &'a str,
+    pub(super) time_nanos: i64,
+    pub(super) packet: Option<u64>,
+    pub(super) flow: Option<FlowName>,
+    pub(super) community_id: &'a str,
+}
+
+/// A flow's number and ends.
+#[derive(Clone, Copy)]
+pub(super) struct FlowName {
+    pub(super) id: u64,
+    pub(super) src: (IpAddr, u16),
+    pub(super) dst: (IpAddr, u16),
+    pub(super) protocol: u8,
+}
+
+impl From<&Flow> for FlowName {
+    fn from(flow: &Flow) -> FlowName {
+        FlowName { id: flow_id(flow), src: flow.src(), dst: flow.dst(), protocol: flow.key().protocol() }
+    }
 }
 
 impl Recorder {
     pub(super) fn begin_capture(&mut self, name: Option<&str>) {
         self.capture = name.map(str::to_owned);
-        self.first_flow = self.highest_flow;
+    }
+
+    pub(super) fn set_interface(&mut self, name: Option<&str>) {
+        self.interface = name.map(str::to_owned);
     }
 
     /// The record built last, with its line end.
@@ -56,34 +86,62 @@ impl Recorder {
         community_id: &str,
         fill: impl FnOnce(&mut Json<'_>, &mut Timestamps),
     ) {
-        let Recorder { line, times, capture, first_flow, highest_flow } = self;
-        let flow = place.flow;
-        let number = *first_flow + flow.id + 1;
-        *highest_flow = number.max(*highest_flow);
-        let mut json = head(line, times.format(place.time_nanos), Some(number), place.packet, capture, kind);
-        let ((src, src_port), (dst, dst_port)) = (flow.src(), flow.dst());
-        let protocol = flow.key().protocol();
-        let has_ports = matches!(protocol, 6 | 17);
-        json.text("src_ip", &src.to_string());
-        if has_ports {
-            json.number("src_port", src_port);
+        let Place { flow, time_nanos, packet } = place;
+        self.any(Head { kind, time_nanos, packet, flow: Some(flow.into()), community_id }, fill);
+    }
+
+    /// Any record.
+    pub(super) fn any(&mut self, head: Head<'_>, fill: impl FnOnce(&mut Json<'_>, &mut Timestamps)) {
+        let Recorder { line, times, capture, interface } = self;
+        line.clear();
+        line.push(b'{');
+        let mut json = Json::members(line, true);
+        json.text("timestamp", &times.format(head.time_nanos));
+        if let Some(flow) = head.flow {
+            json.number("flow_id", flow.id);
         }
-        json.text("dest_ip", &dst.to_string());
-        if has_ports {
-            json.number("dest_port", dst_port);
+        if let Some(interface) = interface {
+            json.text("in_iface", interface);
+        } else if let Some(packet) = head.packet {
+            json.number("pcap_cnt", packet);
         }
-        json.text("proto", protocol_name(protocol));
-        if !community_id.is_empty() {
-            json.text("community_id", community_id);
+        if let Some(capture) = capture {
+            json.text("pcap_filename", capture);
+        }
+        json.text("event_type", head.kind);
+        if let Some(FlowName { src: (src, src_port), dst: (dst, dst_port), protocol, .. }) = head.flow {
+            let has_ports = matches!(protocol, 6 | 17);
+            json.text("src_ip", &src.to_string());
+            if has_ports {
+                json.number("src_port", src_port);
+            }
+            json.text("dest_ip", &dst.to_string());
+            if has_ports {
+                json.number("dest_port", dst_port);
+            }
+            json.text("proto", protocol_name(protocol));
+        }
+        if !head.community_id.is_empty() {
+            json.text("community_id", head.community_id);
         }
         fill(&mut json, times);
         line.extend_from_slice(b"}\n");
     }
 
-    pub(super) fn transaction(&mut self, place: Place<'_>, community_id: &str, number: u64, members: &[u8]) {
+    pub(super) fn transaction(
+        &mut self,
+        place: Place<'_>,
+        community_id: &str,
+        number: u64,
+        members: &[u8],
+        more: &[u8],
+    ) {
         self.record(place, "mqtt", community_id, |json, _| {
             json.number("tx_id", number.saturating_sub(1));
             json.raw_object("mqtt", members);
+            if !more.is_empty() {
+                json.object("metadata", |json| json.raw_array("pktvars", more));
+            }
         });
     }
 
@@ -103,25 +161,24 @@ impl Recorder {
                 json.text("type", "applayer");
                 json.text("event", event);
                 json.text("layer", "proto_parser");
-                json.text(
-                    "direction",
-                    if direction == Direction::ToServer { "to_server" } else { "to_client" },
-                );
-                json.text("message", citronella_wire::mqtt::kind::name(observed.header.kind));
-                if !observed.complete_view {
-                    json.flag("complete_view", false);
+            });
+            json.text("direction", if direction == Direction::ToServer { "to_server" } else { "to_client" });
+            pktvars(json, |list| {
+                for rule in violations.iter().map(|violation| violation.rule()) {
+                    list.push_object(|json| {
+                        json.text("violation", rule.id);
+                        if let Some(clause) = rule.clause {
+                            json.text("clause", clause);
+                        }
+                        json.text("text", rule.text);
+                    });
                 }
-                json.array("violations", |list| {
-                    for rule in violations.iter().map(|violation| violation.rule()) {
-                        list.push_object(|json| {
-                            json.text("id", rule.id);
-                            if let Some(clause) = rule.clause {
-                                json.text("clause", clause);
-                            }
-                            json.text("text", rule.text);
-                        });
-                    }
+                list.push_object(|json| {
+                    json.text("message", citronella_wire::mqtt::kind::name(observed.header.kind));
                 });
+                if !observed.complete_view {
+                    list.push_object(|json| json.flag("complete_view", false));
+                }
             });
         });
     }
@@ -138,28 +195,28 @@ impl Recorder {
             json.object("anomaly", |json| {
                 json.text("type", "stream");
                 json.text("event", event);
-                json.text("direction", if from_initiator { "to_server" } else { "to_client" });
-                if let Some(bytes) = bytes {
-                    json.number("missing_bytes", bytes);
-                }
             });
+            json.text("direction", if from_initiator { "to_server" } else { "to_client" });
+            if let Some(bytes) = bytes {
+                pktvars(json, |list| list.push_object(|json| json.number("missing_bytes", bytes)));
+            }
         });
     }
 
     /// A fragment of a datagram belongs to no flow yet.
     pub(super) fn fragment_fault(&mut self, fragment: &BadFragment) {
-        let Recorder { line, times, capture, .. } = self;
         let BadFragment { fault, time_nanos, packet, src, dst, protocol } = *fragment;
-        let mut json = head(line, times.format(time_nanos), None, Some(packet), capture, "anomaly");
-        json.text("src_ip", &src.to_string());
-        json.text("dest_ip", &dst.to_string());
-        json.text("proto", protocol_name(protocol));
-        json.object("anomaly", |json| {
-            json.text("type", "decode");
-            json.text("event", fragment_event(fault, src.is_ipv4()));
-            json.text("fault", fault.name());
+        let head = Head { kind: "anomaly", time_nanos, packet: Some(packet), flow: None, community_id: "" };
+        self.any(head, |json, _| {
+            json.text("src_ip", &src.to_string());
+            json.text("dest_ip", &dst.to_string());
+            json.text("proto", protocol_name(protocol));
+            json.object("anomaly", |json| {
+                json.text("type", "decode");
+                json.text("event", fragment_event(fault, src.is_ipv4()));
+            });
+            pktvars(json, |list| list.push_object(|json| json.text("fault", fault.name())));
         });
-        line.extend_from_slice(b"}\n");
     }
 
     pub(super) fn client_hello(&mut self, place: Place<'_>, community_id: &str, hello: &ClientHello) {
@@ -168,17 +225,17 @@ impl Recorder {
                 if let Some(name) = &hello.sni {
                     json.bytes("sni", name, TEXT_BYTES);
                 }
-                json.text("version_offered", &hello.version_name());
+                json.object("client_handshake", |json| json.text("version", &hello.version_name()));
                 json.text("ja4", &hello.ja4());
                 if !hello.alpn.is_empty() {
                     json.array("client_alpns", |list| {
                         hello.alpn.iter().for_each(|protocol| list.push_bytes(protocol, TEXT_BYTES));
                     });
                 }
-                if hello.malformed {
-                    json.flag("malformed", true);
-                }
             });
+            if hello.malformed {
+                pktvars(json, |list| list.push_object(|json| json.flag("malformed", true)));
+            }
         });
     }
 
@@ -220,32 +277,6 @@ impl Recorder {
     }
 }
 
-/// Begins a record with the fields that all have.
-fn head<'a>(
-    line: &'a mut Vec<u8>,
-    time: impl AsRef<str>,
-    flow: Option<u64>,
-    packet: Option<u64>,
-    capture: &Option<String>,
-    kind: &str,
-) -> Json<'a> {
-    line.clear();
-    line.push(b'{');
-    let mut json = Json::members(line, true);
-    json.text("timestamp", time.as_ref());
-    if let Some(flow) = flow {
-        json.number("flow_id", flow);
-    }
-    if let Some(packet) = packet {
-        json.number("pcap_cnt", packet);
-    }
-    if let Some(capture) = capture {
-        json.text("pcap_filename", capture);
-    }
-    json.text("event_type", kind);
-    json
-}
-
 /// Suricata's name for what is wrong with a fragment.
 fn fragment_event(fault: Fault, is_ipv4: bool) -> &'static str {
     match (fault, is_ipv4) {
@@ -256,6 +287,11 @@ fn fragment_event(fault: Fault, is_ipv4: bool) -> &'static str {
         (Fault::Length, true) => "decoder.ipv4.frag_invalid_length",
         (Fault::Length, false) => "decoder.ipv6.frag_invalid_length",
     }
+}
+
+/// What Suricata's schema has no field for: it leaves the objects of this list open, for they are a packet's variables.
+fn pktvars(json: &mut Json<'_>, fill: impl FnOnce(&mut Json<'_>)) {
+    json.object("metadata", |json| json.array("pktvars", fill));
 }
 
 fn tcp(json: &mut Json<'_>, end: &FlowEnd<'_>) {

@@ -24,7 +24,17 @@ fn finding(at: f64, source: u32, port: u16, class: u32) -> Finding {
     let slot = table.add(&packet, |_| {});
     let flow = *table.get(slot).unwrap();
     let (score, threshold, detector) = (0.999, 0.99, Detector::Model);
-    Finding { time_nanos, packet: Some(7), flow, class, score, threshold, packets: 3, detector }
+    Finding {
+        time_nanos,
+        packet: Some(7),
+        initiator: src.0,
+        flow,
+        class,
+        score,
+        threshold,
+        packets: 3,
+        detector,
+    }
 }
 
 fn by_rule(finding: Finding) -> Finding {
@@ -45,8 +55,7 @@ impl Heard {
 }
 
 fn feed(all: &mut Incidents, heard: &mut Heard, finding: Finding) {
-    let initiator = finding.flow.src().0;
-    all.finding(initiator, &finding, &mut heard.hear());
+    all.finding(&finding, &mut heard.hear());
 }
 
 fn at(seconds: f64) -> i64 {
@@ -73,7 +82,7 @@ fn begins_once_is_told_now_and_then_and_ends_after_silence() {
     assert_eq!((incident.first_nanos, incident.last_nanos), (at(0.0), at(699.0)));
     assert_eq!((all.counters().open, all.counters().alerts), (0, 4));
     // Another one begins anew.
-    for n in 0..4_u16 {
+    for n in 0..5_u16 {
         feed(&mut all, &mut heard, finding(2_000.0 + f64::from(n), 1, n, 1));
     }
     assert_eq!(heard.0.last().unwrap(), "begin scan_A 4");
@@ -142,7 +151,7 @@ fn model_and_rule_make_one_incident_and_the_level_wanted_is_kept() {
             let call = finding(f64::from(n) * 0.1, 1, n, 2);
             let calls = [model.then_some(call), rule.then_some(by_rule(call))];
             for call in calls.into_iter().flatten() {
-                all.finding(call.flow.src().0, &call, &mut |alert| {
+                all.finding(&call, &mut |alert| {
                     told.push((alert.incident.found().name(), alert.signature.id));
                 });
             }
@@ -158,13 +167,33 @@ fn model_and_rule_make_one_incident_and_the_level_wanted_is_kept() {
 }
 
 #[test]
+fn what_other_rules_see_of_an_attack_that_the_model_calls_is_told_with_it() {
+    let mut all = incidents(AlertSettings::default());
+    let mut told = Vec::new();
+    for n in 0..30_u16 {
+        let call = finding(f64::from(n) * 0.2, 1, n, 1);
+        let beside = by_rule(finding(f64::from(n) * 0.2, 1, n, 1));
+        // The rule is first.
+        for call in [beside, call] {
+            all.finding(&call, &mut |alert| told.push((alert.kind.to_owned(), alert.incident.clone())));
+        }
+    }
+    all.finish(at(6.0), &mut |alert| told.push((alert.kind.to_owned(), alert.incident.clone())));
+    let kinds: Vec<_> = told.iter().map(|(kind, _)| kind.as_str()).collect();
+    assert_eq!(kinds, ["scan_A", "scan_A"]);
+    let last = &told[1].1;
+    assert_eq!((last.rule_calls, last.rules_beside.as_slice()), (0, &[REFUSED][..]));
+    assert!(last.others > 20);
+}
+
+#[test]
 fn the_cap_holds_under_many_sources_and_counts_who_had_to_go() {
     let cap = 64;
     let mut all = incidents(AlertSettings { max_incidents: cap, per_minute: u32::MAX, ..Default::default() });
     let (mut begun, mut ended) = (0, 0);
     for n in 0..5_000_u32 {
         let call = finding(f64::from(n) * 0.2, 100 + n, 1883, 3);
-        all.finding(call.flow.src().0, &call, &mut |alert| match alert.stage {
+        all.finding(&call, &mut |alert| match alert.stage {
             Stage::Begin => begun += 1,
             Stage::End(EndCause::Evicted) => ended += 1,
             _ => {}
@@ -177,7 +206,7 @@ fn the_cap_holds_under_many_sources_and_counts_who_had_to_go() {
     let mut all = incidents(AlertSettings { max_incidents: cap, ..AlertSettings::default() });
     for n in 0..1_000_u32 {
         let call = finding(0.001 * f64::from(n), 100 + n, 1883, 1);
-        all.finding(call.flow.src().0, &call, &mut |_| panic!("one call begins nothing"));
+        all.finding(&call, &mut |_| panic!("one call begins nothing"));
     }
     assert_eq!(all.counters().evicted, 1_000 - cap as u64);
 }

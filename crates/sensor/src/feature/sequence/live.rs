@@ -150,7 +150,8 @@ impl LiveFlow {
     /// (MQTT-3.1.2-24); true once a silence.
     fn is_overdue(&mut self, now_nanos: i64) -> bool {
         let secs = i64::from(self.mqtt.keep_alive_secs);
-        let (true, Some(heard)) = (self.mqtt.accepted && !self.mqtt.closed && secs > 0, self.heard_nanos) else {
+        let (true, Some(heard)) = (self.mqtt.accepted && !self.mqtt.closed && secs > 0, self.heard_nanos)
+        else {
             return false;
         };
         let overdue = now_nanos.saturating_sub(heard) > secs * 1_500_000_000;

@@ -77,6 +77,8 @@ pub struct SequenceRow {
 pub struct EndedFlow {
     /// The place it had.
     pub slot: u32,
+    /// As [`SequenceLevel::actor`].
+    pub actor: IpAddr,
     /// The flow: its 5-tuple, initiator first, its times and statistics.
     pub flow: Flow,
     /// Why it ended.
@@ -165,7 +167,9 @@ impl SequenceLevel {
         let slot = table.add(&packet, |event| match event {
             FlowEvent::New { .. } => begun = true,
             FlowEvent::Packet { from_initiator: is, .. } => from_initiator = is,
-            FlowEvent::Ended { slot, flow, reason } => ended.push(EndedFlow { slot, flow: *flow, reason }),
+            FlowEvent::Ended { slot, flow, reason } => {
+                ended.push(EndedFlow { slot, actor: flow.src().0, flow: *flow, reason })
+            }
         });
         self.release_ended();
         let flow = self.table.get(slot)?;
@@ -223,7 +227,7 @@ impl SequenceLevel {
         let SequenceLevel { table, ended, .. } = self;
         table.tick(now_nanos, |event| {
             if let FlowEvent::Ended { slot, flow, reason } = event {
-                ended.push(EndedFlow { slot, flow: *flow, reason });
+                ended.push(EndedFlow { slot, actor: flow.src().0, flow: *flow, reason });
             }
         });
         self.release_ended();
@@ -236,7 +240,7 @@ impl SequenceLevel {
         let SequenceLevel { table, ended, .. } = self;
         table.finish(|event| {
             if let FlowEvent::Ended { slot, flow, reason } = event {
-                ended.push(EndedFlow { slot, flow: *flow, reason });
+                ended.push(EndedFlow { slot, actor: flow.src().0, flow: *flow, reason });
             }
         });
         self.release_ended();
@@ -265,8 +269,9 @@ impl SequenceLevel {
 
     /// What a flow still held of its host is given back.
     fn release_ended(&mut self) {
-        for ended in &self.ended {
+        for ended in &mut self.ended {
             let Some(live) = self.flows.get_mut(ended.slot as usize) else { continue };
+            ended.actor = live.actor;
             if live.let_go() {
                 self.hosts.with(live.actor, ended.flow.last_nanos, |host, _| {
                     host.held = host.held.saturating_sub(1);

@@ -1,0 +1,173 @@
+//! `alert` records: an incident's begin, its news, its end, in Suricata's fields; what they have no field for stands in
+//! `alert.context`, which Suricata's schema leaves open.
+
+use super::json::Json;
+use super::record::{FlowName, Head, Recorder};
+use super::time::Timestamps;
+use crate::alert::incident::{Alert, EndCause, Incident, Stage};
+use crate::alert::signature::{self, ATTACK_VERSION, GID, REVISION, Signature, Technique};
+use crate::alert::{FlowRef, RuleId};
+
+impl From<&FlowRef> for FlowName {
+    fn from(flow: &FlowRef) -> FlowName {
+        FlowName { id: flow.id, src: flow.src, dst: flow.dst, protocol: flow.protocol }
+    }
+}
+
+impl Recorder {
+    /// An incident's record.
+    pub(super) fn alert(&mut self, alert: &Alert<'_>, model: Option<&str>) {
+        let Incident { flow, key, .. } = alert.incident;
+        // An end has no packet of its own; of the flow only what was known at its call.
+        let packet = alert.incident.packet.filter(|_| !matches!(alert.stage, Stage::End(_)));
+        let community_id = community_id_of(flow);
+        let name = FlowName::from(flow);
+        let head = Head {
+            kind: "alert",
+            time_nanos: alert.time_nanos,
+            packet,
+            flow: Some(name),
+            community_id: &community_id,
+        };
+        let target = if flow.src.0 == key.initiator { flow.dst } else { flow.src };
+        self.any(head, |json, times| {
+            json.object("alert", |json| {
+                signature_fields(json, &alert.signature);
+                json.object("source", |json| json.text("ip", &key.initiator.to_string()));
+                json.object("target", |json| {
+                    json.text("ip", &target.0.to_string());
+                    json.number("port", target.1);
+                });
+                json.object("context", |json| context(json, times, alert, model));
+            });
+            json.object("flow", |json| {
+                let ([to_server, to_client], [bytes_out, bytes_back]) = (flow.packets, flow.bytes);
+                json.number("pkts_toserver", to_server);
+                json.number("pkts_toclient", to_client);
+                json.number("bytes_toserver", bytes_out);
+                json.number("bytes_toclient", bytes_back);
+                json.text("start", &times.format(flow.first_nanos));
+                let has_ports = matches!(flow.protocol, 6 | 17);
+                json.text("src_ip", &flow.src.0.to_string());
+                json.text("dest_ip", &flow.dst.0.to_string());
+                if has_ports {
+                    json.number("src_port", flow.src.1);
+                    json.number("dest_port", flow.dst.1);
+                }
+            });
+        });
+    }
+
+    /// That records were shed, how many of each kind.
+    pub(super) fn shed(&mut self, time_nanos: i64, records: u64, alerts: u64) {
+        let head = Head { kind: "alert", time_nanos, packet: None, flow: None, community_id: "" };
+        self.any(head, |json, _| {
+            json.object("alert", |json| {
+                signature_fields(json, &signature::SHED);
+                json.object("context", |json| {
+                    json.number("records_shed", records);
+                    json.number("alerts_shed", alerts);
+                });
+            });
+        });
+    }
+}
+
+fn community_id_of(flow: &FlowRef) -> String {
+    let (from, to) = (Some(flow.src.1), Some(flow.dst.1));
+    community_id::calculate_community_id(0, flow.src.0, flow.dst.0, from, to, flow.protocol, false)
+        .unwrap_or_default()
+}
+
+fn signature_fields(json: &mut Json<'_>, signature: &Signature) {
+    json.text("action", "allowed");
+    json.number("gid", GID);
+    json.number("signature_id", signature.id);
+    json.number("rev", REVISION);
+    json.text("signature", signature.name);
+    json.text("category", signature.category);
+    json.number("severity", signature.severity);
+    let techniques = signature.techniques;
+    if techniques.is_empty() {
+        return;
+    }
+    json.object("metadata", |json| {
+        let mut list =
+            |key: &str, of: fn(&Technique) -> &'static str| json.texts(key, techniques.iter().map(of));
+        list("mitre_technique_id", |technique| technique.id);
+        list("mitre_technique_name", |technique| technique.name);
+        list("mitre_tactic_id", |technique| technique.tactic_id);
+        list("mitre_tactic_name", |technique| technique.tactic_name);
+        json.texts("mitre_attack_version", [ATTACK_VERSION]);
+    });
+}
+
+fn context(json: &mut Json<'_>, times: &mut Timestamps, alert: &Alert<'_>, model: Option<&str>) {
+    let incident = alert.incident;
+    json.number("incident", incident.id);
+    json.text("stage", alert.stage.name());
+    if let Stage::End(cause) = alert.stage {
+        json.text("end", end_name(cause));
+    }
+    json.text("class", alert.kind);
+    json.text("found_by", incident.found().name());
+    json.text("explanation", &explanation(alert));
+    if let Some(model) = model.filter(|_| incident.model_flows > 0) {
+        json.text("model", model);
+    }
+    json.decimal("score", incident.score);
+    json.decimal("threshold", incident.threshold);
+    json.text("first_seen", &times.format(incident.first_nanos));
+    json.text("last_seen", &times.format(incident.last_nanos));
+    json.number("flows", incident.flows);
+    json.number("flows_by_model", incident.model_flows);
+    json.number("calls_by_rules", incident.rule_calls);
+    if !incident.rules.is_empty() {
+        json.array("rules", |list| incident.rules.iter().for_each(|RuleId(id)| list.push_number(*id)));
+    }
+    json.number("packets_until_called", incident.packets);
+    json.number("calls_of_other_classes", incident.others);
+    if !incident.rules_beside.is_empty() {
+        json.array("rules_beside", |list| {
+            incident.rules_beside.iter().for_each(|RuleId(id)| list.push_number(*id));
+        });
+    }
+    let targets: Vec<String> = incident.targets.iter().map(ToString::to_string).collect();
+    json.texts("targets", targets.iter().map(String::as_str));
+    if incident.more_targets {
+        json.flag("more_targets", true);
+    }
+    json.number("target_ports", incident.ports.len());
+    if incident.more_ports {
+        json.flag("more_target_ports", true);
+    }
+}
+
+fn end_name(cause: EndCause) -> &'static str {
+    match cause {
+        EndCause::Quiet => "quiet",
+        EndCause::Evicted => "evicted",
+        EndCause::Finished => "finished",
+    }
+}
+
+/// The incident in a sentence.
+pub(crate) fn explanation(alert: &Alert<'_>) -> String {
+    let incident = alert.incident;
+    let many = |count: usize, more: bool, what: &str| {
+        let (least, s) = (if more { "more than " } else { "" }, if count == 1 { "" } else { "s" });
+        format!("{least}{count} {what}{s}")
+    };
+    let secs = incident.last_nanos.saturating_sub(incident.first_nanos).max(0) as f64 * 1e-9;
+    let hosts = many(incident.targets.len(), incident.more_targets, "host");
+    let ports = many(incident.ports.len(), incident.more_ports, "port");
+    let flows = many(incident.flows as usize, false, "flow");
+    let rules: Vec<&str> =
+        incident.rules.iter().filter_map(|id| signature::rule(*id)).map(|rule| rule.key).collect();
+    let by = match (incident.model_flows > 0, rules.is_empty()) {
+        (true, true) => format!("called {} by the model", alert.kind),
+        (true, false) => format!("called {} by the model, and by the rules {}", alert.kind, rules.join(", ")),
+        (false, _) => format!("called by the rules {}", rules.join(", ")),
+    };
+    format!("{flows} of {} to {hosts} and {ports} within {secs:.1} s, {by}", incident.key.initiator)
+}
