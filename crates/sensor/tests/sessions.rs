@@ -293,7 +293,7 @@ fn a_login_in_fragments_is_read_and_an_overlap_is_told() {
         assert_eq!(connect["mqtt"]["connect"]["client_id"], "c1");
         let [anomaly] = of(&events, "anomaly")[..] else { panic!("{events:#?}") };
         assert_eq!(anomaly["anomaly"]["event"], "decoder.ipv4.frag_overlap");
-        assert_eq!(anomaly["anomaly"]["fault"], "fragment_conflict");
+        assert_eq!(anomaly["metadata"]["pktvars"][0]["fault"], "fragment_conflict");
         assert!(anomaly.get("flow_id").is_none() && anomaly["src_ip"] == "10.0.0.1");
         let level = counters.fragments[usize::from(tunnelled)];
         assert_eq!((level.fragments, level.reassembled, level.faulty, level.kept_bytes), (4, 1, 1, 0));
