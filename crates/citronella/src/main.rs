@@ -11,6 +11,8 @@ mod inspect;
 mod place;
 mod present;
 mod progress;
+#[cfg(target_os = "linux")]
+mod sandbox;
 mod show;
 mod train;
 

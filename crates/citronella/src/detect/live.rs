@@ -20,6 +20,22 @@ pub(super) struct Live {
     list_interfaces: bool,
     #[command(flatten)]
     ring: Ring,
+    #[command(flatten)]
+    rights: Rights,
+}
+
+/// Which rights to give up.
+#[derive(clap::Args)]
+struct Rights {
+    /// Become this user (NAME or NAME:GROUP) once the interfaces are open
+    #[arg(long, value_name = "USER", requires = "interface", help_heading = "Live capture")]
+    user: Option<String>,
+    /// Refuse to begin where not every step of the sandbox can be taken
+    #[arg(long, requires = "interface", help_heading = "Live capture")]
+    require_sandbox: bool,
+    /// Keep all rights: for debuggers
+    #[arg(long, conflicts_with = "require_sandbox", requires = "interface", help_heading = "Live capture")]
+    no_sandbox: bool,
 }
 
 /// How to capture.

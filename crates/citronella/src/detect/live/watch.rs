@@ -23,7 +23,10 @@ use citronella_sensor::{
 use citronella_wire::Frame;
 
 use super::super::{Arguments, Found, load, summary::Summary};
-use crate::show;
+use crate::{
+    sandbox::{self, Places},
+    show,
+};
 
 /// How long a thread sleeps when nothing passes: after that it looks whether it should end. Packets wake it.
 const WAIT: Duration = Duration::from_millis(100);
@@ -39,7 +42,14 @@ pub(super) fn watch(arguments: &Arguments) -> Result<Found> {
         ignore_outgoing: arguments.live.ring.ignore_outgoing,
         ..LiveSettings::default()
     };
+    let rights = &arguments.live.rights;
+    let user = rights.user.as_deref().map(str::parse::<sandbox::Account>).transpose();
+    let user = user.map_err(|problem| anyhow!("--user: {problem}"))?;
     let lives = live::open(&settings, arguments.threads)?;
+    // From here on what is opened is opened by the user who is to open it again.
+    if let Some(user) = &user {
+        sandbox::become_user(user)?;
+    }
     let mut config = Config::default();
     config.sequence.flows.max_flows = config.sequence.flows.max_flows.div_ceil(lives.len());
     let hosts = Arc::new(Initiators::new(config.sequence.hosts, config.sequence.seed));
@@ -58,6 +68,14 @@ pub(super) fn watch(arguments: &Arguments) -> Result<Found> {
         // A second signal does not wait for the first to be obeyed.
         signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))?;
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
+    }
+    if !rights.no_sandbox {
+        let places = Places {
+            read: arguments.model.iter().cloned().collect(),
+            written: arguments.verdicts.iter().cloned().collect(),
+            folders: Vec::new(),
+        };
+        show::complain(&sandbox::confine(&places, rights.require_sandbox)?.to_string());
     }
     show::complain(&format!("capturing from {}", settings.interfaces.join(", ")));
     let mut threads = Vec::new();

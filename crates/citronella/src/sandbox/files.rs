@@ -1,0 +1,69 @@
+//! Landlock: which files can still be reached, and that no TCP port can.
+
+use std::path::{Path, PathBuf};
+
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset,
+    RulesetAttr, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
+};
+
+use super::Places;
+
+/// The rules are written for this version; an older kernel enforces what it knows, and the level says partial.
+const VERSION: ABI = ABI::V6;
+
+pub(super) fn restrict(places: &Places) -> Result<(), String> {
+    let status = rules(places).map_err(|error| error.to_string())?;
+    match status {
+        RulesetStatus::FullyEnforced => Ok(()),
+        RulesetStatus::PartiallyEnforced => Err("this kernel enforces a part of it".to_owned()),
+        RulesetStatus::NotEnforced => Err("not in this kernel, or not switched on at boot".to_owned()),
+    }
+}
+
+fn rules(places: &Places) -> Result<RulesetStatus, RulesetError> {
+    let mut rules = Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessFs::from_all(VERSION))?
+        .handle_access(AccessNet::from_all(VERSION))?
+        .scope(Scope::from_all(VERSION))?
+        .create()?;
+    let reading = AccessFs::ReadFile | AccessFs::ReadDir;
+    let writing = reading
+        | AccessFs::WriteFile
+        | AccessFs::Truncate
+        | AccessFs::MakeReg
+        | AccessFs::MakeDir
+        | AccessFs::RemoveFile
+        | AccessFs::RemoveDir
+        | AccessFs::Refer;
+    let read = places.read.iter().map(|path| (folder(path), reading));
+    let written = places.written.iter().filter(|path| path.as_os_str() != "-").map(|path| {
+        // A device or a pipe is opened again, not renamed: the file alone, not all of /dev.
+        let special = path.exists() && !path.is_file();
+        (if special { path.clone() } else { folder(path) }, writing)
+    });
+    let folders = places.folders.iter().map(|path| (path.clone(), writing));
+    for (path, access) in read.chain(written).chain(folders) {
+        rules = allow(rules, &path, access)?;
+    }
+    Ok(rules.restrict_self()?.ruleset)
+}
+
+/// What is not there cannot be allowed: opening it would fail anyway.
+fn allow(
+    rules: landlock::RulesetCreated,
+    path: &Path,
+    access: BitFlags<AccessFs>,
+) -> Result<landlock::RulesetCreated, RulesetError> {
+    let Ok(opened) = PathFd::new(path) else { return Ok(rules) };
+    let access = if path.is_dir() { access } else { access & AccessFs::from_file(VERSION) };
+    rules.add_rule(PathBeneath::new(opened, access))
+}
+
+fn folder(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
