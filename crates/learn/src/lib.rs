@@ -2,6 +2,7 @@
 
 pub mod dataset;
 pub mod evaluate;
+pub mod flows;
 pub mod judge;
 pub mod prepare;
 pub mod report;

@@ -27,6 +27,17 @@ pub enum DatasetError {
         /// What is there.
         found: String,
     },
+    /// No recordings, where only those will do.
+    #[error(
+        "{file}: {found}; a sequence model reads recordings: give a manifest.csv (scenario, file, attacker, broker, \
+         begin, end) with its captures, or the folder they lie in"
+    )]
+    NotRecordings {
+        /// The path.
+        file: String,
+        /// What is there.
+        found: String,
+    },
     /// A manifest that contradicts its format.
     #[error("{file}, line {line}, column {column}: {problem}")]
     Manifest {

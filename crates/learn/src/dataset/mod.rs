@@ -29,6 +29,7 @@ mod time;
 pub use class::{CLASSES, LabelRule, Labels, NORMAL};
 pub use error::DatasetError;
 pub use hash::FileHash;
+pub(crate) use hash::Hashing;
 pub use manifest::{Manifest, ManifestEntry};
 pub use problem::{Problem, Problems};
 pub use source::{LoadOptions, load, load_embedded};

@@ -64,7 +64,8 @@ impl Matrix {
     }
 }
 
-/// Encoded training rows with their classes. It can only come from a [`TrainFold`].
+/// Encoded training rows with their classes. It can only come from a [`TrainFold`] or, within this crate, from whole
+/// recordings that are apart from those judged.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainSet {
     pub(super) x: Matrix,
@@ -73,6 +74,11 @@ pub struct TrainSet {
 }
 
 impl TrainSet {
+    /// Rows of whole training recordings: the caller sees to it that none of them is judged.
+    pub(crate) fn of_recordings(x: Matrix, y: Vec<u32>, classes: usize) -> TrainSet {
+        TrainSet { x, y, classes }
+    }
+
     /// The inputs, rows x inputs.
     pub fn x(&self) -> &Matrix {
         &self.x

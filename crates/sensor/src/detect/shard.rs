@@ -73,6 +73,12 @@ pub trait Sink {
         let _ = (packet, frame);
     }
 
+    /// A packet was scored: its flow's rank, the calibrated probabilities after it.
+    #[inline]
+    fn scored(&mut self, flow: u64, probabilities: &[f32]) {
+        let _ = (flow, probabilities);
+    }
+
     /// A flow is called an attack: once a flow, in the order of the packets that called them.
     #[inline]
     fn finding(&mut self, finding: &Finding) {
@@ -238,6 +244,7 @@ impl Shard {
                     walk.running = Running::default();
                 }
                 settings.calibrate(probabilities);
+                sink.scored(step.flow, probabilities);
                 if walk.running.step(probabilities, settings) {
                     // Its slot may be another's by now.
                     let open = level.flow(step.slot).filter(|flow| flow.id == step.flow);
