@@ -1,131 +1,75 @@
-//! `citronella evaluate --model FILE DATA...`: what a model is worth on data that it has not seen.
+//! `citronella evaluate [--model FILE] DATA...`: what a model is worth on data that it has not seen.
+//! `citronella evaluate --leave-one-out DATA...`: what a way to train is worth.
+
+mod flows;
+mod folds;
+mod rows;
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
-use citronella_learn::{
-    dataset::{LabelRule, LoadOptions, Table, load},
-    judge::{Baselines, Judgement},
-    report::{Block, Report, figure},
-    train::{Scored, score},
-};
-use citronella_sensor::detect::ModelFile;
+use anyhow::{Context, Result, ensure};
+use citronella_sensor::{detect::ModelFile, feature::schema::Level};
 
-use crate::{
-    present,
-    progress::Progress,
-    show::{self, count},
-};
+use crate::{embedded, place};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The model, as `train` wrote it
-    #[arg(long, value_name = "FILE")]
-    model: PathBuf,
+    /// The model, as `train` wrote it; without it the sequence model in the program
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["leave_one_out", "seeds", "epochs"])]
+    model: Option<PathBuf>,
     /// Also write report.html, metrics.json and the plots into this folder
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
     /// Print one JSON document instead of tables
     #[arg(long)]
     json: bool,
+    /// Write a row for each flow, as `detect --verdicts` does (sequence models)
+    #[arg(long, value_name = "FILE.csv")]
+    verdicts: Option<PathBuf>,
+    /// Recordings to fit simple classifiers on, shown beside the model (sequence models; several times)
+    #[arg(long, value_name = "DATA")]
+    train: Vec<PathBuf>,
+    /// Judge the preset `sequence` instead of a model: leave out each recording that holds an attack in turn, train on
+    /// the others, and judge what was left out
+    #[arg(long, conflicts_with_all = ["verdicts", "train"])]
+    leave_one_out: bool,
+    /// Trainings of each recording left out, with seeds from 42 on [default: 5]
+    #[arg(long, value_name = "N", requires = "leave_one_out", value_parser = clap::value_parser!(u64).range(1..1000))]
+    seeds: Option<u64>,
+    /// Passes over the training data, instead of the preset's
+    #[arg(long, value_name = "N", requires = "leave_one_out")]
+    epochs: Option<usize>,
     /// Threads; 0 takes all. The numbers do not depend on it
     #[arg(long, default_value_t = 0)]
     threads: usize,
-    /// A manifest.csv, a folder with one, a folder laid out as MQTT-IoT-IDS2020, or rows of `extract`
+    /// A manifest.csv or a folder with one; for a model of rows also a folder laid out as MQTT-IoT-IDS2020, or rows of
+    /// `extract`
     #[arg(required = true, value_name = "DATA")]
     data: Vec<PathBuf>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let model = ModelFile::load(&arguments.model)?;
-    let level = model.card.level().with_context(|| {
-        let (file, level) = (arguments.model.display(), &model.card.level);
-        format!("{file}: the model reads rows of the level {level:?}, which this program does not know")
-    })?;
-    let progress = Progress::stderr();
-    progress.begin("read", 0);
-    let table = load(&arguments.data, &LoadOptions { level, ..LoadOptions::default() })?;
-    progress.begin("score", 0);
-    let scored = score(&model, &table, arguments.threads)?;
-    progress.end();
-    present::warn_of_problems(&progress, &table);
-    let seen = seen_files(&model, &table);
-    for file in &seen {
-        progress.note(&format!("warning: the model was trained on {file}: these figures flatter it"));
+    if arguments.leave_one_out {
+        return folds::run(arguments);
     }
-
-    let judgements = judge(&model, &table, &scored)?;
-    let document = serde_json::json!({
-        "model": Baselines::card_without(&model),
-        "trained_on_this_data": seen,
-        "dropped": scored.dropped,
-        "problems": table.problems,
-        "evaluation": judgements,
-    });
-    if let Some(folder) = &arguments.report {
-        let written = report(&model, &judgements, &seen).write(folder, &document)?;
-        progress.note(&format!("{}: the report", written.page.display()));
-    }
-    if arguments.json {
-        return show::json(&document);
-    }
-    show::line(&format!(
-        "{} rows scored; passed over: {}\n",
-        count(scored.rows.len() as u64),
-        present::dropped_in_words(&scored)
-    ))?;
-    for judgement in &judgements {
-        show::line(&format!("Labels: {}.", present::labels_in_words(judgement.labels)))?;
-        present::print_judgement(&model.card.preset, judgement)?;
-        present::print_classes(&judgement.model)?;
-    }
-    Ok(())
-}
-
-/// Figures under every way to label that the data allows.
-fn judge(model: &ModelFile, table: &Table, scored: &Scored) -> Result<Vec<Judgement>> {
-    let mut judgements = Vec::new();
-    let baselines = Baselines::stored(model);
-    for labels in [LabelRule::Attacker, LabelRule::File] {
-        judgements.extend(Judgement::of(labels, model, table, scored, baselines.as_ref())?);
-    }
-    Ok(judgements)
-}
-
-/// Files of the data that the model was trained on, by their hashes.
-fn seen_files(model: &ModelFile, table: &Table) -> Vec<String> {
-    let known = |hash: &str| model.card.data.iter().any(|file| file.sha256 == hash);
-    table.hashes().iter().filter(|file| known(&file.sha256)).map(|file| file.file.clone()).collect()
-}
-
-fn report(model: &ModelFile, judgements: &[Judgement], seen: &[String]) -> Report {
-    let preset = &model.card.preset;
-    let mut report = Report {
-        title: format!("Citronella: {preset}, evaluated"),
-        subtitle: format!("trained by citronella {} with seed {}", model.card.program, model.card.seed),
-        ..Report::default()
+    let (name, model) = match &arguments.model {
+        Some(path) => (path.display().to_string(), ModelFile::load(path)?),
+        None => (embedded::SEQUENCE_MODEL_NAME.to_owned(), embedded::sequence_model()?),
     };
-    if let Some(first) = judgements.first() {
-        let e = &first.model;
-        report.findings.push(format!(
-            "Accuracy {}, macro F1 {}, MCC {} on {} rows.",
-            figure(e.accuracy),
-            figure(e.macro_average.f1),
-            figure(e.mcc),
-            count(e.rows)
-        ));
+    let level = model.card.level().with_context(|| {
+        let level = &model.card.level;
+        format!("{name}: the model reads rows of the level {level:?}, which this program does not know")
+    })?;
+    if let Some(path) = &arguments.verdicts {
+        place::check(path)?;
     }
-    for judgement in judgements {
-        let heading = match judgement.labels {
-            LabelRule::File => "Labels by file",
-            LabelRule::Attacker => "Labels by attacker",
-        };
-        report.sections.push(present::section(heading, preset, judgement, ""));
+    if level == Level::Sequence {
+        return flows::run(arguments, &name, &model);
     }
-    if let (false, Some(section)) = (seen.is_empty(), report.sections.first_mut()) {
-        let text = format!("The model was trained on {}: these figures flatter it.", seen.join(", "));
-        section.blocks.insert(0, Block::Caveat(text));
-    }
-    present::provenance(&mut report, model);
-    report
+    ensure!(
+        arguments.verdicts.is_none() && arguments.train.is_empty(),
+        "{name}: --verdicts and --train go with a sequence model; this one reads rows of the {} level",
+        level.name()
+    );
+    rows::run(arguments, &model, level)
 }

@@ -7,6 +7,7 @@ mod embedded;
 mod evaluate;
 mod export;
 mod extract;
+mod flows;
 mod inspect;
 mod place;
 mod present;

@@ -62,6 +62,12 @@ impl Progress {
         }
     }
 
+    /// Counts one unit of the stage each time it is called, from any thread.
+    pub(crate) fn stepper(&self) -> impl Fn() + Send + Sync + use<> {
+        let bar = self.stage.borrow().as_ref().and_then(|stage| stage.bar.clone());
+        move || bar.iter().for_each(|bar| bar.inc(1))
+    }
+
     /// A line that stays.
     pub(crate) fn note(&self, text: &str) {
         match self.stage.borrow().as_ref().and_then(|stage| stage.bar.as_ref()) {

@@ -1,4 +1,6 @@
-//! `citronella train --preset NAME DATA...`: a model by a preset, judged on rows that it has not seen.
+//! `citronella train --preset NAME DATA...`: a model by a preset, judged on what it has not seen.
+
+pub(crate) mod sequence;
 
 use std::path::PathBuf;
 
@@ -8,6 +10,7 @@ use citronella_learn::{
     judge::{self, Baselines, Judgement},
     prepare::SplitBy,
     report::{Block, Report, figure},
+    sequence::PRESET as SEQUENCE,
     train::{self, Epoch, Observer, Options, Stage, Trained},
     zoo::Preset,
 };
@@ -22,16 +25,17 @@ use crate::{
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// What to train: paper-binary, paper-multiclass, or either with -no-time
+    /// What to train: sequence (the detector), paper-binary, paper-multiclass, or either of those with -no-time
     #[arg(long, value_name = "NAME", value_parser = preset, required_unless_present = "config")]
-    preset: Option<&'static Preset>,
-    /// A TOML file with the keys preset, seed, threads, epochs, split; the command line goes over it
+    preset: Option<Choice>,
+    /// A TOML file with the keys preset, seed, threads, epochs, split, and for the preset sequence hidden, windows,
+    /// variants, dropout, learning_rate; the command line goes over it
     #[arg(long, value_name = "FILE.toml")]
     config: Option<PathBuf>,
     /// Where the model goes
     #[arg(short, long, value_name = "MODEL.safetensors", default_value = "model.safetensors")]
     output: PathBuf,
-    /// Also write report.html, metrics.json and the plots into this folder
+    /// Also write report.html, metrics.json and the plots into this folder (the paper's presets)
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
     /// Print one JSON document instead of tables
@@ -43,14 +47,15 @@ pub(crate) struct Arguments {
     /// Threads; 0 takes all. The numbers do not depend on it [default: 0]
     #[arg(long)]
     threads: Option<usize>,
-    /// Passes over the training rows, instead of the preset's
+    /// Passes over the training data, instead of the preset's
     #[arg(long)]
     epochs: Option<usize>,
-    /// What keeps training and test apart: random, capture, time, or recording:NAME[,NAME] (left out of training)
-    /// [default: random]
+    /// What keeps training and test apart: random, capture, time, or recording:NAME[,NAME] (left out of training).
+    /// The preset sequence leaves out each recording in turn [default: random]
     #[arg(long, value_parser = split)]
     split: Option<SplitBy>,
-    /// A manifest.csv, a folder with one, a folder laid out as MQTT-IoT-IDS2020, or rows of `extract`
+    /// A manifest.csv or a folder with one; for the paper's presets also a folder laid out as MQTT-IoT-IDS2020, or rows
+    /// of `extract`
     #[arg(required = true, value_name = "DATA")]
     data: Vec<PathBuf>,
 }
@@ -64,10 +69,30 @@ struct Config {
     threads: Option<usize>,
     epochs: Option<usize>,
     split: Option<String>,
+    hidden: Option<Vec<usize>>,
+    windows: Option<usize>,
+    variants: Option<usize>,
+    dropout: Option<f32>,
+    learning_rate: Option<f32>,
 }
 
-fn preset(name: &str) -> Result<&'static Preset, String> {
-    Preset::by_name(name).ok_or_else(|| format!("no such preset; there are {}", Preset::names().join(", ")))
+/// A preset.
+#[derive(Clone, Copy)]
+enum Choice {
+    /// Of models that read rows one by one.
+    Rows(&'static Preset),
+    /// The detector that walks over packets.
+    Sequence,
+}
+
+fn preset(name: &str) -> Result<Choice, String> {
+    if name == SEQUENCE {
+        return Ok(Choice::Sequence);
+    }
+    let names = || Preset::names().join(", ");
+    Preset::by_name(name)
+        .map(Choice::Rows)
+        .ok_or_else(|| format!("no such preset; there are {}, {SEQUENCE}", names()))
 }
 
 fn split(text: &str) -> Result<SplitBy, String> {
@@ -83,7 +108,15 @@ fn split(text: &str) -> Result<SplitBy, String> {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let (preset, options) = settings(arguments)?;
+    let config = config(arguments)?;
+    match chosen(arguments, &config)? {
+        Choice::Rows(preset) => rows(arguments, &config, preset),
+        Choice::Sequence => sequence::run(arguments, &config),
+    }
+}
+
+fn rows(arguments: &Arguments, config: &Config, preset: &'static Preset) -> Result<()> {
+    let options = settings(arguments, config)?;
     // First of all: a file that cannot be written is told before the work, not after it.
     place::check(&arguments.output)?;
     drop(Output::create(&arguments.output)?);
@@ -123,43 +156,58 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Preset and options: the command line over the file over the defaults.
-fn settings(arguments: &Arguments) -> Result<(&'static Preset, Options)> {
-    let config = match &arguments.config {
-        None => Config::default(),
-        Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .with_context(|| format!("{}: cannot read the configuration", path.display()))?;
-            toml::from_str(&text).map_err(|error| {
-                let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-                let line = before.matches('\n').count() + 1;
-                anyhow::anyhow!("{}, line {line}: {}", path.display(), error.message())
-            })?
-        }
-    };
-    let in_file = |problem: String| {
-        anyhow::anyhow!("{}: {problem}", arguments.config.as_deref().unwrap_or("".as_ref()).display())
-    };
-    let preset = match (arguments.preset, &config.preset) {
-        (Some(preset), _) => preset,
+/// The configuration file, if one is given.
+fn config(arguments: &Arguments) -> Result<Config> {
+    let Some(path) = &arguments.config else { return Ok(Config::default()) };
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("{}: cannot read the configuration", path.display()))?;
+    toml::from_str(&text).map_err(|error| {
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        anyhow::anyhow!("{}, line {line}: {}", path.display(), error.message())
+    })
+}
+
+fn in_file(arguments: &Arguments, problem: String) -> anyhow::Error {
+    anyhow::anyhow!("{}: {problem}", arguments.config.as_deref().unwrap_or("".as_ref()).display())
+}
+
+fn chosen(arguments: &Arguments, config: &Config) -> Result<Choice> {
+    match (arguments.preset, &config.preset) {
+        (Some(choice), _) => Ok(choice),
         (None, Some(name)) => {
-            preset(name).map_err(|problem| in_file(format!("preset {name:?}: {problem}")))?
+            preset(name).map_err(|problem| in_file(arguments, format!("preset {name:?}: {problem}")))
         }
         (None, None) => bail!("no preset: name one with --preset or in the configuration"),
-    };
+    }
+}
+
+/// The options of a preset of rows: the command line over the file over the defaults.
+fn settings(arguments: &Arguments, config: &Config) -> Result<Options> {
+    let of_sequence = [
+        ("hidden", config.hidden.is_some()),
+        ("windows", config.windows.is_some()),
+        ("variants", config.variants.is_some()),
+        ("dropout", config.dropout.is_some()),
+        ("learning_rate", config.learning_rate.is_some()),
+    ];
+    if let Some((key, _)) = of_sequence.into_iter().find(|(_, given)| *given) {
+        return Err(in_file(arguments, format!("{key} goes with the preset {SEQUENCE} only")));
+    }
     let split = match (&arguments.split, &config.split) {
         (Some(by), _) => by.clone(),
-        (None, Some(text)) => split(text).map_err(|problem| in_file(format!("split {text:?}: {problem}")))?,
+        (None, Some(text)) => {
+            split(text).map_err(|problem| in_file(arguments, format!("split {text:?}: {problem}")))?
+        }
         (None, None) => SplitBy::Random,
     };
     let defaults = Options::default();
-    let options = Options {
+    Ok(Options {
         seed: arguments.seed.or(config.seed).unwrap_or(defaults.seed),
         threads: arguments.threads.or(config.threads).unwrap_or(defaults.threads),
         epochs: arguments.epochs.or(config.epochs),
         split,
-    };
-    Ok((preset, options))
+    })
 }
 
 /// A trained model's figures under both ways to label its test rows.

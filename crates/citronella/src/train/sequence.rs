@@ -1,0 +1,123 @@
+//! The preset `sequence`: the detector's model, with thresholds from leaving out each recording in turn.
+
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+use citronella_learn::{
+    flows::manifest_of,
+    sequence::{Heard, Options, Recording, train},
+};
+use citronella_sensor::output::Output;
+use serde_json::Value;
+
+use super::{Arguments, Config};
+use crate::{
+    place,
+    progress::Progress,
+    show::{self, complain, count},
+};
+
+pub(super) fn run(arguments: &Arguments, config: &Config) -> Result<()> {
+    ensure!(
+        arguments.report.is_none(),
+        "train --preset sequence writes no report: `citronella evaluate --leave-one-out --report DIR DATA` does"
+    );
+    ensure!(
+        arguments.split.is_none() && config.split.is_none(),
+        "the preset sequence leaves out each recording in turn: it takes no split"
+    );
+    let options = options(arguments, config);
+    ensure!(options.epochs > 0, "--epochs 0 trains nothing");
+    place::check(&arguments.output)?;
+    drop(Output::create(&arguments.output)?);
+    let recordings = open(&arguments.data)?;
+    let begun = Instant::now();
+    let progress = Progress::stderr();
+    // Each recording with an attack is left out once, and then nothing is.
+    progress.begin("train, epochs", ((attacked(&recordings) + 1) * options.epochs) as u64);
+    let model = train(&recordings, &options, &mut Counter(progress.stepper()))?;
+    progress.end();
+    model.save(&arguments.output)?;
+    progress.note(&format!("{}: the model", arguments.output.display()));
+    if arguments.json {
+        let card = serde_json::to_value(&model.card)?;
+        return show::json(&serde_json::json!({ "model": card, "seconds": begun.elapsed().as_secs_f64() }));
+    }
+    show::line(&format!(
+        "seed {}, {} epochs; each recording left out in turn:\n",
+        options.seed, options.epochs
+    ))?;
+    print_folds(&model.card.metrics)
+}
+
+/// The training's options: the command line over the file over the defaults.
+fn options(arguments: &Arguments, config: &Config) -> Options {
+    let default = Options::default();
+    Options {
+        seed: arguments.seed.or(config.seed).unwrap_or(default.seed),
+        threads: threads(arguments.threads.or(config.threads).unwrap_or(0)),
+        epochs: arguments.epochs.or(config.epochs).unwrap_or(default.epochs),
+        hidden: config.hidden.clone().unwrap_or(default.hidden.clone()),
+        windows: config.windows.unwrap_or(default.windows),
+        variants: config.variants.unwrap_or(default.variants),
+        dropout: config.dropout.unwrap_or(default.dropout),
+        learning_rate: config.learning_rate.unwrap_or(default.learning_rate),
+        ..default
+    }
+}
+
+/// 0 is all there are.
+pub(crate) fn threads(asked: usize) -> usize {
+    let all = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    if asked == 0 { all() } else { asked }
+}
+
+/// Recordings by their manifests or the folders that those lie in.
+pub(crate) fn open(data: &[std::path::PathBuf]) -> Result<Vec<Recording>> {
+    data.iter().map(|path| Ok(Recording::open(&manifest_of(path)?)?)).collect()
+}
+
+/// Recordings that somebody attacks in.
+pub(crate) fn attacked(recordings: &[Recording]) -> usize {
+    recordings.iter().filter(|r| r.captures.iter().any(|capture| capture.attacker.is_some())).count()
+}
+
+/// Counts epochs on the bar; off a terminal tells of each network that is trained.
+pub(crate) struct Counter<F>(pub(crate) F);
+
+impl<F: Fn() + Send> Heard for Counter<F> {
+    fn epoch(&mut self, number: usize, of: usize, loss: f64) {
+        (self.0)();
+        if number == of {
+            complain(&format!("a network trained, {of} epochs: loss {loss:.4}"));
+        }
+    }
+}
+
+/// What the card says of each recording left out.
+fn print_folds(metrics: &Value) -> Result<()> {
+    let mut table = show::table(&[
+        "left out",
+        "flows",
+        "macro F1",
+        "recall",
+        "false alerts",
+        "attacks found",
+        "packets to call",
+    ]);
+    for fold in metrics["leave_one_recording_out"].as_array().into_iter().flatten() {
+        let figures = &fold["figures"];
+        let whole = |name: &str| figures[name].as_u64().map_or("–".to_owned(), count);
+        let share = |name: &str| citronella_learn::report::figure(figures[name].as_f64());
+        table.add_row([
+            fold["held_out"].as_str().unwrap_or_default().to_owned(),
+            whole("flows"),
+            share("macro_f1"),
+            share("attack_recall"),
+            format!("{} of {}", whole("false_alerts"), whole("benign")),
+            format!("{} of {}", whole("attacks_detected"), whole("attacks")),
+            whole("median_packets"),
+        ]);
+    }
+    show::print(&table)
+}
