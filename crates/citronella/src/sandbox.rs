@@ -1,7 +1,8 @@
 //! Giving up what detection does not need, before the first packet is read: user, capabilities, files, system calls.
 //!
-//! In two steps, both before any thread is begun: [`become_user`] once the interfaces are open, [`confine`] once all
-//! files are. Each step that the kernel cannot take is named, none is passed over in silence.
+//! In two steps, both before any thread is begun: [`become_user`] once the interfaces are open, then [`confine`]; what is
+//! opened after that is opened within the sandbox, as it will be on rotation and reload. Each step that the kernel cannot
+//! take is named, none is passed over in silence.
 
 mod calls;
 mod files;

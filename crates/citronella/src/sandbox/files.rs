@@ -1,6 +1,9 @@
 //! Landlock: which files can still be reached, and that no TCP port can.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset,
@@ -43,7 +46,11 @@ fn rules(places: &Places) -> Result<RulesetStatus, RulesetError> {
         let special = path.exists() && !path.is_file();
         (if special { path.clone() } else { folder(path) }, writing)
     });
-    let folders = places.folders.iter().map(|path| (path.clone(), writing));
+    let folders = places.folders.iter().map(|path| {
+        // Where it cannot be made, whoever opens it will say so.
+        let _ = fs::create_dir_all(path);
+        (path.clone(), writing)
+    });
     for (path, access) in read.chain(written).chain(folders) {
         rules = allow(rules, &path, access)?;
     }

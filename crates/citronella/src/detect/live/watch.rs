@@ -50,6 +50,15 @@ pub(super) fn watch(arguments: &Arguments) -> Result<Found> {
     if let Some(user) = &user {
         sandbox::become_user(user)?;
     }
+    // Before any thread is begun: the writer of records, the shards.
+    if !rights.no_sandbox {
+        let places = Places {
+            read: arguments.model.iter().cloned().collect(),
+            written: arguments.verdicts.iter().cloned().collect(),
+            folders: Vec::new(),
+        };
+        show::complain(&sandbox::confine(&places, rights.require_sandbox)?.to_string());
+    }
     let mut config = Config::default();
     config.sequence.flows.max_flows = config.sequence.flows.max_flows.div_ceil(lives.len());
     let hosts = Arc::new(Initiators::new(config.sequence.hosts, config.sequence.seed));
@@ -68,14 +77,6 @@ pub(super) fn watch(arguments: &Arguments) -> Result<Found> {
         // A second signal does not wait for the first to be obeyed.
         signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))?;
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
-    }
-    if !rights.no_sandbox {
-        let places = Places {
-            read: arguments.model.iter().cloned().collect(),
-            written: arguments.verdicts.iter().cloned().collect(),
-            folders: Vec::new(),
-        };
-        show::complain(&sandbox::confine(&places, rights.require_sandbox)?.to_string());
     }
     show::complain(&format!("capturing from {}", settings.interfaces.join(", ")));
     let mut threads = Vec::new();
