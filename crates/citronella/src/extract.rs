@@ -253,7 +253,10 @@ impl Rows {
     fn new(level: Level, attacker: Attacker) -> Rows {
         match level {
             Level::Packet => Rows::Packet(Box::new(PacketLevel::new(attacker))),
-            Level::Sequence => Rows::Sequence(Box::new(SequenceLevel::new(Config::default()))),
+            // The command line has no level of NSL-KDD: it is read, not extracted.
+            Level::Sequence | Level::NslKdd => {
+                Rows::Sequence(Box::new(SequenceLevel::new(Config::default())))
+            }
             Level::Uniflow | Level::UniflowExtended => {
                 Rows::Uniflow(Box::new(UniflowLevel::new(attacker, Limits::default())), level)
             }

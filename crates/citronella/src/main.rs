@@ -1,6 +1,7 @@
 //! Citronella's command line: each subcommand is a file of this crate, named after it.
 
 mod bench;
+mod compare;
 mod demo;
 mod detect;
 mod embedded;
@@ -41,6 +42,8 @@ enum Command {
     Evaluate(evaluate::Arguments),
     /// Look for attacks in captures
     Detect(detect::Arguments),
+    /// Every model of the literature on the same rows, as published and honestly
+    Compare(compare::Arguments),
     /// A trained network for other runtimes
     Export(export::Arguments),
     /// How fast this machine is
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Command::Extract(arguments) => extract::run(&arguments),
         Command::Train(arguments) => train::run(&arguments),
         Command::Evaluate(arguments) => evaluate::run(&arguments),
+        Command::Compare(arguments) => compare::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),

@@ -1,5 +1,6 @@
 //! Data sets, preparation, training, honest evaluation, reports.
 
+pub mod compare;
 pub mod dataset;
 pub mod evaluate;
 pub mod flows;

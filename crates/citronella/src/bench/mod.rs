@@ -2,6 +2,7 @@
 
 mod capture;
 mod lstm;
+mod smote;
 
 use anyhow::Result;
 
@@ -17,11 +18,14 @@ enum What {
     Lstm(lstm::Arguments),
     /// Reading, decoding, flows and feature levels of a capture, in packets a second
     Capture(capture::Arguments),
+    /// Balancing the classes of training rows
+    Smote(smote::Arguments),
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.what {
         What::Lstm(arguments) => lstm::run(arguments),
         What::Capture(arguments) => capture::run(arguments),
+        What::Smote(arguments) => smote::run(arguments),
     }
 }

@@ -1,7 +1,7 @@
 //! Data sets as one kind of table.
 //!
 //! In: recordings (`manifest.csv` and its captures), a folder laid out as MQTT-IoT-IDS2020, a CSV or Parquet file
-//! of `extract`, or captures in memory. Out: a [`Table`]: the level's columns, and for each row the file it comes
+//! of `extract`, files of NSL-KDD, or captures in memory. Out: a [`Table`]: the level's columns, and for each row the file it comes
 //! from, its number there, and what is known about its class.
 //!
 //! Two labels exist side by side, because the literature mixes them ([`LabelRule`]): *by file* (every row of an
@@ -20,6 +20,7 @@ mod csv;
 mod error;
 mod hash;
 mod manifest;
+mod nsl_kdd;
 mod parquet;
 mod problem;
 mod source;
@@ -31,6 +32,7 @@ pub use error::DatasetError;
 pub use hash::FileHash;
 pub(crate) use hash::Hashing;
 pub use manifest::{Manifest, ManifestEntry};
+pub use nsl_kdd::{NSL_KDD_TEST, NSL_KDD_TRAIN, is_nsl_kdd, nsl_kdd_category};
 pub use problem::{Problem, Problems};
 pub use source::{LoadOptions, load, load_embedded};
 pub use table::{Source, Table};

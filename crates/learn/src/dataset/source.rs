@@ -14,7 +14,7 @@ use super::{
     DatasetError, Manifest, ManifestEntry, NORMAL, Table,
     capture::{self, Bytes},
     class::class_of_file_name,
-    csv, parquet,
+    csv, nsl_kdd, parquet,
 };
 
 /// The optional column that names each row's scenario in a file of several captures.
@@ -32,6 +32,7 @@ const fn published_folder(level: Level) -> &'static str {
         Level::Uniflow | Level::UniflowExtended => "uniflow_features",
         Level::Biflow | Level::BiflowExtended => "biflow_features",
         Level::Sequence => "sequence_features",
+        Level::NslKdd => "nsl-kdd",
     }
 }
 
@@ -120,6 +121,7 @@ enum Job {
     Capture { recording: String, entry: ManifestEntry, path: PathBuf },
     Csv(PathBuf, Naming),
     Parquet(PathBuf, Naming),
+    NslKdd(PathBuf),
 }
 
 /// Reads data sets into one table, in the order given, files side by side.
@@ -179,6 +181,7 @@ fn read(job: &Job, options: &LoadOptions) -> Result<Table, DatasetError> {
         }
         Job::Csv(path, naming) => csv::read(path, options.level, naming, options),
         Job::Parquet(path, naming) => parquet::read(path, options.level, naming, options),
+        Job::NslKdd(path) => nsl_kdd::read(path, options),
     }
 }
 
@@ -193,6 +196,24 @@ fn missing(manifest: &str, entry: &ManifestEntry) -> DatasetError {
 
 fn plan(path: &Path, level: Level, jobs: &mut Vec<Job>) -> Result<(), DatasetError> {
     let file = path.display().to_string();
+    match (level, nsl_kdd::is_nsl_kdd(path)) {
+        (Level::NslKdd, true) if path.is_dir() => {
+            jobs.extend(nsl_kdd::files_in(path).into_iter().map(Job::NslKdd));
+            return Ok(());
+        }
+        (Level::NslKdd, true) => {
+            jobs.push(Job::NslKdd(path.to_owned()));
+            return Ok(());
+        }
+        (Level::NslKdd, false) if path.exists() => {
+            return Err(DatasetError::Unknown { file, found: "no file of NSL-KDD".into() });
+        }
+        (_, true) => {
+            let found = "rows of NSL-KDD, which only `citronella compare` and `audit` take".into();
+            return Err(DatasetError::Unknown { file, found });
+        }
+        _ => {}
+    }
     if path.is_dir() {
         if path.join(MANIFEST).is_file() {
             return plan_manifest(&path.join(MANIFEST), jobs);

@@ -9,6 +9,7 @@
 //!
 //! Everything random has a seed and does not depend on the number of threads.
 
+pub mod bench;
 mod error;
 mod fold;
 mod neighbours;
@@ -20,7 +21,8 @@ mod threads;
 
 pub use error::PrepareError;
 pub use fold::{Matrix, Step, TrainFold, TrainSet, Transform, encode};
-pub(crate) use random::{Purpose, stream};
+pub(crate) use neighbours::Neighbours;
+pub(crate) use random::{Purpose, shuffle, stream};
 pub use rows::{DropReason, Dropped, Rows};
 pub use smote::{Smote, SmoteClass, SmoteReport};
 pub use split::{Split, SplitBy, SplitPlan};

@@ -1,55 +1,162 @@
-//! Exact nearest neighbours within one class.
+//! Exact nearest neighbours, by blocked products.
+//!
+//! |a - b|^2 = |a|^2 + |b|^2 - 2 a b: the products of a block of rows with a block of others cost a tenth of their
+//! differences. They round, though, so they only choose: whatever could be nearer than the k-th neighbour so far, by a
+//! bound of that rounding, is measured again by differences. The result is that of differences alone, bit by bit.
 
+use citronella_nn::{View, multiply};
 use rayon::prelude::*;
 
 use super::Matrix;
 
-/// Rows that are compared at once; a vector register or four.
+/// Rows that look for neighbours together, and rows that are looked at together: their products fill half of a core's
+/// second cache.
+const QUERIES: usize = 64;
+const POINTS: usize = 1024;
+/// Products that are passed over at once.
 const LANES: usize = 16;
 
-/// For each of `queries` (rows of `points`), its `k` nearest other rows, nearest first; equally near rows in the
-/// order of their indices. Squared Euclidean distance in `f32`, by differences: rows that hardly differ, as CONNECT
-/// packets do, stay apart, which the shorter way over dot products would not guarantee.
-pub(super) fn nearest(points: &Matrix, queries: &[u32], k: usize) -> Vec<Vec<u32>> {
-    let (rows, width) = (points.rows(), points.width);
-    let blocks = rows.div_ceil(LANES);
-    let mut turned = vec![f32::INFINITY; blocks * LANES * width];
-    for (row, values) in points.data.chunks_exact(width.max(1)).enumerate() {
-        let base = row / LANES * LANES * width + row % LANES;
-        for (column, &value) in values.iter().enumerate() {
-            if let Some(cell) = turned.get_mut(base + column * LANES) {
-                *cell = value;
-            }
-        }
-    }
-    queries.par_iter().map(|&query| search(&turned, points.row(query as usize), query, k, width)).collect()
+/// Rows to search, moved to their mean: what is small rounds little.
+pub(crate) struct Neighbours<'a> {
+    points: &'a Matrix,
+    mean: Vec<f32>,
+    moved: Vec<f32>,
+    /// Squared lengths of the moved rows.
+    lengths: Vec<f32>,
 }
 
-fn search(turned: &[f32], point: &[f32], query: u32, k: usize, width: usize) -> Vec<u32> {
-    let mut best: Vec<(f32, u32)> = Vec::with_capacity(k + 1);
-    let mut worst = f32::INFINITY;
-    for (block, values) in turned.chunks_exact((LANES * width).max(1)).enumerate() {
-        let mut sums = [0.0f32; LANES];
-        for (lanes, &mine) in values.as_chunks::<LANES>().0.iter().zip(point) {
-            for (sum, &theirs) in sums.iter_mut().zip(lanes) {
-                let difference = theirs - mine;
-                *sum += difference * difference;
+/// A row's nearest so far: squared distance and row, nearest first.
+struct Nearest {
+    found: Vec<(f32, u32)>,
+    /// Distance of the k-th, infinite before there is one.
+    worst: f32,
+}
+
+impl<'a> Neighbours<'a> {
+    pub(crate) fn new(points: &'a Matrix) -> Self {
+        let (rows, width) = (points.rows().max(1) as f64, points.width);
+        let mut sums = vec![0.0f64; width];
+        for row in points.data.chunks_exact(width.max(1)) {
+            sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += f64::from(*x));
+        }
+        let mean: Vec<f32> = sums.into_iter().map(|sum| (sum / rows) as f32).collect();
+        let moved = moved(&points.data, &mean);
+        let lengths = lengths(&moved, width);
+        Neighbours { points, mean, moved, lengths }
+    }
+
+    /// For each of `queries`, its `k` nearest points, nearest first; equally near ones in the order of their indices.
+    /// `own` is the row among the points that a query is itself, if it is one. Squared Euclidean distance in `f32`, by
+    /// differences: rows that hardly differ, as CONNECT packets do, stay apart.
+    pub(crate) fn nearest(&self, queries: &Matrix, own: Option<&[u32]>, k: usize) -> Vec<Vec<u32>> {
+        let width = self.points.width.max(1);
+        let blocks = queries.data.par_chunks(QUERIES * width).enumerate();
+        let each = |(block, rows): (usize, &[f32])| {
+            let own = own.map(|own| own.get(block * QUERIES..).unwrap_or_default());
+            self.block(rows, own, k)
+        };
+        blocks.flat_map_iter(each).collect()
+    }
+
+    fn block(&self, rows: &[f32], own: Option<&[u32]>, k: usize) -> Vec<Vec<u32>> {
+        let width = self.points.width.max(1);
+        let queries = moved(rows, &self.mean);
+        let of_queries = lengths(&queries, width);
+        let count = of_queries.len();
+        let mut best: Vec<Nearest> =
+            (0..count).map(|_| Nearest { found: Vec::with_capacity(k + 1), worst: f32::INFINITY }).collect();
+        let mut products = vec![0.0; count * POINTS];
+        for (number, points) in self.moved.chunks(POINTS * width).enumerate() {
+            let first = number * POINTS;
+            let there = points.len() / width;
+            let lengths = self.lengths.get(first..first + there).unwrap_or_default();
+            let Some(products) = products.get_mut(..count * there) else { continue };
+            multiply(
+                View::new(&queries, count, width),
+                View::new(points, there, width).transposed(),
+                0.0,
+                products,
+            );
+            let longest = lengths.iter().fold(0.0f32, |a, b| a.max(*b));
+            let each = best
+                .iter_mut()
+                .zip(rows.chunks_exact(width))
+                .zip(products.chunks_exact(there))
+                .zip(&of_queries);
+            for (at, (((best, query), products), length)) in each.enumerate() {
+                let own = own.and_then(|own| own.get(at)).copied();
+                let slack = slack(width, *length + longest);
+                self.scan(best, query, (products, lengths), *length, slack, first as u32, own, k);
             }
         }
-        // Padding rows are infinitely far, so a sum below `worst` is a row.
-        for (lane, &distance) in sums.iter().enumerate() {
-            let row = (block * LANES + lane) as u32;
-            if distance < worst && row != query {
-                let at = best.partition_point(|&(d, _)| d <= distance);
-                best.insert(at, (distance, row));
-                best.truncate(k);
-                if best.len() == k {
-                    worst = best.last().map_or(worst, |&(d, _)| d);
+        best.into_iter().map(|best| best.found.into_iter().map(|(_, row)| row).collect()).collect()
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one inner loop, taken out to be read")]
+    #[expect(clippy::neg_cmp_op_on_partial_ord, reason = "what is not a number must be looked at")]
+    fn scan(
+        &self,
+        best: &mut Nearest,
+        query: &[f32],
+        (products, lengths): (&[f32], &[f32]),
+        length: f32,
+        slack: f32,
+        first: u32,
+        own: Option<u32>,
+        k: usize,
+    ) {
+        let bound = |worst: f32| worst * (1.0 + 1e-4) + slack - length;
+        let mut limit = bound(best.worst);
+        let blocks = products.chunks(LANES).zip(lengths.chunks(LANES));
+        for (block, (products, lengths)) in blocks.enumerate() {
+            let mut any = false;
+            for (product, length) in products.iter().zip(lengths) {
+                any |= !(length - 2.0 * product >= limit);
+            }
+            if !any {
+                continue;
+            }
+            for (lane, (product, length)) in products.iter().zip(lengths).enumerate() {
+                let row = first + (block * LANES + lane) as u32;
+                if length - 2.0 * product >= limit || own == Some(row) {
+                    continue;
+                }
+                let distance = distance(query, self.points.row(row as usize));
+                if distance < best.worst {
+                    let at = best.found.partition_point(|&(d, _)| d <= distance);
+                    best.found.insert(at, (distance, row));
+                    best.found.truncate(k);
+                    if best.found.len() == k {
+                        best.worst = best.found.last().map_or(best.worst, |&(d, _)| d);
+                        limit = bound(best.worst);
+                    }
                 }
             }
         }
     }
-    best.into_iter().map(|(_, row)| row).collect()
+}
+
+/// How far a product's distance may lie from the one by differences beyond the latter's own rounding: a sum of `width`
+/// terms in any order, and twice the rounding of what was moved, in units of 2^-24 of the squared lengths.
+fn slack(width: usize, lengths: f32) -> f32 {
+    (4.0 * width as f32 + 64.0) * lengths / (1u32 << 24) as f32
+}
+
+fn moved(rows: &[f32], mean: &[f32]) -> Vec<f32> {
+    rows.chunks_exact(mean.len().max(1)).flat_map(|row| row.iter().zip(mean).map(|(x, m)| x - m)).collect()
+}
+
+fn lengths(rows: &[f32], width: usize) -> Vec<f32> {
+    rows.chunks_exact(width.max(1)).map(|row| row.iter().map(|x| x * x).sum()).collect()
+}
+
+fn distance(a: &[f32], b: &[f32]) -> f32 {
+    let mut sum = 0.0;
+    for (a, b) in a.iter().zip(b) {
+        let difference = b - a;
+        sum += difference * difference;
+    }
+    sum
 }
 
 #[cfg(test)]
@@ -57,27 +164,52 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Differences alone, and a sort.
+    fn by_definition(points: &Matrix, query: &[f32], own: Option<u32>, k: usize) -> Vec<u32> {
+        let far = |row: u32| distance(query, points.row(row as usize));
+        let mut all: Vec<u32> = (0..points.rows() as u32).filter(|&row| Some(row) != own).collect();
+        all.sort_by(|&a, &b| far(a).total_cmp(&far(b)).then(a.cmp(&b)));
+        all.truncate(k);
+        all
+    }
+
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        /// Also with many equal rows, and with values so large and near that products alone would mix them up.
         #[test]
         fn equal_to_sorting_all_distances(
             width in 1usize..6,
-            values in proptest::collection::vec(0u8..4, 6..240),
+            values in proptest::collection::vec(0u8..4, 6..900),
             k in 1usize..7,
+            offset in prop_oneof![Just(0.0f32), Just(1e4), Just(3e7)],
+            scale in prop_oneof![Just(1.0f32), Just(1e-3), Just(1e5)],
         ) {
             let rows = values.len() / width;
-            let data: Vec<f32> = values.iter().take(rows * width).map(|&v| f32::from(v)).collect();
+            let data: Vec<f32> = values.iter().take(rows * width).map(|&v| offset + scale * f32::from(v)).collect();
             let points = Matrix { data, width };
-            let queries: Vec<u32> = (0..rows as u32).collect();
-            let found = nearest(&points, &queries, k);
-            for &query in &queries {
-                let distance = |row: u32| -> f32 {
-                    points.row(row as usize).iter().zip(points.row(query as usize)).map(|(a, b)| (a - b) * (a - b)).sum()
-                };
-                let mut expected: Vec<u32> = queries.iter().copied().filter(|&row| row != query).collect();
-                expected.sort_by(|&a, &b| distance(a).total_cmp(&distance(b)).then(a.cmp(&b)));
-                expected.truncate(k);
-                prop_assert_eq!(&found[query as usize], &expected);
+            let own: Vec<u32> = (0..rows as u32).collect();
+            let search = Neighbours::new(&points);
+            let (inside, outside) = (search.nearest(&points, Some(&own), k), search.nearest(&points, None, k));
+            for row in 0..rows {
+                prop_assert_eq!(&inside[row], &by_definition(&points, points.row(row), Some(row as u32), k));
+                prop_assert_eq!(&outside[row], &by_definition(&points, points.row(row), None, k));
             }
+        }
+    }
+
+    #[test]
+    fn blocks_do_not_matter() {
+        let mut state = 1u32;
+        let mut random = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 24) as f32
+        };
+        let width = 7;
+        let points = Matrix { data: (0..3000 * width).map(|_| random()).collect(), width };
+        let own: Vec<u32> = (0..3000).collect();
+        let found = Neighbours::new(&points).nearest(&points, Some(&own), 5);
+        for row in (0..3000).step_by(37) {
+            assert_eq!(found[row], by_definition(&points, points.row(row), Some(row as u32), 5));
         }
     }
 }

@@ -10,6 +10,7 @@ pub(crate) enum Purpose {
     ValidationSplit = 2,
     Smote = 3,
     Model = 4,
+    RowCap = 5,
 }
 
 /// The stream of a seed for a purpose.

@@ -4,7 +4,7 @@ use rand::RngExt;
 
 use super::{
     Matrix, TrainSet,
-    neighbours::nearest,
+    neighbours::Neighbours,
     random::{Purpose, stream},
     threads::with_threads,
 };
@@ -84,7 +84,16 @@ fn synthesise(points: &Matrix, draws: &[Draw], neighbours: usize) -> Vec<f32> {
     let mut queries: Vec<u32> = draws.iter().map(|draw| draw.row).collect();
     queries.sort_unstable();
     queries.dedup();
-    let near = if neighbours > 0 { nearest(points, &queries, neighbours) } else { Vec::new() };
+    let near = if neighbours > 0 {
+        let rows = queries.iter().flat_map(|&row| points.row(row as usize)).copied().collect();
+        Neighbours::new(points).nearest(
+            &Matrix { data: rows, width: points.width },
+            Some(&queries),
+            neighbours,
+        )
+    } else {
+        Vec::new()
+    };
     let mut made = Vec::with_capacity(draws.len() * points.width);
     for draw in draws {
         let of_row = queries.binary_search(&draw.row).ok().and_then(|at| near.get(at));

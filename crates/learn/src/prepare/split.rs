@@ -12,6 +12,14 @@ use crate::dataset::{Labels, Table};
 pub enum SplitBy {
     /// Chance, with each class's share kept: the papers' split. Rows of one conversation fall on both sides.
     Random,
+    /// One of so many parts that chance makes, each with each class's share: k-fold cross-validation. Rows of one
+    /// conversation fall on both sides.
+    Fold {
+        /// The part that is the test, from 0.
+        fold: u32,
+        /// How many parts.
+        of: u32,
+    },
     /// Whole captures: of each scenario with several, a share is kept for the test.
     Capture,
     /// Whole recordings: these are the test.
@@ -27,7 +35,7 @@ impl SplitBy {
     /// Its name in reports.
     pub const fn name(&self) -> &'static str {
         match self {
-            SplitBy::Random => "chance",
+            SplitBy::Random | SplitBy::Fold { .. } => "chance",
             SplitBy::Capture => "capture",
             SplitBy::Recording { .. } => "recording",
             SplitBy::Time => "time",
@@ -40,7 +48,8 @@ impl SplitBy {
 pub struct SplitPlan {
     /// What keeps the parts apart.
     pub by: SplitBy,
-    /// Share of all rows (captures, for [`SplitBy::Capture`]) that is the test; unused by [`SplitBy::Recording`].
+    /// Share of all rows (captures, for [`SplitBy::Capture`]) that is the test; unused by [`SplitBy::Recording`] and
+    /// [`SplitBy::Fold`].
     pub test: f64,
     /// Share of the others that is the validation. It is drawn by chance, with each class's share kept, except by
     /// time.
@@ -75,6 +84,7 @@ impl Split {
         }
         let (rest, test) = match &plan.by {
             SplitBy::Random => stratified(rows, labels, plan.test, plan.seed, Purpose::TestSplit),
+            SplitBy::Fold { fold, of } => folds(rows, labels, *fold, *of, plan.seed),
             SplitBy::Capture => {
                 let captures = captures_to_test(table, plan);
                 rows.iter().partition(|&&row| !captures.contains(&table.source_of(row as usize)))
@@ -92,11 +102,11 @@ impl Split {
             SplitBy::Time => latest(table, &rest, plan.validation),
             _ => stratified(&rest, labels, plan.validation, plan.seed, Purpose::ValidationSplit),
         };
-        let wanted = plan.test > 0.0 || matches!(plan.by, SplitBy::Recording { .. });
+        let wanted = plan.test > 0.0 || matches!(plan.by, SplitBy::Recording { .. } | SplitBy::Fold { .. });
         for (part, empty) in [("training", train.is_empty()), ("test", test.is_empty() && wanted)] {
             if empty {
                 let hint = match plan.by {
-                    SplitBy::Random | SplitBy::Time => "more rows are needed",
+                    SplitBy::Random | SplitBy::Fold { .. } | SplitBy::Time => "more rows are needed",
                     SplitBy::Capture => "a scenario needs two captures or more",
                     SplitBy::Recording { .. } => "leave out some recordings with usable rows, not all",
                 };
@@ -162,6 +172,20 @@ fn stratified(
         others.extend(rows.split_off(take));
         chosen.extend(rows);
     }
+    others.sort_unstable();
+    chosen.sort_unstable();
+    (others, chosen)
+}
+
+/// (others, the fold's): each class's rows are dealt out one by one, in an order of chance.
+fn folds(rows: &[u32], labels: &Labels, fold: u32, of: u32, seed: u64) -> (Vec<u32>, Vec<u32>) {
+    let mut shuffled = rows.to_vec();
+    shuffle(&mut stream(seed, Purpose::TestSplit), &mut shuffled);
+    let class = |row: u32| labels.of_row.get(row as usize).copied().unwrap_or_default();
+    shuffled.sort_by_key(|&row| class(row));
+    let parts = shuffled.into_iter().zip((0..of.max(1)).cycle());
+    let (mut chosen, mut others) = (Vec::new(), Vec::new());
+    parts.for_each(|(row, part)| if part == fold { chosen.push(row) } else { others.push(row) });
     others.sort_unstable();
     chosen.sort_unstable();
     (others, chosen)

@@ -3,12 +3,14 @@
 
 mod lines;
 mod matrix;
+mod multiples;
 mod svg;
 mod table;
 mod write;
 
 pub use lines::{Axis, LinePlot, Series};
 pub use matrix::ConfusionPlot;
+pub use multiples::Multiples;
 pub use table::{MetricRow, MetricTable, figure};
 pub use write::{ReportError, Written};
 
@@ -47,6 +49,8 @@ pub enum Block {
     Table(MetricTable),
     /// A confusion matrix.
     Confusion(ConfusionPlot),
+    /// Many confusion matrices, small.
+    Multiples(Multiples),
     /// Curves: ROC, precision-recall, training history.
     Lines(LinePlot),
     /// A warning that must not be overlooked.

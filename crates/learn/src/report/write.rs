@@ -65,13 +65,14 @@ impl Page<'_> {
 
 impl Block {
     fn is_plot(&self) -> bool {
-        matches!(self, Self::Confusion(_) | Self::Lines(_))
+        matches!(self, Self::Confusion(_) | Self::Lines(_) | Self::Multiples(_))
     }
 
     fn drawing(&self) -> Option<svg::Drawing> {
         match self {
             Self::Confusion(plot) => Some(plot.draw()),
             Self::Lines(plot) => Some(plot.draw()),
+            Self::Multiples(plot) => Some(plot.draw()),
             _ => None,
         }
     }

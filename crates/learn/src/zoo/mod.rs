@@ -3,12 +3,27 @@
 //! In: a name. Out: a [`Preset`] of the paper's LSTM, complete but for the data; or one of the literature's other
 //! models, a [`Method`] that is fitted on training rows and then asked for scores.
 
+mod bayes;
+mod boosted;
+mod lbfgs;
+mod linear;
 mod method;
+mod neighbours;
+mod network;
 mod paper;
+mod scale;
+mod svm;
 mod tabular;
 mod tree;
 
+pub use bayes::GaussianNaiveBayes;
+pub use boosted::BoostedTrees;
+pub use linear::{LinearSvm, LogisticRegression};
+pub(crate) use method::encoder;
 pub use method::{Classifier, Fitted, Method, ZooError, method, methods};
+pub use neighbours::NearestNeighbours;
+pub use network::{DeepNetwork, StackedLstm};
+pub use svm::RbfSvm;
 pub use tabular::{distinct_rows, tabular_steps};
 pub use tree::{DecisionTree, RandomForest};
 

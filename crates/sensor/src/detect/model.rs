@@ -15,13 +15,14 @@ use crate::{feature::schema::Level, output::write_file};
 const ENTRY: &str = "citronella";
 
 /// The levels that a model may read.
-const LEVELS: [Level; 6] = [
+const LEVELS: [Level; 7] = [
     Level::Packet,
     Level::Uniflow,
     Level::UniflowExtended,
     Level::Biflow,
     Level::BiflowExtended,
     Level::Sequence,
+    Level::NslKdd,
 ];
 
 /// A model: what it is and its weights.

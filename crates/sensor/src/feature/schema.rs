@@ -4,9 +4,11 @@
 //! In: nothing. Out: [`Column`]s with name, kind, unit, role and the Wireshark field that defines the value.
 
 mod flow;
+mod nsl_kdd;
 
 pub use flow::{BIFLOW, BIFLOW_EXTENDED, UNIFLOW, UNIFLOW_EXTENDED};
 pub(crate) use flow::{BIFLOW_EXTRA, UNIFLOW_EXTRA};
+pub use nsl_kdd::NSL_KDD;
 
 /// What a column is to a trainer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -162,6 +164,8 @@ pub enum Level {
     BiflowExtended,
     /// A vector per packet of a conversation of the policy `live`, for a model that walks over packets.
     Sequence,
+    /// A row of the data set NSL-KDD, which is read but never extracted.
+    NslKdd,
 }
 
 impl Level {
@@ -174,6 +178,7 @@ impl Level {
             Level::Biflow => "biflow",
             Level::BiflowExtended => "biflow-extended",
             Level::Sequence => "sequence",
+            Level::NslKdd => "nsl-kdd",
         }
     }
 
@@ -186,6 +191,7 @@ impl Level {
             Level::Biflow => &BIFLOW,
             Level::BiflowExtended => &BIFLOW_EXTENDED,
             Level::Sequence => &super::sequence::SEQUENCE,
+            Level::NslKdd => &NSL_KDD,
         }
     }
 }

@@ -1,0 +1,63 @@
+//! The sequence detector among the others: it has its own rows, conversations, and its own training.
+
+use std::time::Instant;
+
+use citronella_sensor::feature::schema::Level;
+
+use super::{Cell, CompareError, Data, Entry, Options, Protocol, Task, run::Sum};
+use crate::{
+    dataset::{CLASSES, NORMAL},
+    sequence::{self, Deaf, HeldOut, Recording, cross_settings, verdict},
+};
+
+/// The sequence detector, each recording with an attack left out in turn; its rows are conversations. Multi-class, binary.
+pub(super) fn entries(data: &Data, options: &Options) -> Result<[Entry; 2], CompareError> {
+    let attacked = |r: &&Recording| r.captures.iter().any(|capture| capture.attacker.is_some());
+    let (mut held_out, mut train_s, mut test_s, mut bytes) = (Vec::new(), 0.0, 0.0, 0u64);
+    for held in data.recordings.iter().filter(attacked) {
+        let others: Vec<&Recording> = data.recordings.iter().filter(|r| r.name != held.name).collect();
+        let begin = Instant::now();
+        let network = sequence::train_network(&others, Some(&held.name), &options.sequence, &mut Deaf)?;
+        train_s += begin.elapsed().as_secs_f64();
+        let begin = Instant::now();
+        let flows = sequence::score(&network, options.sequence.steps, &held.captures)?;
+        test_s += begin.elapsed().as_secs_f64();
+        bytes += network.tensors().iter().map(|(_, _, values)| values.len() as u64 * 4).sum::<u64>();
+        held_out.push(HeldOut { recording: held.name.clone(), flows });
+    }
+    let settings = cross_settings(&held_out, &options.sequence);
+    let mut sums = [Sum::default(), Sum::default()];
+    let classes: Vec<String> = CLASSES.iter().map(|class| (*class).to_owned()).collect();
+    let binary = [NORMAL.to_owned(), "attack".to_owned()];
+    for (held, settings) in held_out.iter().zip(&settings) {
+        let (mut truth, mut scores, mut pairs) = (Vec::new(), Vec::new(), Vec::new());
+        for flow in &held.flows {
+            let said = verdict(flow, settings);
+            truth.push(flow.truth);
+            // The verdict decides the class; what remains ranks conversations as their score does.
+            let mut row = vec![0.0f32; classes.len()];
+            let called = said.class > 0;
+            let attack = if called { 0.5 + said.score / 2.0 } else { said.score * 0.499 };
+            row.iter_mut().take(1).for_each(|normal| *normal = 1.0 - attack);
+            row.iter_mut().skip(said.class.max(1) as usize).take(1).for_each(|p| *p = attack);
+            scores.extend(row);
+            pairs.extend([1.0 - attack, attack]);
+        }
+        let attacks: Vec<u32> = truth.iter().map(|&class| u32::from(class > 0)).collect();
+        sums[0].take(&classes, &truth, &scores);
+        sums[1].take(&binary, &attacks, &pairs);
+    }
+    let model = super::Model::by_name("sequence").unwrap_or(super::MODELS[0]);
+    let mut entries = Vec::new();
+    for (sum, task) in sums.into_iter().zip([Task::MultiClass, Task::Binary]) {
+        let sum = Sum { train_s, test_s, bytes, ..sum };
+        let cell = Cell { model, level: Level::Sequence, task, protocol: Protocol::Recordings };
+        let mut entry = sum.entry(&cell, options, None)?;
+        entry.caps.push("rows are conversations; benign recordings are always trained on".to_owned());
+        entries.push(entry);
+    }
+    match <[Entry; 2]>::try_from(entries) {
+        Ok(entries) => Ok(entries),
+        Err(_) => unreachable!("two tasks give two entries"),
+    }
+}
