@@ -17,7 +17,7 @@ pub(super) struct Grower<'a> {
     ranks: &'a Ranks,
     truth: &'a [u32],
     classes: usize,
-    /// Inputs tried at a split, those that cannot split not counted.
+    /// Inputs tried at a split.
     inputs: usize,
     /// n log2 n.
     n_log_n: Vec<f64>,
@@ -39,10 +39,10 @@ struct Open {
 }
 
 /// Rows of a node that share a rank, as they are met in order.
-struct Scan<'g> {
-    n_log_n: &'g [f64],
-    left: Vec<u32>,
-    right: Vec<u32>,
+struct Scan<'s> {
+    n_log_n: &'s [f64],
+    left: &'s mut [u32],
+    right: &'s mut [u32],
     left_sum: f64,
     right_sum: f64,
     left_rows: u32,
@@ -71,6 +71,35 @@ impl Scan<'_> {
     }
 }
 
+/// Room that is used again for every split.
+#[derive(Default)]
+struct Scratch {
+    left: Vec<u32>,
+    right: Vec<u32>,
+    /// Rows by rank and class.
+    table: Vec<u32>,
+    /// Rank and tag of each row.
+    sorted: Vec<u64>,
+}
+
+/// A row's class and weight in one number, so that one look-up gives both.
+#[derive(Clone, Copy)]
+struct Tag(u32);
+
+impl Tag {
+    fn new(class: u32, weight: u32) -> Tag {
+        Tag(weight.min(0xffff) << 16 | class & 0xffff)
+    }
+
+    fn class(self) -> usize {
+        (self.0 & 0xffff) as usize
+    }
+
+    fn weight(self) -> u32 {
+        self.0 >> 16
+    }
+}
+
 impl<'a> Grower<'a> {
     pub(super) fn new(ranks: &'a Ranks, truth: &'a [u32], classes: usize, inputs: usize) -> Self {
         let n_log_n = (0..=ranks.rows()).map(|n| n as f64 * (n.max(1) as f64).log2()).collect();
@@ -80,17 +109,19 @@ impl<'a> Grower<'a> {
     /// Grows a tree over the rows with a weight; the weights add up to no more than the rows.
     pub(super) fn grow(&self, weights: &[u32], rng: &mut ChaCha8Rng) -> Tree {
         let mut rows: Vec<u32> = (0..).zip(weights).filter(|(_, w)| **w > 0).map(|(row, _)| row).collect();
+        let tags: Vec<Tag> = self.truth.iter().zip(weights).map(|(&c, &w)| Tag::new(c, w)).collect();
         let mut tree = Tree { nodes: Vec::new(), shares: Vec::new() };
         let mut order: Vec<usize> = (0..self.ranks.columns().len()).collect();
+        let mut scratch = Scratch::default();
         let leaf = Node { input: LEAF, threshold: 0.0, next: 0 };
         tree.nodes.push(leaf);
         let mut open = vec![Open { node: 0, rows: 0..rows.len() }];
         while let Some(Open { node, rows: range }) = open.pop() {
             let Some(here) = rows.get_mut(range.clone()) else { continue };
-            let counts = self.counts(here, weights);
+            let counts = self.counts(here, &tags);
             let best = match counts.iter().filter(|n| **n > 0).count() {
                 0 | 1 => None,
-                _ => self.best(here, weights, &counts, &mut order, rng),
+                _ => self.best(here, &tags, &counts, &mut order, &mut scratch, rng),
             };
             let Some((input, split)) = best else {
                 let total = counts.iter().sum::<u32>().max(1) as f32;
@@ -112,62 +143,89 @@ impl<'a> Grower<'a> {
         tree
     }
 
-    fn class(&self, row: u32) -> usize {
-        self.truth.get(row as usize).map_or(0, |&class| class as usize)
-    }
-
-    fn counts(&self, rows: &[u32], weights: &[u32]) -> Vec<u32> {
+    fn counts(&self, rows: &[u32], tags: &[Tag]) -> Vec<u32> {
         let mut counts = vec![0; self.classes];
-        for &row in rows {
-            if let Some(count) = counts.get_mut(self.class(row)) {
-                *count += weight(weights, row);
+        for tag in rows.iter().filter_map(|&row| tags.get(row as usize)) {
+            if let Some(count) = counts.get_mut(tag.class()) {
+                *count += tag.weight();
             }
         }
         counts
     }
 
-    /// The best split over inputs in a random order: as many as are tried at a split, and more until one can split.
+    /// The best split over inputs in a random order: as many as are tried at a split, those that have one value only
+    /// counted, and more until one can split.
     fn best(
         &self,
         rows: &[u32],
-        weights: &[u32],
+        tags: &[Tag],
         counts: &[u32],
         order: &mut [usize],
+        scratch: &mut Scratch,
         rng: &mut ChaCha8Rng,
     ) -> Option<(usize, Split)> {
-        for last in (1..order.len()).rev() {
-            order.swap(last, rng.random_range(0..=last));
-        }
-        let split = |&input: &usize| {
-            let column = self.ranks.columns().get(input)?;
-            Some((input, self.split(column, rows, weights, counts)?))
-        };
         let better = |best: Option<(usize, Split)>, one: (usize, Split)| match best {
             Some(best) if best.1.purity >= one.1.purity => Some(best),
             _ => Some(one),
         };
-        if self.inputs >= order.len() && rows.len() >= PARALLEL_ROWS {
-            let all: Vec<_> = order.par_iter().map(split).collect();
-            return all.into_iter().flatten().fold(None, better);
+        let all = self.inputs >= order.len();
+        if all && rows.len() >= PARALLEL_ROWS {
+            shuffle(order, rng);
+            let split = |&input: &usize| {
+                let column = self.ranks.columns().get(input)?;
+                Some((input, self.split(column, rows, tags, counts, &mut Scratch::default())?))
+            };
+            let splits: Vec<_> = order.par_iter().map(split).collect();
+            return splits.into_iter().flatten().fold(None, better);
         }
-        order.iter().filter_map(split).take(self.inputs).fold(None, better)
+        let mut best = None;
+        for tried in 0..order.len() {
+            if tried >= self.inputs && best.is_some() {
+                break;
+            }
+            // The next of a random order, drawn as it is needed.
+            let last = order.len() - 1 - tried;
+            order.swap(last, rng.random_range(0..=last));
+            let Some(&input) = order.get(last) else { break };
+            let Some(column) = self.ranks.columns().get(input) else { break };
+            if let Some(split) = self.split(column, rows, tags, counts, scratch) {
+                best = better(best, (input, split));
+            }
+        }
+        best
     }
 
     /// The purest split by one input; `None` where all rows have the same value.
-    fn split(&self, column: &Column, rows: &[u32], weights: &[u32], counts: &[u32]) -> Option<Split> {
-        let range = rows.iter().map(|&row| rank(column, row));
-        let (low, high) = range.fold((u32::MAX, 0), |(low, high), rank| (low.min(rank), high.max(rank)));
+    fn split(
+        &self,
+        column: &Column,
+        rows: &[u32],
+        tags: &[Tag],
+        counts: &[u32],
+        scratch: &mut Scratch,
+    ) -> Option<Split> {
+        let (mut low, mut high) = (u32::MAX, 0);
+        for &row in rows {
+            let rank = rank(column, row);
+            (low, high) = (low.min(rank), high.max(rank));
+        }
         if low >= high {
             return None;
         }
+        let Scratch { left, right, table, sorted } = scratch;
+        left.clear();
+        left.resize(self.classes, 0);
+        right.clear();
+        right.extend_from_slice(counts);
+        let right_rows = counts.iter().sum();
         let mut scan = Scan {
             n_log_n: &self.n_log_n,
-            left: vec![0; self.classes],
-            right: counts.to_vec(),
+            left,
+            right,
             left_sum: 0.0,
             right_sum: 0.0,
             left_rows: 0,
-            right_rows: counts.iter().sum(),
+            right_rows,
         };
         scan.right_sum = counts.iter().map(|&n| scan.of(n)).sum();
         let mut best: Option<Split> = None;
@@ -181,13 +239,14 @@ impl<'a> Grower<'a> {
                 before = rank;
             }
         };
+        let tagged = rows.iter().filter_map(|&row| Some((rank(column, row), *tags.get(row as usize)?)));
         let span = (high - low) as usize + 1;
-        if span <= 2 * rows.len() {
-            let mut table = vec![0u32; span * self.classes];
-            for &row in rows {
-                let at = (rank(column, row) - low) as usize * self.classes + self.class(row);
-                if let Some(count) = table.get_mut(at) {
-                    *count += weight(weights, row);
+        if span * self.classes <= 2 * rows.len() {
+            table.clear();
+            table.resize(span * self.classes, 0);
+            for (rank, tag) in tagged {
+                if let Some(count) = table.get_mut((rank - low) as usize * self.classes + tag.class()) {
+                    *count += tag.weight();
                 }
             }
             for (rank, counts) in (low..).zip(table.chunks_exact(self.classes)) {
@@ -202,23 +261,28 @@ impl<'a> Grower<'a> {
                     .for_each(|(class, &n)| scan.pass(class, n));
             }
         } else {
-            let mut sorted: Vec<(u32, u32)> = rows.iter().map(|&row| (rank(column, row), row)).collect();
+            sorted.clear();
+            sorted.extend(tagged.map(|(rank, tag)| u64::from(rank) << 32 | u64::from(tag.0)));
             sorted.sort_unstable();
-            for (rank, row) in sorted {
-                arrive(rank, &scan);
-                scan.pass(self.class(row), weight(weights, row));
+            for &both in sorted.iter() {
+                let tag = Tag(both as u32);
+                arrive((both >> 32) as u32, &scan);
+                scan.pass(tag.class(), tag.weight());
             }
         }
         best
     }
 }
 
-fn rank(column: &Column, row: u32) -> u32 {
-    column.ranks.get(row as usize).copied().unwrap_or_default()
+/// Fisher and Yates' shuffle.
+fn shuffle(order: &mut [usize], rng: &mut ChaCha8Rng) {
+    for last in (1..order.len()).rev() {
+        order.swap(last, rng.random_range(0..=last));
+    }
 }
 
-fn weight(weights: &[u32], row: u32) -> u32 {
-    weights.get(row as usize).copied().unwrap_or_default()
+fn rank(column: &Column, row: u32) -> u32 {
+    column.ranks.get(row as usize).copied().unwrap_or_default()
 }
 
 fn set(nodes: &mut [Node], at: usize, node: Node) {
