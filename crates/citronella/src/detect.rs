@@ -6,15 +6,16 @@ mod summary;
 use std::{
     net::IpAddr,
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
 
 use anyhow::{Result, ensure};
 use citronella_sensor::{
     alert::Finding,
     capture::{Capture, CaptureError, Packet, filter::Filter},
-    detect::{Batching, Config, Detector, FlowVerdict, ModelFile, Shard, Sink, VerdictWriter},
+    detect::{Batching, Config, Counters, Detector, FlowVerdict, ModelFile, Shard, Sink, VerdictWriter},
     output::OutputError,
-    pipeline::{self, Files},
+    pipeline::{self, Files, Next, Source},
 };
 use citronella_wire::Frame;
 use ipnet::IpNet;
@@ -34,8 +35,9 @@ pub(crate) struct Arguments {
     /// A model of the preset `sequence`, as `train` wrote it; else the one in the program
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
-    /// Threads, each with its share of the pairs of hosts
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    /// Threads, each with its share of the flows. With one the verdicts are always the same; several count what a host
+    /// did in an order that is not
+    #[arg(long, value_name = "N", default_value = "1", value_parser = threads)]
     threads: usize,
     /// Write a row for each flow when it ends; - is stdout, in place of the summary
     #[arg(long, value_name = "FILE")]
@@ -62,6 +64,13 @@ struct Only {
 impl Only {
     fn filter(&self) -> Filter {
         Filter { ports: self.port.clone(), networks: self.net.clone() }
+    }
+}
+
+fn threads(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(threads @ 1..=256) => Ok(threads),
+        _ => Err("expected a number from 1 to 256".to_owned()),
     }
 }
 
@@ -97,41 +106,56 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Found> {
     for path in arguments.read.iter().filter(|path| path.as_os_str() != "-") {
         Capture::open(path)?;
     }
+    let verdicts = match &arguments.verdicts {
+        Some(path) => Some(Verdicts::create(path, &detector)?),
+        None => None,
+    };
     let progress = Progress::stderr();
     progress.begin_unknown("detect", "packets");
     let mut faults = Vec::new();
-    let mut sink = FileSink {
-        verdicts: match &arguments.verdicts {
-            Some(path) => Some(VerdictWriter::create(path, detector.classes())?),
-            None => None,
-        },
-        fault: None,
-        summary: Summary::new(detector.classes()),
-        packets: 0,
-        progress: &progress,
-    };
-    let mut shard = Shard::new(&detector, Config { batching: FILE_BATCHING, ..Config::default() })?;
-    let mut files = Files::new(arguments.read.clone(), arguments.only.filter());
-    pipeline::run(&mut files, &mut shard, &mut sink, |fault: CaptureError| faults.push(fault))?;
+    let (summary, counters) = detect(arguments, &detector, verdicts.as_ref(), &progress, &mut faults)?;
     progress.end();
-    let FileSink { verdicts, fault, summary, .. } = sink;
-    if let Some(fault) = fault {
-        return Err(fault.into());
-    }
     if let Some(verdicts) = verdicts {
         verdicts.finish()?;
     }
     if arguments.json {
-        show::json(&summary.document(&detector, shard.counters(), &faults))?;
+        show::json(&summary.document(&detector, counters, &faults))?;
     } else if !to_stdout {
-        summary.print(shard.counters())?;
+        summary.print(counters)?;
     }
     let mut faults = faults.into_iter();
     if let Some(first) = faults.next() {
         faults.for_each(|fault| show::complain(&format!("citronella: {fault}")));
         return Err(first.into());
     }
-    Ok(if shard.counters().findings > 0 { Found::Alerts } else { Found::Nothing })
+    Ok(if counters.findings > 0 { Found::Alerts } else { Found::Nothing })
+}
+
+fn detect(
+    arguments: &Arguments,
+    detector: &Detector,
+    verdicts: Option<&Verdicts>,
+    progress: &Progress,
+    faults: &mut Vec<CaptureError>,
+) -> Result<(Summary, Counters)> {
+    let config = Config { batching: FILE_BATCHING, ..Config::default() };
+    let mut files =
+        Watched { files: Files::new(arguments.read.clone(), arguments.only.filter()), packets: 0, progress };
+    let sink = || FileSink { verdicts, summary: Summary::new(detector.classes()) };
+    let trouble = |fault: CaptureError| faults.push(fault);
+    if arguments.threads <= 1 {
+        let (mut shard, mut sink) = (Shard::new(detector, config)?, sink());
+        pipeline::run(&mut files, &mut shard, &mut sink, trouble)?;
+        return Ok((sink.summary, shard.counters()));
+    }
+    let sinks = (0..arguments.threads).map(|_| sink()).collect();
+    let shards = pipeline::run_shards(&mut files, detector, config, sinks, trouble)?;
+    let (mut summary, mut counters) = (Summary::new(detector.classes()), Counters::default());
+    for (sink, own) in shards {
+        summary.merge(sink.summary);
+        counters.merge(&own);
+    }
+    Ok((summary, counters))
 }
 
 /// The model that was asked for, or the one in the program.
@@ -142,24 +166,61 @@ pub(crate) fn load(file: Option<&Path>) -> Result<Detector> {
     })
 }
 
-/// Hears one shard.
-struct FileSink<'a> {
-    verdicts: Option<VerdictWriter>,
-    /// The first fault of the verdicts' file; nothing is written after it.
-    fault: Option<OutputError>,
-    summary: Summary,
+/// Files whose packets are counted on the terminal.
+struct Watched<'a> {
+    files: Files,
     packets: u64,
     progress: &'a Progress,
+}
+
+impl Source for Watched<'_> {
+    #[inline]
+    fn next(&mut self) -> Result<Next<'_>, CaptureError> {
+        self.packets += 1;
+        if self.packets.is_multiple_of(1 << 16) {
+            self.progress.at(self.packets);
+        }
+        self.files.next()
+    }
+}
+
+/// The verdicts' file, which all shards write to.
+struct Verdicts {
+    writer: Mutex<(VerdictWriter, Option<OutputError>)>,
+}
+
+impl Verdicts {
+    fn create(path: &Path, detector: &Detector) -> Result<Verdicts> {
+        Ok(Verdicts { writer: Mutex::new((VerdictWriter::create(path, detector.classes())?, None)) })
+    }
+
+    /// Nothing is written after the first fault.
+    fn write(&self, verdict: &FlowVerdict) {
+        let (writer, fault) = &mut *self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if fault.is_none() {
+            *fault = writer.write(verdict).err();
+        }
+    }
+
+    fn finish(self) -> Result<()> {
+        let (writer, fault) = self.writer.into_inner().unwrap_or_else(PoisonError::into_inner);
+        match fault {
+            Some(fault) => Err(fault.into()),
+            None => Ok(writer.finish()?),
+        }
+    }
+}
+
+/// Hears one shard.
+struct FileSink<'a> {
+    verdicts: Option<&'a Verdicts>,
+    summary: Summary,
 }
 
 impl Sink for FileSink<'_> {
     #[inline]
     fn packet(&mut self, packet: &Packet<'_>, _: &Frame<'_>) {
-        self.packets += 1;
         self.summary.packet(packet.time_nanos);
-        if self.packets.is_multiple_of(1 << 16) {
-            self.progress.at(self.packets);
-        }
     }
 
     fn finding(&mut self, finding: &Finding) {
@@ -168,8 +229,8 @@ impl Sink for FileSink<'_> {
 
     fn ended(&mut self, verdict: &FlowVerdict) {
         self.summary.ended(verdict);
-        if let (Some(writer), None) = (&mut self.verdicts, &self.fault) {
-            self.fault = writer.write(verdict).err();
+        if let Some(verdicts) = self.verdicts {
+            verdicts.write(verdict);
         }
     }
 }

@@ -3,6 +3,8 @@
 //! In: a [`Source`] of packets. Out: what a [`Shard`] finds in them, told to a [`Sink`]. Files and live capture differ
 //! in the source only.
 
+mod shards;
+
 use std::path::PathBuf;
 
 use citronella_nn::Error;
@@ -11,6 +13,7 @@ use citronella_wire::decode_frame;
 
 use crate::capture::{Capture, CaptureError, Packet, filter::Filter};
 use crate::detect::{Shard, Sink};
+pub use shards::run_shards;
 
 /// What a source has next.
 pub enum Next<'a> {
@@ -51,7 +54,8 @@ pub fn run(
         match source.next() {
             Ok(Next::Packet(packet)) => {
                 if border.is_crossed(packet.time_nanos) {
-                    shard.begin_anew(sink)?;
+                    let hosts = shard.config().new_hosts();
+                    shard.begin_anew(hosts, sink)?;
                 }
                 shard.packet(&packet, sink)?;
             }

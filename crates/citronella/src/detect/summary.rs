@@ -70,6 +70,20 @@ impl Summary {
         row.flows == 1
     }
 
+    /// Adds what another shard found.
+    pub(crate) fn merge(&mut self, other: Summary) {
+        other.first_nanos.into_iter().chain(other.last_nanos).for_each(|nanos| self.packet(nanos));
+        self.flows.iter_mut().zip(other.flows).for_each(|(sum, flows)| *sum += flows);
+        self.beyond_cap += other.beyond_cap;
+        for (key, more) in other.rows {
+            let row = self.rows.entry(key).or_insert(Row { flows: 0, ..more });
+            row.flows += more.flows;
+            row.first_nanos = row.first_nanos.min(more.first_nanos);
+            row.last_nanos = row.last_nanos.max(more.last_nanos);
+            row.highest = row.highest.max(more.highest);
+        }
+    }
+
     pub(crate) fn ended(&mut self, verdict: &FlowVerdict) {
         if let Some(flows) = self.flows.get_mut(verdict.class as usize) {
             *flows += 1;
@@ -109,6 +123,10 @@ impl Summary {
         }
         line("flows", count(counters.flows));
         line("flows called an attack", count(counters.findings));
+        if counters.restarts > 0 {
+            line("restarts after a panic", count(counters.restarts));
+            line("flows without a verdict", count(counters.lost_flows));
+        }
         for (name, lost) in losses(counters).into_iter().filter(|(_, lost)| *lost > 0) {
             line(name, count(lost));
         }
@@ -173,6 +191,8 @@ impl Summary {
                 .collect::<serde_json::Map<_, _>>(),
             "alerts": alerts,
             "alerts_beyond_cap_flows": self.beyond_cap,
+            "restarts": counters.restarts,
+            "lost_flows": counters.lost_flows,
             "evicted_flows": counters.losses.evicted_flows,
             "forgotten_hosts": counters.losses.forgotten_hosts,
             "forgotten_service_ends": counters.losses.forgotten_ends,

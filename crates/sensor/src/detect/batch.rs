@@ -22,8 +22,8 @@ pub(super) struct Step {
 
 /// What comes out.
 pub(super) enum Event<'a> {
-    /// A packet and the probabilities after it.
-    Scored(&'a Step, &'a mut [f32]),
+    /// A packet, what the network read of it, and the probabilities after it.
+    Scored(&'a Step, &'a [f32], &'a mut [f32]),
     /// A flow ended.
     Ended(&'a EndedFlow),
 }
@@ -121,10 +121,11 @@ impl Batch {
         for item in items.iter() {
             match item {
                 Item::Packet { step, round, row } => {
-                    let at = usize::from(*row) * *outputs;
-                    let out =
-                        rounds.get_mut(usize::from(*round)).and_then(|r| r.out.get_mut(at..at + *outputs));
-                    tell(Event::Scored(step, out.unwrap_or_default()), ends);
+                    let Some(round) = rounds.get_mut(usize::from(*round)) else { continue };
+                    let (row, width) = (usize::from(*row), round.x.len() / round.slots.len().max(1));
+                    let x = round.x.get(row * width..(row + 1) * width).unwrap_or_default();
+                    let out = round.out.get_mut(row * *outputs..(row + 1) * *outputs).unwrap_or_default();
+                    tell(Event::Scored(step, x, out), ends);
                 }
                 Item::End(at) => {
                     if let Some(ended) = ends.get(*at as usize) {

@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use citronella_nn::{Error, Network, Precision, StreamCell};
 
-use super::{Encoder, ModelError, ModelFile, Op, Value};
+use super::{Encoder, ModelError, ModelFile, Op, Reason, Value, reasons};
 use crate::feature::{
     schema::Level,
     sequence::{
-        WIDTH,
+        SEQUENCE, WIDTH,
         verdict::{MOST_CLASSES, Settings},
     },
 };
+
+/// Features that are named.
+const MOST_REASONS: usize = 5;
 
 /// A model of the sequence level: its network, how its probabilities become verdicts, its classes.
 #[derive(Clone)]
@@ -117,6 +120,15 @@ impl Detector {
                     |column: usize| row.get(column).map_or(Value::Empty, |&x| Value::Number(x.into()));
                 encoder.encode(value, x.get_mut(at..).unwrap_or_default());
             }
+        }
+    }
+
+    /// The features that speak most for an attack in what the network has just read of a packet; none where the model
+    /// chooses or scales its inputs.
+    pub(super) fn reasons(&self, cell: &mut StreamCell, slot: u32, x: &[f32]) -> Vec<Reason> {
+        match &self.inputs {
+            Inputs::Row => reasons(cell, slot, x, &SEQUENCE, MOST_REASONS).unwrap_or_default(),
+            Inputs::Encoded(_) => Vec::new(),
         }
     }
 }

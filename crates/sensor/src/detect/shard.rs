@@ -6,13 +6,14 @@
 //! it. Memory: the sequence level's, and a state and about 90 bytes a flow.
 
 use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use citronella_nn::{Error, StreamCell};
 use citronella_wire::{Frame, decode_frame};
 
-use super::Detector;
 use super::batch::{Batch, Event, Step};
+use super::{Detector, Reason};
 use crate::alert::{Detector as FoundBy, Finding, rules::Seen};
 use crate::capture::Packet;
 use crate::feature::sequence::{self, Facts, SequenceLevel, verdict::Running};
@@ -35,6 +36,9 @@ impl Default for Batching {
     }
 }
 
+/// More would not do: places in a round are numbered in 16 bits.
+const MOST_WAITING: usize = 1 << 15;
+
 /// Caps, seeds and waiting times.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Config {
@@ -42,6 +46,13 @@ pub struct Config {
     pub sequence: sequence::Config,
     /// The micro-batch's.
     pub batching: Batching,
+}
+
+impl Config {
+    /// Hosts for one or many shards; none is known yet.
+    pub fn new_hosts(&self) -> Arc<Initiators> {
+        Arc::new(Initiators::new(self.sequence.hosts, self.sequence.seed))
+    }
 }
 
 /// A flow that has ended, and what it is called.
@@ -91,6 +102,20 @@ pub trait Sink {
         let _ = (facts, seen);
     }
 
+    /// [`Sink::finding`] for those who want to know more: `why` names the features that speak most for it, strongest
+    /// first, in some 20 microseconds; it has nothing to say of a flow that is called at its end.
+    #[inline]
+    fn explained(&mut self, finding: &Finding, why: &mut dyn FnMut() -> Vec<Reason>) {
+        let _ = why;
+        self.finding(finding);
+    }
+
+    /// A packet has been scored; its number in the capture. In the order of the packets.
+    #[inline]
+    fn scored(&mut self, number: u64) {
+        let _ = number;
+    }
+
     /// A flow has ended.
     #[inline]
     fn ended(&mut self, verdict: &FlowVerdict) {
@@ -111,8 +136,29 @@ pub struct Counters {
     pub flows: u64,
     /// Flows called an attack.
     pub findings: u64,
+    /// Times that detection began again with an empty table after a panic.
+    pub restarts: u64,
+    /// Flows that were open then: they have no verdict.
+    pub lost_flows: u64,
     /// What did not fit.
     pub losses: sequence::Losses,
+}
+
+impl Counters {
+    /// Adds what another shard did, which counted hosts together with this one.
+    pub fn merge(&mut self, other: &Counters) {
+        self.packets += other.packets;
+        self.passed_over += other.passed_over;
+        self.scored += other.scored;
+        self.flows += other.flows;
+        self.findings += other.findings;
+        self.restarts += other.restarts;
+        self.lost_flows += other.lost_flows;
+        self.losses.evicted_flows += other.losses.evicted_flows;
+        self.losses.evicted_datagrams += other.losses.evicted_datagrams;
+        self.losses.forgotten_ends += other.losses.forgotten_ends;
+        self.losses.forgotten_hosts = self.losses.forgotten_hosts.max(other.losses.forgotten_hosts);
+    }
 }
 
 /// What is kept of a flow beside its features and the network's state.
@@ -127,6 +173,7 @@ struct Walk {
 pub struct Shard {
     detector: Detector,
     config: Config,
+    hosts: Arc<Initiators>,
     level: SequenceLevel,
     cell: StreamCell,
     walks: Vec<Walk>,
@@ -140,8 +187,7 @@ impl Shard {
     /// # Errors
     /// There is no room for the states.
     pub fn new(detector: &Detector, config: Config) -> Result<Shard, Error> {
-        let hosts = Initiators::new(config.sequence.hosts, config.sequence.seed);
-        Shard::with_hosts(detector, config, Arc::new(hosts))
+        Shard::with_hosts(detector, config, config.new_hosts())
     }
 
     /// A shard that counts hosts together with others.
@@ -150,7 +196,8 @@ impl Shard {
     /// As [`Shard::new`].
     pub fn with_hosts(detector: &Detector, config: Config, hosts: Arc<Initiators>) -> Result<Shard, Error> {
         Ok(Shard {
-            level: SequenceLevel::with_hosts(config.sequence, hosts),
+            level: SequenceLevel::with_hosts(config.sequence, Arc::clone(&hosts)),
+            hosts,
             cell: detector.cell(config.sequence.flows.max_flows)?,
             walks: Vec::new(),
             batch: Batch::new(detector.classes().len()),
@@ -162,20 +209,98 @@ impl Shard {
 
     /// Takes a packet.
     ///
+    /// A panic, here and in the calls below, ends here: the table begins anew, hosts are remembered, [`Counters`] count
+    /// it.
+    ///
     /// # Errors
     /// The network cannot step: the model does not fit this program.
     #[inline]
     pub fn packet(&mut self, packet: &Packet<'_>, sink: &mut impl Sink) -> Result<(), Error> {
-        let frame = decode_frame(packet.link, packet.bytes);
-        sink.packet(packet, &frame);
-        self.frame(packet.number, packet.time_nanos, &frame, sink)
+        self.contained(|shard| {
+            let frame = decode_frame(packet.link, packet.bytes);
+            sink.packet(packet, &frame);
+            shard.take(packet.number, packet.time_nanos, &frame, sink)
+        })
     }
 
-    /// Takes a packet that is decoded already; its number in the capture, nanoseconds since 1970-01-01 UTC.
+    /// No packet has come until now: ends flows whose time is up, and scores what has waited long enough. Nanoseconds
+    /// since 1970-01-01 UTC by the packets' clock.
     ///
     /// # Errors
     /// As [`Shard::packet`].
-    pub fn frame(
+    pub fn tick(&mut self, now_nanos: i64, sink: &mut impl Sink) -> Result<(), Error> {
+        self.contained(|shard| {
+            shard.level.tick(now_nanos);
+            shard.queue_ended();
+            let waited = shard.batch.waits_since(now_nanos) >= shard.config.batching.wait_nanos;
+            if waited || shard.batch.only_ends() { shard.score(sink) } else { Ok(()) }
+        })
+    }
+
+    /// Scores what waits.
+    ///
+    /// # Errors
+    /// As [`Shard::packet`].
+    pub fn flush(&mut self, sink: &mut impl Sink) -> Result<(), Error> {
+        self.contained(|shard| shard.score(sink))
+    }
+
+    /// Ends all flows.
+    ///
+    /// # Errors
+    /// As [`Shard::packet`].
+    pub fn finish(&mut self, sink: &mut impl Sink) -> Result<(), Error> {
+        self.contained(|shard| {
+            shard.level.finish();
+            shard.queue_ended();
+            shard.score(sink)
+        })
+    }
+
+    /// Ends all flows and takes these hosts for those of before: another recording begins.
+    ///
+    /// # Errors
+    /// As [`Shard::packet`].
+    pub fn begin_anew(&mut self, hosts: Arc<Initiators>, sink: &mut impl Sink) -> Result<(), Error> {
+        self.finish(sink)?;
+        self.hosts = hosts;
+        self.empty();
+        Ok(())
+    }
+
+    /// Goes on with another model; the states of open flows begin anew.
+    ///
+    /// # Errors
+    /// As [`Shard::packet`].
+    pub fn reload(&mut self, detector: &Detector, sink: &mut impl Sink) -> Result<(), Error> {
+        self.flush(sink)?;
+        self.cell = detector.cell(self.config.sequence.flows.max_flows)?;
+        self.batch = Batch::new(detector.classes().len());
+        self.walks.iter_mut().for_each(|walk| *walk = Walk::default());
+        self.detector = detector.clone();
+        Ok(())
+    }
+
+    fn contained(&mut self, work: impl FnOnce(&mut Shard) -> Result<(), Error>) -> Result<(), Error> {
+        // What a panic leaves behind is thrown away.
+        catch_unwind(AssertUnwindSafe(|| work(self))).unwrap_or_else(|_| {
+            self.counters.restarts += 1;
+            self.counters.lost_flows += self.level.len() as u64;
+            self.empty();
+            Ok(())
+        })
+    }
+
+    /// No flows any more.
+    fn empty(&mut self) {
+        self.counters.losses = self.counters().losses;
+        self.level = SequenceLevel::with_hosts(self.config.sequence, Arc::clone(&self.hosts));
+        self.counters.losses.forgotten_hosts -= self.level.losses().forgotten_hosts;
+        self.batch = Batch::new(self.detector.classes().len());
+        self.walks.clear();
+    }
+
+    fn take(
         &mut self,
         number: u64,
         time_nanos: i64,
@@ -184,11 +309,11 @@ impl Shard {
     ) -> Result<(), Error> {
         self.counters.packets += 1;
         if self.batch.waits_since(time_nanos) >= self.config.batching.wait_nanos {
-            self.flush(sink)?;
+            self.score(sink)?;
         }
         let row = self.level.frame(time_nanos, frame);
         self.queue_ended();
-        if let (Some(facts), Some(row)) = (self.level.facts(), row)
+        if let (Some(facts), Some(row)) = (self.level.facts(), row.as_ref())
             && let Some(flow) = self.level.flow(row.slot)
         {
             let classes = self.detector.classes().len() as u32;
@@ -212,31 +337,19 @@ impl Shard {
                 detector.encode(&row.features, x);
             }
         }
-        if self.batch.len() >= self.config.batching.packets { self.flush(sink) } else { Ok(()) }
+        if self.batch.len() >= self.config.batching.packets.clamp(1, MOST_WAITING) {
+            self.score(sink)
+        } else {
+            Ok(())
+        }
     }
 
-    /// No packet has come until now: ends flows whose time is up, and scores what has waited long enough. Nanoseconds
-    /// since 1970-01-01 UTC by the packets' clock.
-    ///
-    /// # Errors
-    /// As [`Shard::packet`].
-    pub fn tick(&mut self, now_nanos: i64, sink: &mut impl Sink) -> Result<(), Error> {
-        self.level.tick(now_nanos);
-        self.queue_ended();
-        let waited = self.batch.waits_since(now_nanos) >= self.config.batching.wait_nanos;
-        if waited || self.batch.only_ends() { self.flush(sink) } else { Ok(()) }
-    }
-
-    /// Scores what waits.
-    ///
-    /// # Errors
-    /// As [`Shard::packet`].
-    pub fn flush(&mut self, sink: &mut impl Sink) -> Result<(), Error> {
-        self.batch.score(&mut self.cell)?;
-        let Shard { detector, level, walks, batch, counters, .. } = self;
+    fn score(&mut self, sink: &mut impl Sink) -> Result<(), Error> {
+        let Shard { detector, level, cell, walks, batch, counters, .. } = self;
+        batch.score(cell)?;
         let settings = detector.settings();
         batch.drain(|event, ends| match event {
-            Event::Scored(step, probabilities) => {
+            Event::Scored(step, x, probabilities) => {
                 counters.scored += 1;
                 let Some(walk) = walks.get_mut(step.slot as usize) else { return };
                 walk.waiting = 0;
@@ -253,18 +366,22 @@ impl Shard {
                     let ended = || ended().map(|ended| (&ended.flow, ended.actor));
                     let Some(whose) = open.or_else(ended) else { return };
                     counters.findings += 1;
-                    tell(&walk.running, settings, whose, step.time_nanos, Some(step.number), sink);
+                    let Some(finding) = finding(&walk.running, settings, whose) else { return };
+                    let finding =
+                        Finding { time_nanos: step.time_nanos, packet: Some(step.number), ..finding };
+                    sink.explained(&finding, &mut || detector.reasons(cell, step.slot, x));
                 }
+                sink.scored(step.number);
             }
             Event::Ended(ended) => {
                 counters.flows += 1;
                 let Some(walk) = walks.get_mut(ended.slot as usize) else { return };
                 let early = walk.running.called().is_some();
                 let called = walk.running.end();
-                if called.is_some() && !early {
+                if !early && let Some(finding) = finding(&walk.running, settings, (&ended.flow, ended.actor))
+                {
                     counters.findings += 1;
-                    let whose = (&ended.flow, ended.actor);
-                    tell(&walk.running, settings, whose, ended.flow.last_nanos, None, sink);
+                    sink.explained(&finding, &mut Vec::new);
                 }
                 sink.ended(&FlowVerdict {
                     flow: ended.flow,
@@ -278,29 +395,6 @@ impl Shard {
         Ok(())
     }
 
-    /// Ends all flows and forgets all hosts: another recording begins.
-    ///
-    /// # Errors
-    /// As [`Shard::packet`].
-    pub fn begin_anew(&mut self, sink: &mut impl Sink) -> Result<(), Error> {
-        self.finish(sink)?;
-        let losses = self.counters().losses;
-        let hosts = Initiators::new(self.config.sequence.hosts, self.config.sequence.seed);
-        self.level = SequenceLevel::with_hosts(self.config.sequence, Arc::new(hosts));
-        self.counters.losses = losses;
-        Ok(())
-    }
-
-    /// Ends all flows.
-    ///
-    /// # Errors
-    /// As [`Shard::packet`].
-    pub fn finish(&mut self, sink: &mut impl Sink) -> Result<(), Error> {
-        self.level.finish();
-        self.queue_ended();
-        self.flush(sink)
-    }
-
     /// What it did so far.
     pub fn counters(&self) -> Counters {
         let (before, now) = (self.counters.losses, self.level.losses());
@@ -311,6 +405,11 @@ impl Shard {
             evicted_datagrams: before.evicted_datagrams + now.evicted_datagrams,
         };
         Counters { losses, ..self.counters }
+    }
+
+    /// Caps, seeds and waiting times.
+    pub fn config(&self) -> &Config {
+        &self.config
     }
 
     /// Flows that have not ended.
@@ -326,25 +425,22 @@ impl Shard {
     }
 }
 
-fn tell(
+/// What is called of a flow, at its latest packet.
+fn finding(
     running: &Running,
     settings: &sequence::verdict::Settings,
     (flow, initiator): (&Flow, IpAddr),
-    time_nanos: i64,
-    packet: Option<u64>,
-    sink: &mut impl Sink,
-) {
-    let Some(called) = running.called() else { return };
-    let threshold = settings.thresholds.get(called.class as usize).copied().unwrap_or_default();
-    sink.finding(&Finding {
-        time_nanos,
-        packet,
+) -> Option<Finding> {
+    let called = running.called()?;
+    Some(Finding {
+        time_nanos: flow.last_nanos,
+        packet: None,
         initiator,
         flow: *flow,
         class: called.class,
         score: called.score,
-        threshold,
+        threshold: settings.thresholds.get(called.class as usize).copied().unwrap_or_default(),
         packets: called.packets,
         detector: FoundBy::Model,
-    });
+    })
 }

@@ -90,7 +90,7 @@ pub(super) fn watch(arguments: &Arguments) -> Result<Found> {
     let mut captured = LiveCounters::default();
     for thread in threads {
         let (shard, live) = thread.join().map_err(|_| anyhow!("a shard's thread panicked"))??;
-        counters = sum(counters, shard);
+        counters.merge(&shard);
         captured += live;
     }
     let heard = Arc::into_inner(heard).context("a shard still runs")?;
@@ -120,20 +120,6 @@ pub(super) fn watch(arguments: &Arguments) -> Result<Found> {
         summary.print(counters)?;
     }
     Ok(if counters.findings > 0 { Found::Alerts } else { Found::Nothing })
-}
-
-/// Of shards with the same hosts.
-fn sum(some: Counters, more: Counters) -> Counters {
-    let mut all = some;
-    all.packets += more.packets;
-    all.passed_over += more.passed_over;
-    all.scored += more.scored;
-    all.flows += more.flows;
-    all.findings += more.findings;
-    all.losses.evicted_flows += more.losses.evicted_flows;
-    all.losses.forgotten_ends += more.losses.forgotten_ends;
-    all.losses.forgotten_hosts = all.losses.forgotten_hosts.max(more.losses.forgotten_hosts);
-    all
 }
 
 /// One thread's work.
