@@ -1,6 +1,7 @@
 //! `citronella detect -r CAPTURE... | -i INTERFACE...`: the LSTM over every packet, a verdict on every flow.
 
 mod live;
+mod replay;
 mod summary;
 
 use std::{
@@ -10,6 +11,7 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
+use citronella_nn::Precision;
 use citronella_sensor::{
     alert::Finding,
     capture::{Capture, CaptureError, Packet, filter::Filter},
@@ -39,6 +41,12 @@ pub(crate) struct Arguments {
     /// did in an order that is not
     #[arg(long, value_name = "N", default_value = "1", value_parser = threads)]
     threads: usize,
+    /// Replay the recording at X times the pace at which it was recorded; else as fast as possible
+    #[arg(long, value_name = "X", value_parser = speed, requires = "read")]
+    replay_speed: Option<f64>,
+    /// How the LSTM computes: bf16 needs a CPU with AVX-512 BF16, is faster, and scores differ in the third decimal
+    #[arg(long, value_name = "PRECISION", default_value = "f32")]
+    precision: Rounding,
     /// Write a row for each flow when it ends; - is stdout, in place of the summary
     #[arg(long, value_name = "FILE")]
     verdicts: Option<PathBuf>,
@@ -64,6 +72,38 @@ struct Only {
 impl Only {
     fn filter(&self) -> Filter {
         Filter { ports: self.port.clone(), networks: self.net.clone() }
+    }
+}
+
+/// How the LSTM computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Rounding {
+    F32,
+    Bf16,
+}
+
+impl Rounding {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Rounding::F32 => "f32",
+            Rounding::Bf16 => "bf16",
+        }
+    }
+}
+
+impl From<Rounding> for Precision {
+    fn from(rounding: Rounding) -> Precision {
+        match rounding {
+            Rounding::F32 => Precision::F32,
+            Rounding::Bf16 => Precision::Bf16,
+        }
+    }
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(speed) if f64::is_finite(speed) && speed >= 0.0 => Ok(speed),
+        _ => Err("expected a number such as 1, 10 or 0.5; 0 is as fast as possible".to_owned()),
     }
 }
 
@@ -101,7 +141,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Found> {
     if arguments.live.is_meant() {
         return live::run(arguments);
     }
-    let detector = load(arguments.model.as_deref())?;
+    let detector = load(arguments.model.as_deref(), arguments.precision)?;
     // What is no capture is refused before anything is written.
     for path in arguments.read.iter().filter(|path| path.as_os_str() != "-") {
         Capture::open(path)?;
@@ -138,18 +178,37 @@ fn detect(
     progress: &Progress,
     faults: &mut Vec<CaptureError>,
 ) -> Result<(Summary, Counters)> {
-    let config = Config { batching: FILE_BATCHING, ..Config::default() };
-    let mut files =
-        Watched { files: Files::new(arguments.read.clone(), arguments.only.filter()), packets: 0, progress };
+    let files = Files::new(arguments.read.clone(), arguments.only.filter());
+    let files = Watched { files, packets: 0, progress };
+    match arguments.replay_speed.filter(|speed| *speed > 0.0) {
+        None => walk(arguments, files, FILE_BATCHING, detector, verdicts, faults),
+        Some(speed) => {
+            // 5 ms by the wall.
+            let wait_nanos = (Batching::default().wait_nanos as f64 * speed) as u64;
+            let batching = Batching { wait_nanos, ..Batching::default() };
+            walk(arguments, replay::Paced::new(files, speed), batching, detector, verdicts, faults)
+        }
+    }
+}
+
+fn walk(
+    arguments: &Arguments,
+    mut packets: impl Source,
+    batching: Batching,
+    detector: &Detector,
+    verdicts: Option<&Verdicts>,
+    faults: &mut Vec<CaptureError>,
+) -> Result<(Summary, Counters)> {
+    let config = Config { batching, ..Config::default() };
     let sink = || FileSink { verdicts, summary: Summary::new(detector.classes()) };
     let trouble = |fault: CaptureError| faults.push(fault);
     if arguments.threads <= 1 {
         let (mut shard, mut sink) = (Shard::new(detector, config)?, sink());
-        pipeline::run(&mut files, &mut shard, &mut sink, trouble)?;
+        pipeline::run(&mut packets, &mut shard, &mut sink, trouble)?;
         return Ok((sink.summary, shard.counters()));
     }
     let sinks = (0..arguments.threads).map(|_| sink()).collect();
-    let shards = pipeline::run_shards(&mut files, detector, config, sinks, trouble)?;
+    let shards = pipeline::run_shards(&mut packets, detector, config, sinks, trouble)?;
     let (mut summary, mut counters) = (Summary::new(detector.classes()), Counters::default());
     for (sink, own) in shards {
         summary.merge(sink.summary);
@@ -159,11 +218,12 @@ fn detect(
 }
 
 /// The model that was asked for, or the one in the program.
-pub(crate) fn load(file: Option<&Path>) -> Result<Detector> {
-    Ok(match file {
+pub(crate) fn load(file: Option<&Path>, precision: Rounding) -> Result<Detector> {
+    let detector = match file {
         Some(path) => Detector::new(&path.display().to_string(), &ModelFile::load(path)?)?,
         None => Detector::new(embedded::SEQUENCE_MODEL_NAME, &embedded::sequence_model()?)?,
-    })
+    };
+    Ok(detector.with_precision(precision.into())?)
 }
 
 /// Files whose packets are counted on the terminal.

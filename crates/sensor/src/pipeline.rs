@@ -54,8 +54,8 @@ pub fn run(
         match source.next() {
             Ok(Next::Packet(packet)) => {
                 if border.is_crossed(packet.time_nanos) {
-                    let hosts = shard.config().new_hosts();
-                    shard.begin_anew(hosts, sink)?;
+                    let shared = shard.config().shared();
+                    shard.begin_anew(shared, sink)?;
                 }
                 shard.packet(&packet, sink)?;
             }

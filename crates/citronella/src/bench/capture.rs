@@ -47,13 +47,13 @@ impl AsRef<[u8]> for Shared {
     }
 }
 
-struct Input {
+pub(super) struct Input {
     name: String,
     bytes: Shared,
 }
 
 impl Input {
-    fn open(path: &Path) -> Result<Input> {
+    pub(super) fn open(path: &Path) -> Result<Input> {
         let name = path.display().to_string();
         // Opened as a capture first: what is none is refused with its usual message.
         Capture::open(path)?;
@@ -68,10 +68,18 @@ impl Input {
         Ok(Input { name, bytes: Shared(bytes.into()) })
     }
 
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn capture(&self) -> Result<Capture> {
+        Ok(Capture::from_reader(&self.name, Box::new(Cursor::new(self.bytes.clone())))?)
+    }
+
     /// Seconds that `each` takes over all packets, and their number.
-    fn pass(&self, mut each: impl FnMut(&Packet<'_>) -> Result<()>) -> Result<(f64, u64)> {
+    pub(super) fn pass(&self, mut each: impl FnMut(&Packet<'_>) -> Result<()>) -> Result<(f64, u64)> {
         let begin = Instant::now();
-        let mut capture = Capture::from_reader(&self.name, Box::new(Cursor::new(self.bytes.clone())))?;
+        let mut capture = self.capture()?;
         while let Some(packet) = capture.next()? {
             each(&packet)?;
         }

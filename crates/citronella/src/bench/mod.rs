@@ -1,6 +1,7 @@
 //! `citronella bench`: how fast this machine is, measured here and now.
 
 mod capture;
+mod detect;
 mod lstm;
 mod smote;
 
@@ -20,6 +21,8 @@ enum What {
     Capture(capture::Arguments),
     /// Balancing the classes of training rows
     Smote(smote::Arguments),
+    /// From capture to verdict: packets a second, stages, memory a flow, latency
+    Detect(detect::Arguments),
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
@@ -27,5 +30,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         What::Lstm(arguments) => lstm::run(arguments),
         What::Capture(arguments) => capture::run(arguments),
         What::Smote(arguments) => smote::run(arguments),
+        What::Detect(arguments) => detect::run(arguments),
     }
 }

@@ -172,7 +172,7 @@ impl Sink for Walk<'_> {
         self.span_nanos = Some((first.min(time), last.max(time)));
     }
 
-    fn scored(&mut self, flow: u64, probabilities: &[f32]) {
+    fn scored(&mut self, _: u64, flow: u64, probabilities: &[f32]) {
         let open = self.open.entry(flow).or_default();
         open.packets += 1;
         open.sums.iter_mut().zip(probabilities).for_each(|(sum, p)| *sum += f64::from(*p));

@@ -16,7 +16,7 @@ use super::batch::{Batch, Event, Step};
 use super::{Detector, Reason};
 use crate::alert::{Detector as FoundBy, Finding, rules::Seen};
 use crate::capture::Packet;
-use crate::feature::sequence::{self, Facts, SequenceLevel, verdict::Running};
+use crate::feature::sequence::{self, Facts, SequenceLevel, Shared, verdict::Running};
 use crate::flow::initiator::Initiators;
 use crate::flow::{Flow, table::EndReason};
 
@@ -49,9 +49,9 @@ pub struct Config {
 }
 
 impl Config {
-    /// Hosts for one or many shards; none is known yet.
-    pub fn new_hosts(&self) -> Arc<Initiators> {
-        Arc::new(Initiators::new(self.sequence.hosts, self.sequence.seed))
+    /// What one or many shards know together: nothing yet.
+    pub fn shared(&self) -> Shared {
+        Shared::new(&self.sequence)
     }
 }
 
@@ -84,10 +84,11 @@ pub trait Sink {
         let _ = (packet, frame);
     }
 
-    /// A packet was scored: its flow's rank, the calibrated probabilities after it.
+    /// A packet was scored: its number in the capture, its flow's rank, the calibrated probabilities after it. In the
+    /// order of the packets.
     #[inline]
-    fn scored(&mut self, flow: u64, probabilities: &[f32]) {
-        let _ = (flow, probabilities);
+    fn scored(&mut self, number: u64, flow: u64, probabilities: &[f32]) {
+        let _ = (number, flow, probabilities);
     }
 
     /// A flow is called an attack: once a flow, in the order of the packets that called them.
@@ -108,12 +109,6 @@ pub trait Sink {
     fn explained(&mut self, finding: &Finding, why: &mut dyn FnMut() -> Vec<Reason>) {
         let _ = why;
         self.finding(finding);
-    }
-
-    /// A packet has been scored; its number in the capture. In the order of the packets.
-    #[inline]
-    fn scored(&mut self, number: u64) {
-        let _ = number;
     }
 
     /// A flow has ended.
@@ -145,7 +140,7 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Adds what another shard did, which counted hosts together with this one.
+    /// Adds what another shard did, which shares what it knows with this one.
     pub fn merge(&mut self, other: &Counters) {
         self.packets += other.packets;
         self.passed_over += other.passed_over;
@@ -156,7 +151,7 @@ impl Counters {
         self.lost_flows += other.lost_flows;
         self.losses.evicted_flows += other.losses.evicted_flows;
         self.losses.evicted_datagrams += other.losses.evicted_datagrams;
-        self.losses.forgotten_ends += other.losses.forgotten_ends;
+        self.losses.forgotten_ends = self.losses.forgotten_ends.max(other.losses.forgotten_ends);
         self.losses.forgotten_hosts = self.losses.forgotten_hosts.max(other.losses.forgotten_hosts);
     }
 }
@@ -173,7 +168,7 @@ struct Walk {
 pub struct Shard {
     detector: Detector,
     config: Config,
-    hosts: Arc<Initiators>,
+    shared: Shared,
     level: SequenceLevel,
     cell: StreamCell,
     walks: Vec<Walk>,
@@ -187,7 +182,7 @@ impl Shard {
     /// # Errors
     /// There is no room for the states.
     pub fn new(detector: &Detector, config: Config) -> Result<Shard, Error> {
-        Shard::with_hosts(detector, config, config.new_hosts())
+        Shard::with_shared(detector, config, config.shared())
     }
 
     /// A shard that counts hosts together with others.
@@ -195,9 +190,17 @@ impl Shard {
     /// # Errors
     /// As [`Shard::new`].
     pub fn with_hosts(detector: &Detector, config: Config, hosts: Arc<Initiators>) -> Result<Shard, Error> {
+        Shard::with_shared(detector, config, Shared::with_hosts(&config.sequence, hosts))
+    }
+
+    /// A shard that knows what others know.
+    ///
+    /// # Errors
+    /// As [`Shard::new`].
+    pub fn with_shared(detector: &Detector, config: Config, shared: Shared) -> Result<Shard, Error> {
         Ok(Shard {
-            level: SequenceLevel::with_hosts(config.sequence, Arc::clone(&hosts)),
-            hosts,
+            level: SequenceLevel::with_shared(config.sequence, shared.clone()),
+            shared,
             cell: detector.cell(config.sequence.flows.max_flows)?,
             walks: Vec::new(),
             batch: Batch::new(detector.classes().len()),
@@ -257,13 +260,13 @@ impl Shard {
         })
     }
 
-    /// Ends all flows and takes these hosts for those of before: another recording begins.
+    /// Ends all flows and forgets what was known for what is shared here: another recording begins.
     ///
     /// # Errors
     /// As [`Shard::packet`].
-    pub fn begin_anew(&mut self, hosts: Arc<Initiators>, sink: &mut impl Sink) -> Result<(), Error> {
+    pub fn begin_anew(&mut self, shared: Shared, sink: &mut impl Sink) -> Result<(), Error> {
         self.finish(sink)?;
-        self.hosts = hosts;
+        self.shared = shared;
         self.empty();
         Ok(())
     }
@@ -294,8 +297,11 @@ impl Shard {
     /// No flows any more.
     fn empty(&mut self) {
         self.counters.losses = self.counters().losses;
-        self.level = SequenceLevel::with_hosts(self.config.sequence, Arc::clone(&self.hosts));
-        self.counters.losses.forgotten_hosts -= self.level.losses().forgotten_hosts;
+        self.level = SequenceLevel::with_shared(self.config.sequence, self.shared.clone());
+        // What is known to all goes on counting.
+        let shared = self.level.losses();
+        self.counters.losses.forgotten_hosts -= shared.forgotten_hosts;
+        self.counters.losses.forgotten_ends -= shared.forgotten_ends;
         self.batch = Batch::new(self.detector.classes().len());
         self.walks.clear();
     }
@@ -357,7 +363,7 @@ impl Shard {
                     walk.running = Running::default();
                 }
                 settings.calibrate(probabilities);
-                sink.scored(step.flow, probabilities);
+                sink.scored(step.number, step.flow, probabilities);
                 if walk.running.step(probabilities, settings) {
                     // Its slot may be another's by now.
                     let open = level.flow(step.slot).filter(|flow| flow.id == step.flow);
@@ -371,7 +377,6 @@ impl Shard {
                         Finding { time_nanos: step.time_nanos, packet: Some(step.number), ..finding };
                     sink.explained(&finding, &mut || detector.reasons(cell, step.slot, x));
                 }
-                sink.scored(step.number);
             }
             Event::Ended(ended) => {
                 counters.flows += 1;
@@ -410,6 +415,11 @@ impl Shard {
     /// Caps, seeds and waiting times.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Memory a flow: the table's, the sequence level's, the network's state and the verdict so far.
+    pub fn bytes_per_flow(&self) -> usize {
+        SequenceLevel::BYTES_PER_FLOW + self.cell.state_bytes() + size_of::<Walk>()
     }
 
     /// Flows that have not ended.

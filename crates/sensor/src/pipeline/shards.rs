@@ -1,10 +1,11 @@
 //! Detection on several threads: this thread reads, each shard takes its packets from decode to verdict.
 //!
-//! A symmetric hash of a packet's two hosts chooses the shard, so that a conversation, and all conversations of two
-//! hosts, stay in order on one thread. Flows are a shard's own; what hosts did of late is counted by all together, so
-//! what the shards say differs from one shard's by the order of those counts alone. Packets go over in parcels; every
-//! [`PARCELS_EVERY`] packets all shards get what is ready, and a queue holds [`QUEUE`] parcels, so that no shard runs far
-//! ahead of another and memory stays bounded. A full queue makes the reader wait: nothing is lost.
+//! A symmetric hash of a packet's flow chooses the shard, so that a conversation stays in order on one thread and an
+//! attacker's conversations with one broker fall into all shards; fragments, which have no ports, go by their hosts.
+//! Flows are a shard's own; what hosts did of late and who serves what is known to all together, so what the shards say
+//! differs from one shard's by the order of those counts alone. Packets go over in parcels; every `PARCELS_EVERY` packets
+//! all shards get what is ready, and a queue holds `QUEUE` parcels, so that no shard runs far ahead of another and memory
+//! stays bounded. A full queue makes the reader wait: nothing is lost.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -16,13 +17,16 @@ use citronella_wire::{LinkType, decode_frame};
 use super::{Border, Next, Source};
 use crate::capture::{CaptureError, Packet};
 use crate::detect::{Config, Counters, Detector, Shard, Sink};
-use crate::flow::initiator::Initiators;
+use crate::feature::sequence::Shared;
 use crate::flow::{FlowKey, HashSeed};
 
 /// Packets after which all shards get what is ready.
-const PARCELS_EVERY: usize = 512;
+const PARCELS_EVERY: usize = 256;
 /// Parcels that may wait for a shard.
-const QUEUE: usize = 16;
+const QUEUE: usize = 2;
+
+/// Shards hear at most as often that nothing comes.
+const QUIET_NANOS: u64 = 1_000_000;
 
 /// A packet in a parcel.
 struct Head {
@@ -54,7 +58,7 @@ enum Letter {
     Packets(Parcel),
     Capture(Arc<str>),
     Quiet(i64),
-    Anew(Arc<Initiators>),
+    Anew(Shared),
 }
 
 /// A shard as the reader sees it.
@@ -94,13 +98,13 @@ pub fn run_shards<S: Sink + Send>(
     let shards = sinks.len().max(1);
     let mut own = config;
     own.sequence.flows.max_flows = config.sequence.flows.max_flows.div_ceil(shards);
-    let hosts = config.new_hosts();
+    let shared = config.shared();
     thread::scope(|scope| {
         let (mut posts, mut threads) = (Vec::new(), Vec::new());
         for sink in sinks {
             let (letters, inbox) = sync_channel(QUEUE);
             let (give_back, empty) = sync_channel(QUEUE + 2);
-            let shard = Shard::with_hosts(detector, own, Arc::clone(&hosts))?;
+            let shard = Shard::with_shared(detector, own, shared.clone())?;
             threads.push(scope.spawn(move || work(shard, sink, &inbox, &give_back)));
             posts.push(Post { letters, empty, parcel: Parcel::default() });
         }
@@ -143,7 +147,7 @@ fn work<S: Sink>(
                 sink.capture(&name);
             }
             Letter::Quiet(now_nanos) => shard.tick(now_nanos, &mut sink)?,
-            Letter::Anew(hosts) => shard.begin_anew(hosts, &mut sink)?,
+            Letter::Anew(shared) => shard.begin_anew(shared, &mut sink)?,
         }
     }
     shard.finish(&mut sink)?;
@@ -158,6 +162,7 @@ fn distribute(
     trouble: &mut impl FnMut(CaptureError),
 ) {
     let (seed, mut border, mut ready) = (HashSeed::new(), Border::default(), 0);
+    let mut quiet_nanos = i64::MIN;
     let tell = |posts: &mut [Post], letter: &dyn Fn() -> Letter| {
         posts.iter_mut().for_each(|post| post.send(letter()));
     };
@@ -165,8 +170,8 @@ fn distribute(
         match source.next() {
             Ok(Next::Packet(packet)) => {
                 if border.is_crossed(packet.time_nanos) {
-                    let hosts = config.new_hosts();
-                    tell(posts, &|| Letter::Anew(Arc::clone(&hosts)));
+                    let shared = config.shared();
+                    tell(posts, &|| Letter::Anew(shared.clone()));
                 }
                 let at = shard_of(&seed, &packet, posts.len());
                 if let Some(post) = posts.get_mut(at) {
@@ -184,17 +189,26 @@ fn distribute(
                 border.begins = true;
             }
             Ok(Next::Ends) => {}
-            Ok(Next::Quiet(now_nanos)) => tell(posts, &|| Letter::Quiet(now_nanos)),
+            // Packets that are filtered out follow one another fast.
+            Ok(Next::Quiet(now_nanos)) if now_nanos.abs_diff(quiet_nanos) < QUIET_NANOS => {}
+            Ok(Next::Quiet(now_nanos)) => {
+                quiet_nanos = now_nanos;
+                tell(posts, &|| Letter::Quiet(now_nanos));
+            }
             Ok(Next::End) => return posts.iter_mut().for_each(Post::send_packets),
             Err(error) => trouble(error),
         }
     }
 }
 
-/// A packet's shard of so many, by its hosts; the first, where it has none.
+/// A packet's shard of so many; the first, where it has no hosts.
 #[inline]
 fn shard_of(seed: &HashSeed, packet: &Packet<'_>, shards: usize) -> usize {
-    let Some(ip) = decode_frame(packet.link, packet.bytes).ip else { return 0 };
-    let (key, _) = FlowKey::new((ip.src, 0), (ip.dst, 0), 0);
-    (seed.hosts(&key) >> 32) as usize % shards.max(1)
+    let frame = decode_frame(packet.link, packet.bytes);
+    let hash = match (FlowKey::of_frame(&frame), frame.ip) {
+        (Some((key, _)), _) if !frame.is_fragment() => seed.flow(&key),
+        (_, Some(ip)) => seed.hosts(&FlowKey::new((ip.src, 0), (ip.dst, 0), 0).0),
+        _ => 0,
+    };
+    (hash >> 32) as usize % shards.max(1)
 }

@@ -17,7 +17,6 @@ use citronella_sensor::{
         live::{self, LiveCounters, LiveSettings, LiveShard},
     },
     detect::{Config, Counters, FlowVerdict, Shard, Sink, VerdictWriter},
-    flow::initiator::Initiators,
     output::OutputError,
 };
 use citronella_wire::Frame;
@@ -32,7 +31,7 @@ use crate::{
 const WAIT: Duration = Duration::from_millis(100);
 
 pub(super) fn watch(arguments: &Arguments) -> Result<Found> {
-    let detector = load(arguments.model.as_deref())?;
+    let detector = load(arguments.model.as_deref(), arguments.precision)?;
     let settings = LiveSettings {
         interfaces: arguments.live.interface.clone(),
         filter: arguments.only.filter(),
@@ -61,9 +60,9 @@ pub(super) fn watch(arguments: &Arguments) -> Result<Found> {
     }
     let mut config = Config::default();
     config.sequence.flows.max_flows = config.sequence.flows.max_flows.div_ceil(lives.len());
-    let hosts = Arc::new(Initiators::new(config.sequence.hosts, config.sequence.seed));
+    let shared = config.shared();
     let shards: Result<Vec<_>, _> =
-        lives.iter().map(|_| Shard::with_hosts(&detector, config, Arc::clone(&hosts))).collect();
+        lives.iter().map(|_| Shard::with_shared(&detector, config, shared.clone())).collect();
     let heard = Arc::new(Mutex::new(Heard {
         verdicts: match &arguments.verdicts {
             Some(path) => Some(VerdictWriter::create(path, detector.classes())?),

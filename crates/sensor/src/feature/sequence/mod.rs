@@ -15,7 +15,7 @@ mod service;
 pub mod verdict;
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use citronella_wire::{Frame, Transport, decode_frame};
 
@@ -98,13 +98,37 @@ pub struct Losses {
     pub evicted_datagrams: u64,
 }
 
+/// What shards know together: what hosts did of late, and who serves what.
+#[derive(Clone)]
+pub struct Shared {
+    /// The hosts' behaviour.
+    pub hosts: Arc<Initiators>,
+    ends: Arc<Mutex<ServiceEnds>>,
+}
+
+impl Shared {
+    /// Nothing is known yet.
+    pub fn new(config: &Config) -> Shared {
+        Shared::with_hosts(config, Arc::new(Initiators::new(config.hosts, config.seed)))
+    }
+
+    /// These hosts are known.
+    pub fn with_hosts(config: &Config, hosts: Arc<Initiators>) -> Shared {
+        Shared { hosts, ends: Arc::new(Mutex::new(ServiceEnds::new(config.max_service_ends, config.seed))) }
+    }
+
+    /// Asked when a flow begins or a service is recognised, not for every packet.
+    fn ends(&self) -> MutexGuard<'_, ServiceEnds> {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Makes the rows.
 pub struct SequenceLevel {
     fragments: Fragments,
     table: FlowTable,
     flows: Vec<LiveFlow>,
-    hosts: Arc<Initiators>,
-    ends: ServiceEnds,
+    shared: Shared,
     ended: Vec<EndedFlow>,
     facts: Option<Facts>,
     mqtt_limits: citronella_wire::mqtt::Limits,
@@ -112,19 +136,26 @@ pub struct SequenceLevel {
 }
 
 impl SequenceLevel {
+    /// Memory a flow, in the table and beside it.
+    pub const BYTES_PER_FLOW: usize = table::BYTES_PER_FLOW + size_of::<LiveFlow>();
+
     /// With hosts of its own.
     pub fn new(config: Config) -> SequenceLevel {
-        SequenceLevel::with_hosts(config, Arc::new(Initiators::new(config.hosts, config.seed)))
+        SequenceLevel::with_shared(config, Shared::new(&config))
     }
 
     /// With hosts that other shards count too.
     pub fn with_hosts(config: Config, hosts: Arc<Initiators>) -> SequenceLevel {
+        SequenceLevel::with_shared(config, Shared::with_hosts(&config, hosts))
+    }
+
+    /// Knowing what other shards know.
+    pub fn with_shared(config: Config, shared: Shared) -> SequenceLevel {
         SequenceLevel {
             fragments: Fragments::new(config.fragments),
             table: FlowTable::new(config.flows),
             flows: Vec::new(),
-            hosts,
-            ends: ServiceEnds::new(config.max_service_ends, config.seed),
+            shared,
             ended: Vec::new(),
             facts: None,
             mqtt_limits: citronella_wire::mqtt::Limits::default(),
@@ -178,19 +209,19 @@ impl SequenceLevel {
         }
         let live = self.flows.get_mut(slot as usize)?;
         if begun {
-            let expected = self.ends.get(flow.dst());
+            let expected = self.shared.ends().get(flow.dst());
             *live = LiveFlow::new(time_nanos, &packet, actor(flow, transport), expected);
         }
         let way = usize::from(!from_initiator);
         let happened = live.packet(&packet, frame, way, begun, &self.mqtt_limits, &self.hash);
         if let Some(service) = happened.recognised {
-            self.ends.set(flow.dst(), service);
+            self.shared.ends().set(flow.dst(), service);
         }
         let mut features = [0.0; WIDTH];
         live.write(&happened, &packet, way, flow, &mut features);
         let dst = flow.dst();
         let host = live.actor;
-        self.hosts.with(host, time_nanos, |behaviour, secs| {
+        self.shared.hosts.with(host, time_nanos, |behaviour, secs| {
             count(behaviour, &happened, live, dst, &self.hash);
             write_host(behaviour, secs, &mut features);
             self.facts = Facts::of(behaviour, &happened, live);
@@ -261,8 +292,8 @@ impl SequenceLevel {
     pub fn losses(&self) -> Losses {
         Losses {
             evicted_flows: self.table.counters().evicted,
-            forgotten_hosts: self.hosts.forgotten(),
-            forgotten_ends: self.ends.forgotten(),
+            forgotten_hosts: self.shared.hosts.forgotten(),
+            forgotten_ends: self.shared.ends().forgotten(),
             evicted_datagrams: self.fragments.counters().evicted,
         }
     }
@@ -273,7 +304,7 @@ impl SequenceLevel {
             let Some(live) = self.flows.get_mut(ended.slot as usize) else { continue };
             ended.actor = live.actor;
             if live.let_go() {
-                self.hosts.with(live.actor, ended.flow.last_nanos, |host, _| {
+                self.shared.hosts.with(live.actor, ended.flow.last_nanos, |host, _| {
                     host.held = host.held.saturating_sub(1);
                 });
             }

@@ -68,7 +68,7 @@ fn logins_are_counted_where_the_broker_answers() {
     let row = add(&mut level, SECOND * 3, &segment((5, 42_000), (9, 1883), 116, FIN_ACK, b""));
     assert!((value(&row, "host_held") - columns::log_scaled(4.0, 1.0, 1_000.0)).abs() < 1e-6);
     assert_eq!(level.finish().len(), 6);
-    let held = level.hosts.with([10, 0, 0, 5].into(), SECOND * 3, |host, _| host.held);
+    let held = level.shared.hosts.with([10, 0, 0, 5].into(), SECOND * 3, |host, _| host.held);
     assert_eq!(held, Some(0));
 }
 
