@@ -28,13 +28,13 @@ pub(super) struct Live {
 #[derive(clap::Args)]
 struct Rights {
     /// Become this user (NAME or NAME:GROUP) once the interfaces are open
-    #[arg(long, value_name = "USER", requires = "interface", help_heading = "Live capture")]
+    #[arg(long, value_name = "USER", conflicts_with = "read", help_heading = "Live capture")]
     user: Option<String>,
     /// Refuse to begin where not every step of the sandbox can be taken
-    #[arg(long, requires = "interface", help_heading = "Live capture")]
+    #[arg(long, conflicts_with = "read", help_heading = "Live capture")]
     require_sandbox: bool,
     /// Keep all rights: for debuggers
-    #[arg(long, conflicts_with = "require_sandbox", requires = "interface", help_heading = "Live capture")]
+    #[arg(long, conflicts_with_all = ["require_sandbox", "read"], help_heading = "Live capture")]
     no_sandbox: bool,
 }
 
