@@ -7,7 +7,7 @@ use citronella_learn::flows::{Baseline, Figures, Judged};
 use serde::Serialize;
 
 pub(crate) use page::{report, sections};
-pub(crate) use tables::print;
+pub(crate) use tables::{print, print_table, short};
 
 /// A recording's figures.
 #[derive(Serialize)]

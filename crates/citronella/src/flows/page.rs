@@ -98,26 +98,23 @@ pub(crate) fn sections(
     ]));
     let line = |label: &str, figures: &Figures, strong: bool| MetricRow {
         label: label.to_owned(),
-        cells: cells(figures),
+        cells: narrow(figures),
         strong,
     };
     let mut rows = vec![line("the model", figures, true)];
     rows.extend(beside.iter().map(|other| line(&other.name, &other.figures, false)));
-    first.blocks.push(Block::Table(MetricTable {
-        caption: titled("The model and what it must beat, on the same flows"),
-        columns: COLUMNS.map(str::to_owned).into(),
+    let (flows, benign) = (count(figures.flows), count(figures.benign_flows));
+    first.blocks.push(Block::Table(overview(
+        titled(&format!(
+            "The model and what it must beat, on the same {flows} flows, {benign} of them benign"
+        )),
         rows,
-    }));
+    )));
     if recordings.len() > 1 {
-        first.blocks.push(Block::Table(MetricTable {
-            caption: titled("Each recording"),
-            columns: COLUMNS.map(str::to_owned).into(),
-            rows: recordings.iter().map(|r| line(&r.recording, &r.figures, false)).collect(),
-        }));
+        let rows = recordings.iter().map(|r| line(&r.recording, &r.figures, false)).collect();
+        first.blocks.push(Block::Table(overview(titled("Each recording"), rows)));
     }
     first.prose.extend(figures.notes.iter().cloned());
-    let rules: Vec<String> = rules_in_words().collect();
-    first.prose.push(format!("The ten threshold rules: {}.", rules.join("; ")));
     let words = details(figures).into_iter().map(|(name, value)| MetricRow {
         label: name.to_owned(),
         cells: vec![value],
@@ -174,7 +171,27 @@ pub(crate) fn sections(
             .map(|(label, cells)| MetricRow { label, cells, strong: false })
             .collect(),
     }));
-    vec![first, classes, time]
+    let rules: Vec<String> = rules_in_words().collect();
+    let rules = Section {
+        heading: heading("The ten threshold rules"),
+        prose: vec![format!("{}.", rules.join("; "))],
+        ..Section::default()
+    };
+    vec![first, classes, time, rules]
+}
+
+/// The headline figures but the numbers of flows, which stand in the caption: the page is narrower than a terminal.
+fn narrow(figures: &Figures) -> Vec<String> {
+    let mut cells = cells(figures);
+    if let Some(false_alerts) = cells.get_mut(4) {
+        *false_alerts = count(figures.false_alerts);
+    }
+    cells.split_off(1)
+}
+
+fn overview(caption: String, rows: Vec<MetricRow>) -> MetricTable {
+    let columns = COLUMNS.iter().filter(|column| **column != "flows").map(|column| (*column).to_owned());
+    MetricTable { caption, columns: columns.collect(), rows }
 }
 
 fn per_class(caption: &str, figures: &Figures) -> MetricTable {
@@ -195,17 +212,27 @@ fn per_class(caption: &str, figures: &Figures) -> MetricTable {
     }
 }
 
+/// A bin of fewer flows says nothing about its accuracy.
+const LEAST_FLOWS: u64 = 10;
+
 /// Confidence against accuracy, and where they would be equal.
 fn reliability(title: &str, figures: &Figures) -> Option<LinePlot> {
     let calibration = figures.calibration.as_ref()?;
-    let points = calibration.bins.iter().map(|bin| (bin.confidence, bin.accuracy)).collect();
+    let enough = calibration.bins.iter().filter(|bin| bin.rows >= LEAST_FLOWS);
+    let points = enough.map(|bin| (bin.confidence, bin.accuracy)).collect();
     let axis = |label: &str| Axis { label: label.to_owned(), from: 0.0, to: 1.0 };
     Some(LinePlot {
         title: title.to_owned(),
         x: axis("confidence: highest mean probability of a flow"),
         y: axis("share called rightly"),
         series: vec![
-            Series { name: format!("the model (ECE {})", figure(Some(calibration.ece))), points },
+            Series {
+                name: format!(
+                    "the model, bins of {LEAST_FLOWS} flows or more (ECE {})",
+                    figure(Some(calibration.ece))
+                ),
+                points,
+            },
             Series { name: "as sure as right".to_owned(), points: vec![(0.0, 0.0), (1.0, 1.0)] },
         ],
     })

@@ -50,6 +50,16 @@ fn add_line(table: &mut Table, name: &str, figures: &Figures) {
     table.add_row(std::iter::once(name.to_owned()).chain(cells(figures)));
 }
 
+/// The model and what stands beside it, a line each.
+pub(crate) fn print_table(figures: &Figures, beside: &[Beside]) -> Result<()> {
+    let mut table = overview();
+    add_line(&mut table, "the model", figures);
+    for other in beside {
+        add_line(&mut table, &other.name, &other.figures);
+    }
+    show::print(&table)
+}
+
 /// Everything that `evaluate` tells of flows.
 pub(crate) fn print(figures: &Figures, recordings: &[Recording], beside: &[Beside]) -> Result<()> {
     show::line(&format!(
@@ -60,17 +70,14 @@ pub(crate) fn print(figures: &Figures, recordings: &[Recording], beside: &[Besid
         count(figures.attack_flows),
         figures.attacks
     ))?;
-    let mut table = overview();
     if recordings.len() > 1 {
+        let mut table = overview();
         for recording in recordings {
             add_line(&mut table, &recording.recording, &recording.figures);
         }
+        show::print(&table)?;
     }
-    add_line(&mut table, "the model", figures);
-    for other in beside {
-        add_line(&mut table, &other.name, &other.figures);
-    }
-    show::print(&table)?;
+    print_table(figures, beside)?;
     for (name, value) in details(figures) {
         show::line(&format!("{name}: {value}"))?;
     }

@@ -265,7 +265,7 @@ fn notes(benign: u64, attack: u64, roc: &RocCurve) -> Vec<String> {
     }
     let reasons = roc.tpr_at_fpr.iter().filter_map(|point| point.reason.clone());
     if benign > 0 && attack > 0 {
-        notes.extend(reasons.map(|reason| format!("{reason}.")));
+        notes.extend(reasons.map(|reason| format!("No figure: {reason}.")));
     }
     notes
 }

@@ -18,8 +18,8 @@ mod verdict;
 pub use error::SequenceError;
 pub use figures::{Figures, benign_hosts, confusions, figures};
 pub use model::{
-    Deaf, Heard, HeldOut, PRESET, cross_settings, fit_settings, leave_one_out, settings_of, train,
-    train_network,
+    Deaf, Heard, HeldOut, PRESET, cross_settings, fit_settings, leave_one_out, model_file, settings_of,
+    train, train_network,
 };
 pub use pool::{Pool, Windows};
 pub use recording::{Captured, Recording};

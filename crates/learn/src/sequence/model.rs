@@ -135,6 +135,21 @@ pub fn train(
     Ok(ModelFile { network: detached(&network, card.spec())?, card })
 }
 
+/// The model of a network whose settings were chosen, not fitted on recordings left out; without figures in its card.
+///
+/// # Errors
+/// The network is not of the options' shape.
+pub fn model_file(
+    network: &Network,
+    recordings: &[&Recording],
+    options: &Options,
+    settings: &Settings,
+) -> Result<ModelFile, SequenceError> {
+    let data = recordings.iter().flat_map(|r| &r.captures).map(Captured::data_file).collect();
+    let card = card(options, settings, data, serde_json::Value::Null);
+    Ok(ModelFile { network: detached(network, card.spec())?, card })
+}
+
 /// The settings in a model's card.
 ///
 /// # Errors

@@ -1,6 +1,11 @@
 //! Recordings in memory: captures and who attacked in them.
 
-use std::{io::Cursor, net::IpAddr, path::Path, sync::Arc};
+use std::{
+    io::{self, Cursor},
+    net::IpAddr,
+    path::Path,
+    sync::Arc,
+};
 
 use citronella_sensor::{capture::Capture, detect::DataFile};
 use sha2::{Digest, Sha256};
@@ -66,19 +71,45 @@ impl Recording {
     pub fn open(manifest: &Path) -> Result<Recording, SequenceError> {
         let listed = Manifest::open(manifest)?;
         let folder = manifest.parent().unwrap_or(Path::new("."));
-        let read = |entry: &crate::dataset::ManifestEntry| {
-            let path = folder.join(&entry.file);
-            let bytes = std::fs::read(&path)
-                .map_err(|source| DatasetError::Read { file: path.display().to_string(), source })?;
+        Recording::of(listed, |file| {
+            let path = folder.join(file);
+            let read = std::fs::read(&path);
+            read.map(Arc::from)
+                .map_err(|source| DatasetError::Read { file: path.display().to_string(), source })
+        })
+    }
+
+    /// A recording in memory: its manifest's text and the bytes of each file.
+    ///
+    /// # Errors
+    /// The manifest contradicts its format, or `bytes_of` does not know a file of it.
+    pub fn embedded(
+        name: &str,
+        manifest: &str,
+        bytes_of: impl Fn(&str) -> Option<Arc<[u8]>>,
+    ) -> Result<Recording, SequenceError> {
+        let listed = Manifest::parse(name, &format!("{name}/manifest.csv"), manifest)?;
+        Recording::of(listed, |file| {
+            let source = || io::Error::from(io::ErrorKind::NotFound);
+            bytes_of(file)
+                .ok_or_else(|| DatasetError::Read { file: format!("{name}/{file}"), source: source() })
+        })
+    }
+
+    fn of(
+        listed: Manifest,
+        bytes_of: impl Fn(&str) -> Result<Arc<[u8]>, DatasetError>,
+    ) -> Result<Recording, SequenceError> {
+        let captured = |entry: &crate::dataset::ManifestEntry| {
             Ok(Captured {
                 name: format!("{}/{}", listed.recording, entry.file),
                 scenario: entry.scenario.clone(),
                 attacker: entry.attacker,
                 broker: entry.broker,
-                bytes: bytes.into(),
+                bytes: bytes_of(&entry.file)?,
             })
         };
-        let captures = listed.entries.iter().map(read).collect::<Result<_, SequenceError>>()?;
+        let captures = listed.entries.iter().map(captured).collect::<Result<_, SequenceError>>()?;
         Ok(Recording { name: listed.recording, captures })
     }
 }
