@@ -17,10 +17,12 @@ pub mod reassembly;
 pub mod record;
 mod services;
 pub mod sessions;
+mod shard;
 pub mod table;
 pub mod tcp_analysis;
 mod timers;
 
 pub use key::{Direction, FlowKey, HashSeed};
 pub use record::{Flow, FlowPacket, Phase, Side};
+pub use shard::Shards;
 pub use table::{EndReason, FlowEvent, FlowTable};
