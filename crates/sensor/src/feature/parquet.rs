@@ -7,11 +7,12 @@ use std::{
 };
 
 use arrow::{
-    array::{
-        ArrayRef, DictionaryArray, Float64Builder, Int32Builder, RecordBatch, StringArray,
-        TimestampMicrosecondBuilder, UInt8Builder, UInt32Builder,
+    array::{ArrayRef, ArrowPrimitiveType, DictionaryArray, PrimitiveArray, RecordBatch, StringArray},
+    buffer::{BooleanBuffer, Buffer, NullBuffer, ScalarBuffer},
+    datatypes::{
+        DataType, Field, Float64Type, Int32Type, Schema, TimeUnit, TimestampMicrosecondType, UInt8Type,
+        UInt32Type,
     },
-    datatypes::{DataType, Field, Schema, TimeUnit},
 };
 use hashbrown::HashMap;
 use parquet::{
@@ -28,21 +29,63 @@ use super::{
 const BATCH_ROWS: usize = 8192;
 const ROW_GROUP_ROWS: usize = 1 << 17;
 
+/// A column's values within a batch and a bit for each that is there; a missing one stands as 0.
+struct Values<T: ArrowPrimitiveType> {
+    values: Vec<T::Native>,
+    present: Vec<u64>,
+    /// Bits that do not fill a word yet.
+    word: u64,
+}
+
+impl<T: ArrowPrimitiveType> Default for Values<T> {
+    fn default() -> Values<T> {
+        Values {
+            values: Vec::with_capacity(BATCH_ROWS),
+            present: Vec::with_capacity(BATCH_ROWS / 64 + 1),
+            word: 0,
+        }
+    }
+}
+
+impl<T: ArrowPrimitiveType> Values<T> {
+    #[inline]
+    fn append(&mut self, value: Option<T::Native>) {
+        let bit = self.values.len() % 64;
+        self.word |= u64::from(value.is_some()) << bit;
+        self.values.push(value.unwrap_or_default());
+        if bit == 63 {
+            self.present.push(std::mem::take(&mut self.word).to_le());
+        }
+    }
+
+    fn finish(&mut self) -> PrimitiveArray<T> {
+        let Values { values, mut present, word } = std::mem::take(self);
+        if values.len() % 64 > 0 {
+            present.push(word.to_le());
+        }
+        let bits = BooleanBuffer::new(Buffer::from_vec(present), 0, values.len());
+        let nulls = Some(NullBuffer::new(bits)).filter(|nulls| nulls.null_count() > 0);
+        PrimitiveArray::new(ScalarBuffer::from(values), nulls)
+    }
+}
+
 /// Dictionary codes of one text column within a batch.
 #[derive(Default)]
 struct TextBuilder {
-    codes: Int32Builder,
+    codes: Values<Int32Type>,
     values: Vec<String>,
     addresses: HashMap<IpAddr, i32, foldhash::fast::RandomState>,
+    /// The address before: often the next one, too.
+    last: Option<(IpAddr, i32)>,
     names: Vec<(&'static str, i32)>,
 }
 
 enum Builder {
-    Time(TimestampMicrosecondBuilder),
+    Time(Values<TimestampMicrosecondType>),
     Text(Box<TextBuilder>),
-    UInt(UInt32Builder),
-    Flag(UInt8Builder),
-    Float(Float64Builder),
+    UInt(Values<UInt32Type>),
+    Flag(Values<UInt8Type>),
+    Float(Values<Float64Type>),
 }
 
 /// Arrow's type for a column of a kind.
@@ -77,9 +120,18 @@ impl<W: Write + Send> ParquetWriter<W> {
             .set_max_row_group_row_count(Some(ROW_GROUP_ROWS));
         let properties = columns.iter().fold(begun, |properties, column| match column.kind {
             // Looking numbers up in a dictionary takes a fifth of the time.
-            Kind::UInt | Kind::Flag | Kind::Timestamp => properties
-                .set_column_dictionary_enabled(column.name.into(), false)
-                .set_column_encoding(column.name.into(), Encoding::DELTA_BINARY_PACKED),
+            Kind::UInt | Kind::Flag | Kind::Timestamp => {
+                let properties = properties
+                    .set_column_dictionary_enabled(column.name.into(), false)
+                    .set_column_encoding(column.name.into(), Encoding::DELTA_BINARY_PACKED);
+                // The least and the greatest of 0 and 1 tell a reader nothing.
+                match column.kind {
+                    Kind::Flag => {
+                        properties.set_column_statistics_enabled(column.name.into(), EnabledStatistics::None)
+                    }
+                    _ => properties,
+                }
+            }
             Kind::Text | Kind::Float => properties,
         });
         let writer = ArrowWriter::try_new(output, schema.clone(), Some(properties.build()))
@@ -126,11 +178,11 @@ fn unwrap_io(error: parquet::errors::ParquetError) -> io::Error {
 impl Builder {
     fn new(kind: Kind) -> Builder {
         match kind {
-            Kind::Timestamp => Builder::Time(TimestampMicrosecondBuilder::with_capacity(BATCH_ROWS)),
+            Kind::Timestamp => Builder::Time(Values::default()),
             Kind::Text => Builder::Text(Box::default()),
-            Kind::UInt => Builder::UInt(UInt32Builder::with_capacity(BATCH_ROWS)),
-            Kind::Flag => Builder::Flag(UInt8Builder::with_capacity(BATCH_ROWS)),
-            Kind::Float => Builder::Float(Float64Builder::with_capacity(BATCH_ROWS)),
+            Kind::UInt => Builder::UInt(Values::default()),
+            Kind::Flag => Builder::Flag(Values::default()),
+            Kind::Float => Builder::Float(Values::default()),
         }
     }
 
@@ -138,20 +190,20 @@ impl Builder {
     #[inline]
     fn append(&mut self, cell: Cell) {
         match self {
-            Builder::Time(builder) => builder.append_option(match cell {
+            Builder::Time(builder) => builder.append(match cell {
                 Cell::Micros(micros) => Some(micros),
                 _ => None,
             }),
             Builder::Text(builder) => builder.append(cell),
-            Builder::UInt(builder) => builder.append_option(match cell {
+            Builder::UInt(builder) => builder.append(match cell {
                 Cell::UInt(number) => Some(number),
                 _ => None,
             }),
-            Builder::Flag(builder) => builder.append_option(match cell {
+            Builder::Flag(builder) => builder.append(match cell {
                 Cell::Flag(set) => Some(u8::from(set)),
                 _ => None,
             }),
-            Builder::Float(builder) => builder.append_option(match cell {
+            Builder::Float(builder) => builder.append(match cell {
                 Cell::Float(number) => Some(number),
                 _ => None,
             }),
@@ -172,12 +224,19 @@ impl Builder {
 impl TextBuilder {
     #[inline]
     fn append(&mut self, cell: Cell) {
-        let TextBuilder { codes, values, addresses, names } = self;
-        codes.append_option(match cell {
-            Cell::Address(address) => Some(*addresses.entry(address).or_insert_with(|| {
-                values.push(address.to_string());
-                values.len() as i32 - 1
-            })),
+        let TextBuilder { codes, values, addresses, last, names } = self;
+        codes.append(match cell {
+            Cell::Address(address) => Some(match last {
+                Some((known, code)) if *known == address => *code,
+                _ => {
+                    let code = *addresses.entry(address).or_insert_with(|| {
+                        values.push(address.to_string());
+                        values.len() as i32 - 1
+                    });
+                    *last = Some((address, code));
+                    code
+                }
+            }),
             Cell::Name(name) => Some(match names.iter().find(|(known, _)| std::ptr::eq(*known, name)) {
                 Some((_, code)) => *code,
                 None => {
@@ -192,6 +251,7 @@ impl TextBuilder {
 
     fn finish(&mut self) -> Result<ArrayRef, arrow::error::ArrowError> {
         self.addresses.clear();
+        self.last = None;
         self.names.clear();
         let values = StringArray::from_iter_values(self.values.drain(..));
         Ok(Arc::new(DictionaryArray::try_new(self.codes.finish(), Arc::new(values))?))
