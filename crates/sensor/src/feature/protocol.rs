@@ -1,7 +1,7 @@
 //! The name of a packet's highest layer, as Wireshark's Protocol column has it.
 //!
 //! In: a decoded frame, in capture order. Out: a name from a fixed set, and the MQTT message that ends in the frame.
-//! Some names need memory of the conversation (MQTT's and SSH's framing, TFTP's reply port): bounded, and forgotten when full.
+//! Some names need memory of the conversation (the framing of services over TCP, TFTP's reply port): bounded, and forgotten when full.
 
 use std::net::IpAddr;
 
@@ -13,8 +13,6 @@ use crate::flow::mqtt_stream::PacketStreams;
 
 const TFTP_PORT: u16 = 69;
 const L2TP_PORT: u16 = 1701;
-/// Ports that Wireshark gives to HTTP: TLS is not looked for on them.
-const HTTP_PORTS: [u16; 10] = [80, 1900, 2710, 2869, 3128, 3132, 5985, 8080, 8088, 11371];
 /// Conversations whose TFTP or L2TP server is remembered.
 const MAX_CONVERSATIONS: usize = 65_536;
 
@@ -48,8 +46,8 @@ impl ProtocolNames {
         match &frame.transport {
             Some(Transport::Tcp(tcp)) => {
                 let view = self.streams.segment(time_nanos, ip, tcp, frame.payload, frame.payload_len);
-                let http_port = HTTP_PORTS.contains(&tcp.src_port) || HTTP_PORTS.contains(&tcp.dst_port);
-                let protocol = view.protocol.unwrap_or_else(|| tcp_by_bytes(frame.payload, http_port));
+                let protocol =
+                    view.protocol.unwrap_or_else(|| if is_http(frame.payload) { "HTTP" } else { "TCP" });
                 Shown { protocol, mqtt: view.first_message }
             }
             Some(Transport::Udp(udp)) => {
@@ -192,15 +190,6 @@ const HTTP_WORDS: [&str; 42] = [
     "BASELINE-CONTROL",
     "M-SEARCH",
 ];
-
-fn tcp_by_bytes(payload: &[u8], http_port: bool) -> &'static str {
-    match payload {
-        [0x14..=0x17, 3, 1, ..] if !http_port => "TLSv1",
-        [0x14..=0x17, 3, 3, ..] if !http_port => "TLSv1.2",
-        _ if is_http(payload) => "HTTP",
-        _ => "TCP",
-    }
-}
 
 fn is_http(payload: &[u8]) -> bool {
     let head = payload.get(..24).unwrap_or(payload);

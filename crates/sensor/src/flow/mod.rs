@@ -15,6 +15,7 @@ mod mqtt_pending;
 pub mod mqtt_stream;
 pub mod reassembly;
 pub mod record;
+mod records;
 mod services;
 pub mod sessions;
 mod shard;

@@ -78,10 +78,6 @@ impl Beginning {
         beginning
     }
 
-    pub(super) fn first(&self) -> u8 {
-        self.bytes[0]
-    }
-
     pub(super) fn known(&self) -> &[u8] {
         self.bytes.get(..usize::from(self.len)).unwrap_or_default()
     }

@@ -1,7 +1,7 @@
 //! Which MQTT messages end in a TCP segment, exactly as Wireshark shows them.
 //!
 //! In: TCP segments in capture order. Out: for each a [`SegmentView`]: whether its bytes are read at all, the first
-//! message that ends in it, and what the Protocol column says of MQTT, SSH and HTTP. The rules are those of Wireshark
+//! message that ends in it, and what the Protocol column says of MQTT, SSH, HTTP, WebSocket and TLS. The rules are those of Wireshark
 //! 4.0's `tcp_dissect_pdus` in one pass with default preferences (desegmentation on, out-of-order reassembly off), quirks
 //! included: a Remaining Length of up to ten bytes, a message that announces 256 MB hides all that follows it in its
 //! direction, a length that is cut off by the segment's end drops the rest of the segment.
@@ -14,6 +14,7 @@ use hashbrown::HashMap;
 
 use super::key::{Direction, FlowKey};
 use super::mqtt_pending::{Beginning, Pending, pdu};
+use super::records::{TlsState, upgrades, web_socket};
 use super::services::{Extent, Service, SshState, begins_http, header_end, http};
 use super::tcp_analysis::{Connection, Kind, after};
 use crate::feature::packet::MqttCells;
@@ -32,8 +33,8 @@ pub struct SegmentView {
     pub dissect: bool,
     /// Type and length of the first MQTT message that ends in the segment, and the flags of the first CONNECT.
     pub first_message: Option<MqttCells>,
-    /// The Protocol column, where the connection is MQTT's, SSH's or HTTP's by its port or the payload is not read;
-    /// `None` where the payload alone decides.
+    /// The Protocol column, where the connection is known to be MQTT's, SSH's, HTTP's or TLS's, or the payload is not
+    /// read; `None` where the payload alone decides.
     pub protocol: Option<&'static str>,
     /// Whether that column says MQTT.
     pub shows_mqtt: bool,
@@ -55,6 +56,9 @@ struct State {
     is_http: bool,
     /// The last request was HEAD.
     head_asked: bool,
+    /// HTTP made way for WebSocket.
+    is_web_socket: bool,
+    tls: TlsState,
 }
 
 /// The TCP connections of a capture.
@@ -109,8 +113,12 @@ impl PacketStreams {
             service = match state {
                 State { is_mqtt: true, .. } => Service::Mqtt,
                 State { is_http: true, .. } => Service::Http,
+                _ if state.tls.recognise(if view.dissect { payload } else { &[] }) => Service::Tls,
                 _ => Service::Other,
             };
+        }
+        if service == Service::Http && state.is_web_socket {
+            service = Service::WebSocket;
         }
         if service != Service::Other {
             let seq = tcp.seq.wrapping_add(u32::from(tcp.flags.syn()));
@@ -230,11 +238,12 @@ impl Reader<'_> {
     fn after_beginning(&mut self, mut waiting: Pending, segment: Segment<'_>) {
         *self.pending_mut() = None;
         match self.service {
-            Service::Mqtt => {
-                let mut joined = Vec::with_capacity(1 + segment.bytes.len());
-                joined.push(waiting.beginning.first());
-                joined.extend_from_slice(segment.bytes);
-                self.fresh(Segment { seq: waiting.seq, bytes: &joined, wire_len: segment.wire_len + 1 });
+            Service::Mqtt | Service::Tls | Service::WebSocket => {
+                // Less than a header was there: all of it is known.
+                let known = waiting.beginning.known();
+                let wire_len = segment.wire_len + known.len();
+                let joined = [known, segment.bytes].concat();
+                self.fresh(Segment { seq: waiting.seq, bytes: &joined, wire_len });
             }
             Service::Ssh if segment.bytes.contains(&b'\n') => {
                 waiting.add(segment.seq, segment.bytes, segment.wire_len);
@@ -270,7 +279,7 @@ impl Reader<'_> {
                     self.state.ssh.packet(self.way, known);
                 }
             },
-            Service::Http | Service::Other => self.show(waiting.name),
+            _ => self.show(waiting.name),
         }
     }
 
@@ -286,6 +295,8 @@ impl Reader<'_> {
                     None => return,
                 },
                 Service::Ssh => (self.state.ssh.extent(self.way, self.is_client, rest.bytes), ssh_name),
+                Service::Tls => self.state.tls.record(rest.bytes),
+                Service::WebSocket => (web_socket(rest.bytes), "WebSocket"),
                 Service::Http | Service::Other => match http(rest.bytes, self.state.head_asked) {
                     Some(found) => found,
                     None if self.state.is_http => (Extent::Whole(rest.wire_len), "HTTP"),
@@ -323,12 +334,13 @@ impl Reader<'_> {
             }
             Service::Http => {
                 self.state.is_http = true;
+                self.state.is_web_socket |= upgrades(bytes);
                 if !bytes.starts_with(b"HTTP/") {
                     self.state.head_asked = bytes.starts_with(b"HEAD ");
                 }
                 self.show(name);
             }
-            Service::Ssh | Service::Other => self.show(name),
+            _ => self.show(name),
         }
     }
 

@@ -13,6 +13,8 @@ pub(super) enum Service {
     Mqtt,
     Ssh,
     Http,
+    Tls,
+    WebSocket,
 }
 
 impl Service {
