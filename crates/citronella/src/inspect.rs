@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use citronella_sensor::{
     capture::{Capture, CaptureError},
-    inspect::{Inspector, Summary},
+    inspect::{Inspector, Summary, TlsClients},
 };
 use eve::{Eve, EveArguments};
 
@@ -143,6 +143,14 @@ fn print(summary: &Summary, hosts: usize) -> Result<()> {
     }
     show::print(&protocols)?;
 
+    if !summary.applications.is_empty() {
+        let mut applications = show::table(&["application", "flows"]);
+        for (name, flows) in &summary.applications {
+            applications.add_row([name.replace('_', " "), count(*flows)]);
+        }
+        show::print(&applications)?;
+    }
+
     let mut table = show::table(&["host", "packets sent", "received", "bytes sent", "received"]);
     for host in summary.hosts.iter().take(hosts) {
         let t = &host.traffic;
@@ -168,7 +176,21 @@ fn print(summary: &Summary, hosts: usize) -> Result<()> {
         for (code, connacks) in &summary.mqtt.connack_codes {
             mqtt.add_row([format!("CONNACKs with code {code}"), count(*connacks)]);
         }
+        for (id, messages) in &summary.mqtt.violations {
+            mqtt.add_row([format!("violations: {id}"), count(*messages)]);
+        }
         show::print(&mqtt)?;
+    }
+    if !summary.tls_clients.is_empty() {
+        let mut tls = show::table(&["TLS client (JA4)", "server asked for", "ClientHellos"]);
+        for TlsClients { client, hellos } in summary.tls_clients.iter().take(hosts) {
+            tls.add_row([
+                client.ja4.clone(),
+                client.sni.as_deref().unwrap_or("-").escape_debug().to_string(),
+                count(*hellos),
+            ]);
+        }
+        show::print(&tls)?;
     }
     Ok(())
 }

@@ -11,12 +11,18 @@ use serde::Serialize;
 use crate::{
     capture::Packet,
     feature::protocol::ProtocolNames,
-    flow::fragments::{self, Fragments},
+    flow::{
+        fragments::{self, Fragments},
+        sessions::{Application, SessionEvent, Sessions},
+    },
 };
 
 /// Beyond these a summary counts on but names no more.
 const MAX_HOSTS: usize = 100_000;
 const MAX_FLOWS: usize = 2_000_000;
+const MAX_TLS_CLIENTS: usize = 10_000;
+/// A DNS name has no more bytes (RFC 1035, 2.3.4).
+const LONGEST_NAME: usize = 255;
 
 /// Keyed by chance: a capture's author cannot choose addresses that collide.
 type Random = foldhash::quality::RandomState;
@@ -70,7 +76,7 @@ pub struct Flows {
     pub udp: u64,
 }
 
-/// MQTT as it was seen, packet by packet.
+/// MQTT as it was seen, in TCP or WebSocket, connection by connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Mqtt {
     /// CONNECTs by version: 3.1, 3.1.1, 5 or unknown.
@@ -79,6 +85,27 @@ pub struct Mqtt {
     pub messages: Vec<(&'static str, u64)>,
     /// CONNACKs by return or reason code.
     pub connack_codes: BTreeMap<u8, u64>,
+    /// Violations of the standard, by their id.
+    pub violations: BTreeMap<&'static str, u64>,
+}
+
+/// A kind of TLS client.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct TlsClient {
+    /// Its JA4 fingerprint.
+    pub ja4: String,
+    /// The server that it asked for; `None` where it named none.
+    pub sni: Option<String>,
+}
+
+/// A kind of TLS client, and its ClientHellos.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TlsClients {
+    /// Which.
+    #[serde(flatten)]
+    pub client: TlsClient,
+    /// How many.
+    pub hellos: u64,
 }
 
 /// What is in one or several captures.
@@ -114,8 +141,14 @@ pub struct Summary {
     pub flows: Flows,
     /// Packets of flows beyond the table's cap, whose flows are not counted.
     pub flows_beyond_cap_packets: u64,
+    /// Conversations by what they carried, as far as it is known here.
+    pub applications: BTreeMap<&'static str, u64>,
     /// MQTT.
     pub mqtt: Mqtt,
+    /// TLS clients, the most frequent first.
+    pub tls_clients: Vec<TlsClients>,
+    /// ClientHellos of kinds beyond the table's cap.
+    pub tls_hellos_beyond_cap: u64,
 }
 
 /// Gathers a [`Summary`].
@@ -126,12 +159,25 @@ pub struct Inspector {
     names: ProtocolNames,
     hosts: HashMap<IpAddr, HostTraffic, Random>,
     flows: HashSet<FlowKey, Random>,
+    sessions: Sessions,
+    seen: Seen,
+}
+
+/// What the sessions tell.
+#[derive(Default)]
+struct Seen {
+    mqtt: Mqtt,
     messages: [u64; 16],
+    applications: BTreeMap<&'static str, u64>,
+    tls_clients: HashMap<TlsClient, u64, Random>,
+    tls_hellos_beyond_cap: u64,
 }
 
 impl Inspector {
     /// Takes one packet into account.
     pub fn add(&mut self, packet: &Packet<'_>) {
+        let Inspector { sessions, seen, .. } = self;
+        sessions.packet(packet, |event| seen.take(event));
         let frame = decode_frame(packet.link, packet.bytes);
         if !frame.is_fragment() {
             return self.add_frame(packet, frame.ip.as_ref(), &frame);
@@ -163,9 +209,6 @@ impl Inspector {
         protocol.packets += 1;
         protocol.bytes += bytes;
         self.add_ip(ip, frame);
-        if shown.mqtt.is_some() {
-            self.add_mqtt(frame.payload);
-        }
     }
 
     fn add_ip(&mut self, ip: Option<&Ip>, frame: &Frame<'_>) {
@@ -198,32 +241,10 @@ impl Inspector {
         }
     }
 
-    /// Every message that begins in this segment, up to the first that cannot be read.
-    fn add_mqtt(&mut self, mut payload: &[u8]) {
-        while let mqtt::Step::Done(header) = mqtt::fixed_header(payload) {
-            if let Some(count) = self.messages.get_mut(usize::from(header.kind)) {
-                *count += 1;
-            }
-            let body = payload.get(header.header_len..).unwrap_or_default();
-            let length = header.remaining_length as usize;
-            let body_here = body.get(..length).unwrap_or(body);
-            match header.kind {
-                mqtt::kind::CONNECT => {
-                    let version = version(&mqtt::connect(body_here).message);
-                    *self.summary.mqtt.versions.entry(version).or_default() += 1;
-                }
-                mqtt::kind::CONNACK if body_here.len() >= 2 => {
-                    let code = body_here.get(1).copied().unwrap_or_default();
-                    *self.summary.mqtt.connack_codes.entry(code).or_default() += 1;
-                }
-                _ => {}
-            }
-            payload = body.get(length..).unwrap_or_default();
-        }
-    }
-
     /// The summary so far.
     pub fn finish(mut self) -> Summary {
+        let mut seen = self.seen;
+        self.sessions.finish(|event| seen.take(event));
         let mut hosts: Vec<Host> =
             self.hosts.into_iter().map(|(address, traffic)| Host { address, traffic }).collect();
         hosts.sort_by_key(|host| {
@@ -231,10 +252,55 @@ impl Inspector {
         });
         self.summary.hosts = hosts;
         self.summary.fragments = self.fragments.counters();
-        let named = self.messages.iter().enumerate().filter(|(_, count)| **count > 0);
-        self.summary.mqtt.messages =
-            named.map(|(kind, count)| (mqtt::kind::name(kind as u8), *count)).collect();
+        let named = seen.messages.iter().enumerate().filter(|(_, count)| **count > 0);
+        seen.mqtt.messages = named.map(|(kind, count)| (mqtt::kind::name(kind as u8), *count)).collect();
+        self.summary.mqtt = seen.mqtt;
+        self.summary.applications = seen.applications;
+        let clients = seen.tls_clients.into_iter();
+        let mut clients: Vec<_> = clients.map(|(client, hellos)| TlsClients { client, hellos }).collect();
+        clients.sort_by(|a, b| b.hellos.cmp(&a.hellos).then_with(|| a.client.cmp(&b.client)));
+        self.summary.tls_clients = clients;
+        self.summary.tls_hellos_beyond_cap = seen.tls_hellos_beyond_cap;
         self.summary
+    }
+}
+
+impl Seen {
+    fn take(&mut self, event: SessionEvent<'_>) {
+        match event {
+            SessionEvent::Message { observed, .. } => {
+                if let Some(count) = self.messages.get_mut(usize::from(observed.header.kind)) {
+                    *count += 1;
+                }
+                for violation in observed.violations.iter() {
+                    *self.mqtt.violations.entry(violation.rule().id).or_default() += 1;
+                }
+                match &observed.message {
+                    mqtt::Message::Connect(connect) => {
+                        *self.mqtt.versions.entry(version(connect)).or_default() += 1;
+                    }
+                    mqtt::Message::Connack(connack) => {
+                        *self.mqtt.connack_codes.entry(connack.code).or_default() += 1;
+                    }
+                    _ => {}
+                }
+            }
+            SessionEvent::ClientHello { hello, .. } => {
+                let sni = hello.sni.as_ref().map(|name| {
+                    let name = name.get(..LONGEST_NAME).unwrap_or(name);
+                    String::from_utf8_lossy(name).into_owned()
+                });
+                let client = TlsClient { ja4: hello.ja4(), sni };
+                match capped(&mut self.tls_clients, client, MAX_TLS_CLIENTS) {
+                    Some(hellos) => *hellos += 1,
+                    None => self.tls_hellos_beyond_cap += 1,
+                }
+            }
+            SessionEvent::FlowEnded(end) if end.application != Application::Unknown => {
+                *self.applications.entry(end.application.name()).or_default() += 1;
+            }
+            _ => {}
+        }
     }
 }
 

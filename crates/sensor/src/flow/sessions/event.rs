@@ -32,6 +32,18 @@ pub enum Application {
     Tls,
 }
 
+impl Application {
+    /// A stable name for output.
+    pub fn name(self) -> &'static str {
+        match self {
+            Application::Unknown => "unknown",
+            Application::Mqtt => "mqtt",
+            Application::MqttOverWebSocket => "mqtt_over_websocket",
+            Application::Tls => "tls",
+        }
+    }
+}
+
 /// A flow as it ended.
 #[derive(Clone, Copy, Debug)]
 pub struct FlowEnd<'a> {
