@@ -39,8 +39,17 @@ pub struct ProtocolNames {
 }
 
 impl ProtocolNames {
-    /// How the frame shows.
+    /// How the frame shows. A tunnel over UDP shows what it carries, one level deep.
     pub fn show(&mut self, time_nanos: i64, frame: &Frame<'_>) -> Shown {
+        match (&frame.transport, frame.inner()) {
+            (Some(Transport::Udp(_)), Some(inner)) if inner.ip.is_some() => {
+                Shown { protocol: self.layers(time_nanos, &inner).protocol, mqtt: None }
+            }
+            _ => self.layers(time_nanos, frame),
+        }
+    }
+
+    fn layers(&mut self, time_nanos: i64, frame: &Frame<'_>) -> Shown {
         let plain = |protocol| Shown { protocol, mqtt: None };
         let Some(ip) = &frame.ip else { return plain(not_ip(frame.ether_type)) };
         match &frame.transport {
