@@ -42,12 +42,14 @@ read -r user system < <(awk '{ print $14, $15 }' "/proc/$detector/stat")
 kill -TERM "$detector"
 wait "$detector" || { cat "$work/log"; exit 1; }
 detector=
-python3 - "$work/summary.json" "$sent" "$user" "$system" "$(getconf CLK_TCK)" "$seconds" <<'PYTHON'
+took=$(awk '/^Actual:/ { print $(NF - 1) }' "$work/sent")
+python3 - "$work/summary.json" "$sent" "$user" "$system" "$(getconf CLK_TCK)" "$took" <<'PYTHON'
 import json, sys
 summary = json.load(open(sys.argv[1]))
-sent, user, system, hertz, seconds = map(int, sys.argv[2:])
+sent, user, system, hertz = map(int, sys.argv[2:6])
+seconds = float(sys.argv[6])
 capture = summary["capture"]
 print(f"sent {sent:,}, seen {capture['packets']:,}, dropped {capture['dropped']:,} (ring full {capture['ring_full']} times)")
-print(f"CPU: {user / hertz / seconds:.1%} in the program, {system / hertz / seconds:.1%} in the kernel, of one core")
+print(f"in {seconds:.1f} s; CPU: {user / hertz / seconds:.1%} in the program, {system / hertz / seconds:.1%} in the kernel, of one core")
 sys.exit(0 if capture["packets"] == sent and capture["dropped"] == 0 else 1)
 PYTHON
