@@ -23,6 +23,7 @@ pub struct Detector {
     settings: Settings,
     classes: Arc<[String]>,
     inputs: Inputs,
+    names: Arc<[String]>,
     precision: Precision,
 }
 
@@ -70,6 +71,7 @@ impl Detector {
             settings,
             classes: card.classes.clone().into(),
             inputs,
+            names: card.inputs.iter().map(super::Input::name).collect(),
             precision: Precision::F32,
         })
     }
@@ -101,6 +103,16 @@ impl Detector {
     /// How it computes.
     pub fn precision(&self) -> Precision {
         self.precision
+    }
+
+    /// What the network reads of a packet, in order.
+    pub fn inputs(&self) -> &[String] {
+        &self.names
+    }
+
+    /// The network.
+    pub fn network(&self) -> &Network {
+        &self.network
     }
 
     /// A cell with room for so many conversations.

@@ -2,8 +2,8 @@
 //!
 //! In: a conversation's state after the packet, and the packet's numbers. Out: [`Reason`]s, strongest first. A
 //! feature's weight is what the log-odds of an attack lose where the packet comes again without it (0 in its place);
-//! a feature that is 0 already weighs nothing. It costs a step of the network for each feature that is not 0, some 20
-//! microseconds in all: for alerts, not for every packet. `citronella explain` has the exact account over all packets.
+//! a feature that is 0 already weighs nothing. It costs a step of the network for each feature that is not 0, some
+//! 20: for alerts, not for every packet. `citronella explain` has the exact account over all packets.
 
 use citronella_nn::{Error, StreamCell};
 
