@@ -28,12 +28,14 @@ mod table;
 mod time;
 
 pub use class::{CLASSES, LabelRule, Labels, NORMAL};
+pub(crate) use class::{canonical_order, class_of_file_name};
 pub use error::DatasetError;
 pub use hash::FileHash;
 pub(crate) use hash::Hashing;
 pub use manifest::{Manifest, ManifestEntry};
 pub use nsl_kdd::{NSL_KDD_TEST, NSL_KDD_TRAIN, is_nsl_kdd, nsl_kdd_category};
 pub use problem::{Problem, Problems};
+pub(crate) use source::published_folder;
 pub use source::{LoadOptions, load, load_embedded};
 pub use table::{Source, Table};
 pub use time::parse_timestamp;

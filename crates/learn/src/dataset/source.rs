@@ -26,7 +26,7 @@ pub(crate) const UNKNOWN: &str = "";
 const MANIFEST: &str = "manifest.csv";
 
 /// The published folder of a level's files.
-const fn published_folder(level: Level) -> &'static str {
+pub(crate) const fn published_folder(level: Level) -> &'static str {
     match level {
         Level::Packet => "packet_features",
         Level::Uniflow | Level::UniflowExtended => "uniflow_features",

@@ -1,6 +1,8 @@
 //! A report a person can read: one HTML page without outside resources, its plots as SVG files, and the
 //! figures as JSON. Light and dark follow the reader's setting; the page reads on a phone and on paper.
 
+mod bars;
+mod heat;
 mod lines;
 mod matrix;
 mod multiples;
@@ -8,6 +10,8 @@ mod svg;
 mod table;
 mod write;
 
+pub use bars::BarPlot;
+pub use heat::HeatMap;
 pub use lines::{Axis, LinePlot, Series};
 pub use matrix::ConfusionPlot;
 pub use multiples::Multiples;
@@ -53,6 +57,12 @@ pub enum Block {
     Multiples(Multiples),
     /// Curves: ROC, precision-recall, training history.
     Lines(LinePlot),
+    /// Bars of named numbers.
+    Bars(BarPlot),
+    /// Numbers by row and column.
+    Heat(HeatMap),
+    /// Texts with a tag each, such as findings by severity.
+    List(Vec<ListItem>),
     /// A warning that must not be overlooked.
     Caveat(String),
 }
@@ -66,4 +76,17 @@ pub struct KeyFigure {
     pub value: String,
     /// What a reader must know with it; may be empty.
     pub note: String,
+}
+
+/// A text of a list.
+#[derive(Debug, Clone, Default)]
+pub struct ListItem {
+    /// What kind of text it is, in a word.
+    pub tag: String,
+    /// The text.
+    pub text: String,
+    /// What to do about it; may be empty.
+    pub note: String,
+    /// Whether it stands out.
+    pub strong: bool,
 }

@@ -65,7 +65,10 @@ impl Page<'_> {
 
 impl Block {
     fn is_plot(&self) -> bool {
-        matches!(self, Self::Confusion(_) | Self::Lines(_) | Self::Multiples(_))
+        matches!(
+            self,
+            Self::Confusion(_) | Self::Lines(_) | Self::Multiples(_) | Self::Bars(_) | Self::Heat(_)
+        )
     }
 
     fn drawing(&self) -> Option<svg::Drawing> {
@@ -73,6 +76,8 @@ impl Block {
             Self::Confusion(plot) => Some(plot.draw()),
             Self::Lines(plot) => Some(plot.draw()),
             Self::Multiples(plot) => Some(plot.draw()),
+            Self::Bars(plot) => Some(plot.draw()),
+            Self::Heat(plot) => Some(plot.draw()),
             _ => None,
         }
     }
