@@ -1,13 +1,14 @@
 //! Citronella's command line: each subcommand is a file of this crate, named after it.
 
-#![forbid(unsafe_code)]
-
+mod audit;
 mod bench;
+mod card;
 mod compare;
 mod demo;
 mod detect;
 mod embedded;
 mod evaluate;
+mod explain;
 mod export;
 mod extract;
 mod flows;
@@ -46,6 +47,12 @@ enum Command {
     Detect(detect::Arguments),
     /// Every model of the literature on the same rows, as published and honestly
     Compare(compare::Arguments),
+    /// Shortcuts and leaks in a data set
+    Audit(audit::Arguments),
+    /// What moved a flow's verdict
+    Explain(explain::Arguments),
+    /// What a model says about itself: data, figures, limits
+    Card(card::Arguments),
     /// A trained network for other runtimes
     Export(export::Arguments),
     /// How fast this machine is
@@ -61,11 +68,17 @@ fn main() -> ExitCode {
             Ok(detect::Found::Alerts) if arguments.fail_on_alert => return ExitCode::FAILURE,
             done => done.map(|_| ()),
         },
+        Command::Audit(arguments) => match audit::run(&arguments) {
+            Ok(audit::Found::Fatal) if arguments.strict => return ExitCode::FAILURE,
+            done => done.map(|_| ()),
+        },
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Extract(arguments) => extract::run(&arguments),
         Command::Train(arguments) => train::run(&arguments),
         Command::Evaluate(arguments) => evaluate::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
+        Command::Card(arguments) => card::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),

@@ -1,0 +1,46 @@
+//! docs/model-card.md says what the embedded model says of itself.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::path::Path;
+
+use support::{Folder, assert_says, done, trained};
+
+#[test]
+fn the_page_in_docs_is_the_embedded_models() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/model-card.md");
+    let (said, _) = done(citronella!("card"));
+    let there = std::fs::read_to_string(&page).unwrap();
+    assert!(said == there, "docs/model-card.md is out of date: citronella card > docs/model-card.md");
+    let sections = [
+        "What it is for",
+        "What it does not see",
+        "What it was trained on",
+        "What it scored",
+        "How to train it again",
+    ];
+    assert_says(&there, &sections);
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/sequence.safetensors");
+    let from_file = done(citronella!("card", "--model", &model)).0;
+    let body = |text: &str| text.lines().skip(1).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(body(&from_file), body(&said), "the embedded model is the file in models/");
+}
+
+#[test]
+fn a_model_of_the_paper_has_a_card_too() {
+    let folder = Folder::new();
+    let model = trained(&folder);
+    let page = folder.path("card.md");
+    done(citronella!("card", "--model", &model, "-o", &page));
+    let text = std::fs::read_to_string(page).unwrap();
+    assert_says(
+        &text,
+        &[
+            "# Model card: model.safetensors",
+            "paper-binary",
+            "run-2/normal.pcap.zst",
+            "no detector for a network",
+        ],
+    );
+}
