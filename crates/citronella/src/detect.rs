@@ -181,6 +181,10 @@ fn detect(
     let files = Files::new(arguments.read.clone(), arguments.only.filter());
     let files = Watched { files, packets: 0, progress };
     match arguments.replay_speed.filter(|speed| *speed > 0.0) {
+        // Somebody may be writing into the pipe as it happens.
+        None if arguments.read.iter().any(|path| path.as_os_str() == "-") => {
+            walk(arguments, files, Batching::default(), detector, verdicts, faults)
+        }
         None => walk(arguments, files, FILE_BATCHING, detector, verdicts, faults),
         Some(speed) => {
             // 5 ms by the wall.

@@ -36,6 +36,9 @@ impl Default for Batching {
     }
 }
 
+/// Flows that end together, so that a million take no memory of their own.
+const ENDS_AT_ONCE: usize = 1024;
+
 /// More would not do: places in a round are numbered in 16 bits.
 const MOST_WAITING: usize = 1 << 15;
 
@@ -254,9 +257,14 @@ impl Shard {
     /// As [`Shard::packet`].
     pub fn finish(&mut self, sink: &mut impl Sink) -> Result<(), Error> {
         self.contained(|shard| {
-            shard.level.finish();
-            shard.queue_ended();
-            shard.score(sink)
+            loop {
+                let ended = shard.level.finish_some(ENDS_AT_ONCE).len();
+                shard.queue_ended();
+                shard.score(sink)?;
+                if ended == 0 {
+                    return Ok(());
+                }
+            }
         })
     }
 

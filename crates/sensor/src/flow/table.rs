@@ -19,6 +19,8 @@ use super::timers::Timers;
 pub const BYTES_PER_FLOW: usize = size_of::<Flow>() + 12 + 12 + 4;
 
 const TICK_NANOS: u64 = 500_000_000;
+/// Flows that are looked at with one packet because their time may be up.
+const MOST_AT_ONCE: usize = 4096;
 /// Flows that are looked at to find one that has been idle long.
 const CANDIDATES: usize = 16;
 
@@ -166,9 +168,7 @@ impl FlowTable {
     pub fn add(&mut self, packet: &FlowPacket, mut tell: impl FnMut(FlowEvent<'_>)) -> u32 {
         let now = self.clock.at(packet.time_nanos);
         self.counters.packets += 1;
-        while let Some(slot) = self.timers.pop_due(now) {
-            self.look_at(slot, now, &mut tell);
-        }
+        self.end_due(now, &mut tell);
         let hash = self.seed.flow(&packet.key);
         let FlowTable { index, flows, .. } = self;
         let same = |slot: &u32| flows.get(*slot as usize).is_some_and(|flow| flow.key == packet.key);
@@ -196,9 +196,7 @@ impl FlowTable {
     /// No packet has come until now: ends the flows whose time is up.
     pub fn tick(&mut self, now_nanos: i64, mut tell: impl FnMut(FlowEvent<'_>)) {
         let now = self.clock.at(now_nanos);
-        while let Some(slot) = self.timers.pop_due(now) {
-            self.look_at(slot, now, &mut tell);
-        }
+        self.end_due(now, &mut tell);
     }
 
     /// Ends all flows, in the order of their slots.
@@ -209,6 +207,25 @@ impl FlowTable {
             let phase = self.flows.get(slot as usize).map(|flow| flow.phase);
             self.end(slot, reason(phase, EndReason::Capture), &mut tell);
         }
+    }
+
+    /// Ends up to `most` flows from the slot `from` on, in the order of their slots; the slot to go on from, or `None` when
+    /// all have been looked at.
+    pub fn finish_some(
+        &mut self,
+        from: u32,
+        most: usize,
+        mut tell: impl FnMut(FlowEvent<'_>),
+    ) -> Option<u32> {
+        let before = self.counters.ended;
+        for slot in from..self.flows.len() as u32 {
+            if self.counters.ended - before >= most as u64 {
+                return Some(slot);
+            }
+            let phase = self.flows.get(slot as usize).map(|flow| flow.phase);
+            self.end(slot, reason(phase, EndReason::Capture), &mut tell);
+        }
+        None
     }
 
     /// The flow in a slot; what stands in a free slot is the flow that ended there.
@@ -229,6 +246,16 @@ impl FlowTable {
     /// What the table did so far.
     pub fn counters(&self) -> Counters {
         Counters { clock_steps_back: self.clock.steps_back, ..self.counters }
+    }
+
+    /// Ends flows whose time is up, so many at most: where a million time out at once, packets wait for a few, and so
+    /// does the memory of those who hear of it. A flow that is left over ends with a later packet, or with its own.
+    #[inline]
+    fn end_due(&mut self, now: u64, tell: &mut impl FnMut(FlowEvent<'_>)) {
+        for _ in 0..MOST_AT_ONCE {
+            let Some(slot) = self.timers.pop_due(now) else { return };
+            self.look_at(slot, now, tell);
+        }
     }
 
     /// Why a known flow is over now that this packet comes; `None` while it is not.

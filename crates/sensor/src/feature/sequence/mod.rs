@@ -130,6 +130,8 @@ pub struct SequenceLevel {
     flows: Vec<LiveFlow>,
     shared: Shared,
     ended: Vec<EndedFlow>,
+    /// How far [`SequenceLevel::finish_some`] has come.
+    finished: u32,
     facts: Option<Facts>,
     mqtt_limits: citronella_wire::mqtt::Limits,
     hash: foldhash::fast::FixedState,
@@ -157,6 +159,7 @@ impl SequenceLevel {
             flows: Vec::new(),
             shared,
             ended: Vec::new(),
+            finished: 0,
             facts: None,
             mqtt_limits: citronella_wire::mqtt::Limits::default(),
             hash: foldhash::fast::FixedState::with_seed(config.seed),
@@ -274,6 +277,20 @@ impl SequenceLevel {
                 ended.push(EndedFlow { slot, actor: flow.src().0, flow: *flow, reason });
             }
         });
+        self.release_ended();
+        &self.ended
+    }
+
+    /// Ends up to `most` flows, in the order of their slots: to be called until none comes.
+    pub fn finish_some(&mut self, most: usize) -> &[EndedFlow] {
+        self.ended.clear();
+        let SequenceLevel { table, ended, finished, .. } = self;
+        let next = table.finish_some(*finished, most, |event| {
+            if let FlowEvent::Ended { slot, flow, reason } = event {
+                ended.push(EndedFlow { slot, actor: flow.src().0, flow: *flow, reason });
+            }
+        });
+        *finished = next.unwrap_or(0);
         self.release_ended();
         &self.ended
     }
