@@ -1,5 +1,7 @@
 //! Citronella's command line: each subcommand is a file of this crate, named after it.
 
+#![forbid(unsafe_code)]
+
 mod audit;
 mod bench;
 mod card;

@@ -1,5 +1,7 @@
 //! Data sets, preparation, training, honest evaluation, reports.
 
+#![forbid(unsafe_code)]
+
 pub mod audit;
 pub mod card;
 pub mod compare;
