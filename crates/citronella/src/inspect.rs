@@ -34,8 +34,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         !(on_stdout && arguments.json),
         "--eve - and --json both write to stdout; give --eve a file, or leave --json out"
     );
-    let mut inspector = (!on_stdout).then(Inspector::default);
     let mut eve = Eve::begin(&arguments.eve)?;
+    let mut inspector = match &eve {
+        _ if on_stdout => None,
+        // Sessions are followed once: the records' writer tells the inspector what it sees.
+        Some(_) => Some(Inspector::without_sessions()),
+        None => Some(Inspector::default()),
+    };
     let mut unknown_blocks = 0;
     let mut fault = None;
     for (earlier, path) in arguments.captures.iter().enumerate() {
@@ -86,7 +91,7 @@ fn read(
                     inspector.add(&packet);
                 }
                 if let Some(eve) = &mut eve {
-                    eve.packet(&packet)?;
+                    eve.packet(&packet, inspector.as_deref_mut())?;
                 }
             }
             Ok(None) => break None,
@@ -94,7 +99,7 @@ fn read(
         }
     };
     if let Some(eve) = &mut eve {
-        eve.end_capture()?;
+        eve.end_capture(inspector)?;
     }
     Ok(fault)
 }

@@ -152,15 +152,21 @@ pub struct Summary {
 }
 
 /// Gathers a [`Summary`].
-#[derive(Default)]
 pub struct Inspector {
     summary: Summary,
     fragments: Fragments,
     names: ProtocolNames,
     hosts: HashMap<IpAddr, HostTraffic, Random>,
     flows: HashSet<FlowKey, Random>,
-    sessions: Sessions,
+    /// `None` where somebody else follows the sessions and tells.
+    sessions: Option<Sessions>,
     seen: Seen,
+}
+
+impl Default for Inspector {
+    fn default() -> Inspector {
+        Inspector { sessions: Some(Sessions::default()), ..Inspector::without_sessions() }
+    }
 }
 
 /// What the sessions tell.
@@ -174,10 +180,30 @@ struct Seen {
 }
 
 impl Inspector {
+    /// One that follows no sessions and is told what others see in them, by [`Inspector::event`].
+    pub fn without_sessions() -> Inspector {
+        Inspector {
+            summary: Summary::default(),
+            fragments: Fragments::default(),
+            names: ProtocolNames::default(),
+            hosts: HashMap::default(),
+            flows: HashSet::default(),
+            sessions: None,
+            seen: Seen::default(),
+        }
+    }
+
+    /// Takes into account what sessions tell.
+    pub fn event(&mut self, event: &SessionEvent<'_>) {
+        self.seen.take(event);
+    }
+
     /// Takes one packet into account.
     pub fn add(&mut self, packet: &Packet<'_>) {
         let Inspector { sessions, seen, .. } = self;
-        sessions.packet(packet, |event| seen.take(event));
+        if let Some(sessions) = sessions {
+            sessions.packet(packet, |event| seen.take(&event));
+        }
         let frame = decode_frame(packet.link, packet.bytes);
         if !frame.is_fragment() {
             return self.add_frame(packet, frame.ip.as_ref(), &frame);
@@ -244,7 +270,9 @@ impl Inspector {
     /// The summary so far.
     pub fn finish(mut self) -> Summary {
         let mut seen = self.seen;
-        self.sessions.finish(|event| seen.take(event));
+        if let Some(mut sessions) = self.sessions {
+            sessions.finish(|event| seen.take(&event));
+        }
         let mut hosts: Vec<Host> =
             self.hosts.into_iter().map(|(address, traffic)| Host { address, traffic }).collect();
         hosts.sort_by_key(|host| {
@@ -266,7 +294,7 @@ impl Inspector {
 }
 
 impl Seen {
-    fn take(&mut self, event: SessionEvent<'_>) {
+    fn take(&mut self, event: &SessionEvent<'_>) {
         match event {
             SessionEvent::Message { observed, .. } => {
                 if let Some(count) = self.messages.get_mut(usize::from(observed.header.kind)) {

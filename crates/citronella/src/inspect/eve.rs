@@ -7,6 +7,7 @@ use citronella_sensor::{
     alert::eve::{EveOptions, EveWriter},
     capture::Packet,
     flow::sessions::{Counters, Limits, Sessions},
+    inspect::Inspector,
     output::Output,
 };
 
@@ -87,18 +88,33 @@ impl Eve {
         self.writer.begin_capture(name);
     }
 
-    pub(crate) fn packet(&mut self, packet: &Packet<'_>) -> Result<()> {
+    /// Writes what a packet brings to light, and tells an inspector.
+    pub(crate) fn packet(
+        &mut self,
+        packet: &Packet<'_>,
+        mut inspector: Option<&mut Inspector>,
+    ) -> Result<()> {
         let Eve { sessions, writer, name, .. } = self;
         let mut written = Ok(());
-        sessions.packet(packet, |event| written = writer.write(event));
+        sessions.packet(packet, |event| {
+            if let Some(inspector) = &mut inspector {
+                inspector.event(&event);
+            }
+            written = writer.write(event);
+        });
         written.with_context(|| format!("{name}: cannot write"))
     }
 
     /// Ends all flows of a capture; the next one begins anew.
-    pub(crate) fn end_capture(&mut self) -> Result<()> {
+    pub(crate) fn end_capture(&mut self, mut inspector: Option<&mut Inspector>) -> Result<()> {
         let Eve { sessions, writer, name, .. } = self;
         let mut written = Ok(());
-        sessions.finish(|event| written = writer.write(event));
+        sessions.finish(|event| {
+            if let Some(inspector) = &mut inspector {
+                inspector.event(&event);
+            }
+            written = writer.write(event);
+        });
         written.with_context(|| format!("{name}: cannot write"))?;
         report(&sessions.counters(), writer.counters().written_early - self.early);
         self.early = writer.counters().written_early;
