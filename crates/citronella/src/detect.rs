@@ -1,5 +1,6 @@
 //! `citronella detect -r CAPTURE... | -i INTERFACE...`: the LSTM over every packet, a verdict on every flow.
 
+mod alerts;
 mod live;
 mod replay;
 mod summary;
@@ -7,28 +8,32 @@ mod summary;
 use std::{
     net::IpAddr,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
-use anyhow::{Result, ensure};
+pub(crate) use alerts::EveChoice;
+use alerts::{AlertOptions, Alerting, ShardAlerts};
+use anyhow::{Result, bail, ensure};
 use citronella_nn::Precision;
 use citronella_sensor::{
-    alert::Finding,
+    alert::{Finding, rules::Seen},
     capture::{Capture, CaptureError, Packet, filter::Filter},
     detect::{Batching, Config, Counters, Detector, FlowVerdict, ModelFile, Shard, Sink, VerdictWriter},
+    feature::sequence::{Facts, Shared},
     output::OutputError,
     pipeline::{self, Files, Next, Source},
 };
 use citronella_wire::Frame;
+use clap::{ArgMatches, parser::ValueSource};
 use ipnet::IpNet;
 use summary::Summary;
 
-use crate::{embedded, progress::Progress, show};
+use crate::{config::Configuration, embedded, progress::Progress, show};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Recorded traffic: pcap or pcapng files, plain, .gz or .zst, read as one stream in this order; - is stdin
-    #[arg(short, long, num_args = 1.., value_name = "CAPTURE", required_unless_present_any = ["interface", "list_interfaces"])]
+    #[arg(short, long, num_args = 1.., value_name = "CAPTURE", required_unless_present_any = ["interface", "list_interfaces", "config"])]
     read: Vec<PathBuf>,
     #[command(flatten)]
     live: live::Live,
@@ -37,6 +42,9 @@ pub(crate) struct Arguments {
     /// A model of the preset `sequence`, as `train` wrote it; else the one in the program
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
+    /// As it was on the command line.
+    #[arg(skip)]
+    given_model: Option<PathBuf>,
     /// Threads, each with its share of the flows. With one the verdicts are always the same; several count what a host
     /// did in an order that is not
     #[arg(long, value_name = "N", default_value = "1", value_parser = threads)]
@@ -47,13 +55,15 @@ pub(crate) struct Arguments {
     /// How the LSTM computes: bf16 needs a CPU with AVX-512 BF16, is faster, and scores differ in the third decimal
     #[arg(long, value_name = "PRECISION", default_value = "f32")]
     precision: Rounding,
+    #[command(flatten)]
+    alerts: alerts::AlertArguments,
     /// Write a row for each flow when it ends; - is stdout, in place of the summary
     #[arg(long, value_name = "FILE")]
     verdicts: Option<PathBuf>,
     /// Print the summary as one JSON document
     #[arg(long)]
     json: bool,
-    /// Exit with 1 if a flow is called an attack
+    /// Exit with 1 if there is an alert
     #[arg(long)]
     pub(crate) fail_on_alert: bool,
 }
@@ -132,16 +142,25 @@ pub(crate) enum Found {
 /// Packets of a file wait for each other for a second of packet time: a batch fills in less than a millisecond.
 const FILE_BATCHING: Batching = Batching { packets: 192, wait_nanos: 1_000_000_000 };
 
-pub(crate) fn run(arguments: &Arguments) -> Result<Found> {
-    let to_stdout = arguments.verdicts.as_deref() == Some(Path::new("-"));
-    ensure!(
-        !(to_stdout && arguments.json),
-        "--verdicts - and --json both write to stdout; give --verdicts a file, or leave --json out"
-    );
+pub(crate) fn run(arguments: &mut Arguments, matches: &ArgMatches) -> Result<Found> {
+    let configuration = configure(arguments, matches)?;
+    let arguments = &*arguments;
+    let verdicts = arguments.verdicts.as_deref() == Some(Path::new("-"));
+    let to_stdout = [
+        (verdicts, "--verdicts -", "--verdicts"),
+        (configuration.eve.is_stdout(), "--eve -", "--eve"),
+        (arguments.json, "--json", ""),
+    ];
+    let mut asked = to_stdout.iter().filter(|(asked, ..)| *asked);
+    if let (Some((_, first, name)), Some((_, second, _))) = (asked.next(), asked.next()) {
+        bail!("{first} and {second} both write to stdout; give {name} a file, or leave one of them out");
+    }
+    let to_stdout = verdicts || configuration.eve.is_stdout();
     if arguments.live.is_meant() {
-        return live::run(arguments);
+        return live::run(arguments, &configuration);
     }
     let detector = load(arguments.model.as_deref(), arguments.precision)?;
+    configuration.check_names(arguments.alerts.name(), detector.classes())?;
     // What is no capture is refused before anything is written.
     for path in arguments.read.iter().filter(|path| path.as_os_str() != "-") {
         Capture::open(path)?;
@@ -150,31 +169,60 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Found> {
         Some(path) => Some(Verdicts::create(path, &detector)?),
         None => None,
     };
+    let shared = Config::default().shared();
+    let alerting = Alerting::begin(
+        AlertOptions {
+            settings: configuration.settings(),
+            eve: configuration.eve.clone(),
+            offline: true,
+            model: name_of_model(arguments.model.as_ref()),
+            interface: None,
+            state: configuration.state.folder.clone(),
+            reload: None,
+        },
+        &detector,
+        &shared.hosts,
+        arguments.read.len() > 1,
+    )?;
     let progress = Progress::stderr();
     progress.begin_unknown("detect", "packets");
     let mut faults = Vec::new();
-    let (summary, counters) = detect(arguments, &detector, verdicts.as_ref(), &progress, &mut faults)?;
+    let told_to = ToldTo { detector: &detector, verdicts: verdicts.as_ref(), alerting: &alerting, shared };
+    let (summary, counters) = detect(arguments, &told_to, &progress, &mut faults)?;
     progress.end();
+    let told = alerting.finish();
     if let Some(verdicts) = verdicts {
         verdicts.finish()?;
     }
     if arguments.json {
-        show::json(&summary.document(&detector, counters, &faults))?;
+        let mut document = summary.document(&detector, counters, &faults);
+        told.add_to(&mut document);
+        show::json(&document)?;
     } else if !to_stdout {
         summary.print(counters)?;
+        told.print()?;
     }
     let mut faults = faults.into_iter();
     if let Some(first) = faults.next() {
         faults.for_each(|fault| show::complain(&format!("citronella: {fault}")));
         return Err(first.into());
     }
-    Ok(if counters.findings > 0 { Found::Alerts } else { Found::Nothing })
+    ensure!(told.lost == 0, "{} records were not written", show::count(told.lost));
+    Ok(told.found())
+}
+
+/// Whom detection tells what.
+struct ToldTo<'a> {
+    detector: &'a Detector,
+    verdicts: Option<&'a Verdicts>,
+    alerting: &'a Arc<Alerting>,
+    /// What the shards know together.
+    shared: Shared,
 }
 
 fn detect(
     arguments: &Arguments,
-    detector: &Detector,
-    verdicts: Option<&Verdicts>,
+    to: &ToldTo<'_>,
     progress: &Progress,
     faults: &mut Vec<CaptureError>,
 ) -> Result<(Summary, Counters)> {
@@ -183,14 +231,14 @@ fn detect(
     match arguments.replay_speed.filter(|speed| *speed > 0.0) {
         // Somebody may be writing into the pipe as it happens.
         None if arguments.read.iter().any(|path| path.as_os_str() == "-") => {
-            walk(arguments, files, Batching::default(), detector, verdicts, faults)
+            walk(arguments, files, Batching::default(), to, faults)
         }
-        None => walk(arguments, files, FILE_BATCHING, detector, verdicts, faults),
+        None => walk(arguments, files, FILE_BATCHING, to, faults),
         Some(speed) => {
             // 5 ms by the wall.
             let wait_nanos = (Batching::default().wait_nanos as f64 * speed) as u64;
             let batching = Batching { wait_nanos, ..Batching::default() };
-            walk(arguments, replay::Paced::new(files, speed), batching, detector, verdicts, faults)
+            walk(arguments, replay::Paced::new(files, speed), batching, to, faults)
         }
     }
 }
@@ -199,26 +247,70 @@ fn walk(
     arguments: &Arguments,
     mut packets: impl Source,
     batching: Batching,
-    detector: &Detector,
-    verdicts: Option<&Verdicts>,
+    to: &ToldTo<'_>,
     faults: &mut Vec<CaptureError>,
 ) -> Result<(Summary, Counters)> {
     let config = Config { batching, ..Config::default() };
-    let sink = || FileSink { verdicts, summary: Summary::new(detector.classes()) };
+    let ToldTo { detector, verdicts, alerting, shared } = to;
+    let sink = || FileSink {
+        verdicts: *verdicts,
+        summary: Summary::new(detector.classes()),
+        alerts: alerting.shard(),
+    };
     let trouble = |fault: CaptureError| faults.push(fault);
     if arguments.threads <= 1 {
-        let (mut shard, mut sink) = (Shard::new(detector, config)?, sink());
+        let (mut shard, mut sink) = (Shard::with_shared(detector, config, shared.clone())?, sink());
         pipeline::run(&mut packets, &mut shard, &mut sink, trouble)?;
+        sink.alerts.finish();
         return Ok((sink.summary, shard.counters()));
     }
     let sinks = (0..arguments.threads).map(|_| sink()).collect();
-    let shards = pipeline::run_shards(&mut packets, detector, config, sinks, trouble)?;
+    let shards = pipeline::run_shards_with(&mut packets, detector, config, shared.clone(), sinks, trouble)?;
     let (mut summary, mut counters) = (Summary::new(detector.classes()), Counters::default());
     for (sink, own) in shards {
         summary.merge(sink.summary);
+        sink.alerts.finish();
         counters.merge(&own);
     }
     Ok((summary, counters))
+}
+
+/// What the file of `--config` says, if there is one; what the command line says goes before it.
+fn configure(arguments: &mut Arguments, matches: &ArgMatches) -> Result<Configuration> {
+    let of_detect = matches.subcommand_matches("detect");
+    let given =
+        |name: &str| of_detect.is_some_and(|of| of.value_source(name) == Some(ValueSource::CommandLine));
+    let mut configuration = match &arguments.alerts.config {
+        Some(path) => Configuration::load(path)?,
+        None => Configuration::default(),
+    };
+    arguments.given_model.clone_from(&arguments.model);
+    if !given("model") {
+        arguments.model.clone_from(&configuration.detect.model);
+    }
+    if let (false, Some(threads)) = (given("threads"), configuration.detect.threads) {
+        arguments.threads = threads.into();
+    }
+    if arguments.only.port.is_empty() {
+        arguments.only.port.clone_from(&configuration.capture.ports);
+    }
+    if arguments.only.net.is_empty() {
+        arguments.only.net.clone_from(&configuration.capture.networks);
+    }
+    if arguments.read.is_empty() {
+        arguments.live.configure(&configuration.capture, &given);
+        ensure!(
+            arguments.live.is_meant(),
+            "nothing to read: give -r CAPTURE, -i INTERFACE, or interfaces in the configuration"
+        );
+    }
+    arguments.alerts.go_before(&mut configuration);
+    Ok(configuration)
+}
+
+/// What stands for a model in alerts.
+fn name_of_model(file: Option<&PathBuf>) -> String {
+    file.map_or("sequence (in the program)".to_owned(), |path| path.display().to_string())
 }
 
 /// The model that was asked for, or the one in the program.
@@ -279,19 +371,35 @@ impl Verdicts {
 struct FileSink<'a> {
     verdicts: Option<&'a Verdicts>,
     summary: Summary,
+    alerts: ShardAlerts,
 }
 
 impl Sink for FileSink<'_> {
+    fn capture(&mut self, name: &str) {
+        self.alerts.capture(name);
+    }
+
     #[inline]
     fn packet(&mut self, packet: &Packet<'_>, _: &Frame<'_>) {
+        self.alerts.packet(packet);
         self.summary.packet(packet.time_nanos);
     }
 
     fn finding(&mut self, finding: &Finding) {
         self.summary.finding(finding);
+        self.alerts.finding(finding);
+    }
+
+    fn facts(&mut self, facts: &Facts, seen: &Seen<'_>) {
+        self.alerts.facts(facts, seen);
+    }
+
+    fn quiet(&mut self, now_nanos: i64) {
+        self.alerts.quiet(now_nanos);
     }
 
     fn ended(&mut self, verdict: &FlowVerdict) {
+        self.alerts.ended(verdict);
         self.summary.ended(verdict);
         if let Some(verdicts) = self.verdicts {
             verdicts.write(verdict);

@@ -6,6 +6,7 @@ mod audit;
 mod bench;
 mod card;
 mod compare;
+mod config;
 mod demo;
 mod detect;
 mod embedded;
@@ -25,7 +26,7 @@ mod train;
 
 use std::{io, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// Intrusion detection for MQTT networks, with an LSTM over packets.
 #[derive(Parser)]
@@ -55,6 +56,8 @@ enum Command {
     Explain(explain::Arguments),
     /// What a model says about itself: data, figures, limits
     Card(card::Arguments),
+    /// The configuration of detect: check a file, or show all keys
+    Config(config::Arguments),
     /// A trained network for other runtimes
     Export(export::Arguments),
     /// How fast this machine is
@@ -64,9 +67,11 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    // Which arguments were given: only those go before a configuration file.
+    let matches = Arguments::command().get_matches();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let done = match arguments.command {
-        Command::Detect(arguments) => match detect::run(&arguments) {
+        Command::Detect(mut arguments) => match detect::run(&mut arguments, &matches) {
             Ok(detect::Found::Alerts) if arguments.fail_on_alert => return ExitCode::FAILURE,
             done => done.map(|_| ()),
         },
@@ -81,6 +86,7 @@ fn main() -> ExitCode {
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Card(arguments) => card::run(&arguments),
+        Command::Config(arguments) => config::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),

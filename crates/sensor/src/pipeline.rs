@@ -13,7 +13,7 @@ use citronella_wire::decode_frame;
 
 use crate::capture::{Capture, CaptureError, Packet, filter::Filter};
 use crate::detect::{Shard, Sink};
-pub use shards::run_shards;
+pub use shards::{run_shards, run_shards_with};
 
 /// What a source has next.
 pub enum Next<'a> {

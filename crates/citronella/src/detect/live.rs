@@ -5,6 +5,7 @@ use anyhow::Result;
 use watch::watch;
 
 use super::Found;
+use crate::config::{CaptureSection, Configuration};
 
 #[cfg(target_os = "linux")]
 mod watch;
@@ -56,19 +57,36 @@ struct Ring {
 }
 
 impl Live {
+    /// Takes from a configuration what was not given on the command line.
+    pub(super) fn configure(&mut self, capture: &CaptureSection, given: &dyn Fn(&str) -> bool) {
+        if !self.is_meant() {
+            self.interface.clone_from(&capture.interfaces);
+        }
+        if !given("snaplen") {
+            self.ring.snaplen = capture.snaplen;
+        }
+        if !given("ring_mib") {
+            self.ring.ring_mib = capture.ring_mib;
+        }
+        self.ring.no_promiscuous |= !capture.promiscuous;
+        self.ring.ignore_outgoing |= capture.ignore_outgoing;
+    }
+
     /// Whether anything here was asked for.
     pub(super) fn is_meant(&self) -> bool {
         self.list_interfaces || !self.interface.is_empty()
     }
 }
 
-pub(super) fn run(arguments: &super::Arguments) -> Result<Found> {
+pub(super) fn run(arguments: &super::Arguments, configuration: &Configuration) -> Result<Found> {
+    #[cfg(not(target_os = "linux"))]
+    let _ = configuration;
     #[cfg(not(target_os = "linux"))]
     anyhow::bail!(
         "live capture needs Linux; elsewhere pipe a capture in: tcpdump -i INTERFACE -U -w - | citronella detect -r -"
     );
     #[cfg(target_os = "linux")]
-    if arguments.live.list_interfaces { list(arguments.json) } else { watch(arguments) }
+    if arguments.live.list_interfaces { list(arguments.json) } else { watch(arguments, configuration) }
 }
 
 #[cfg(target_os = "linux")]

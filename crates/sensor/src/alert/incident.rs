@@ -4,7 +4,7 @@
 //! In: [`Finding`]s in about the order of their packets, and the time that has passed without any. Out: [`Alert`]s.
 //! A kind begins an incident when so many of an initiator's flows were called it within a while, and not just a few
 //! of the many that another kind has at the time: what a scanner sends looks like this and that. All time is packet
-//! time on a clock that never goes back. Memory: about 700 bytes an incident, at most
+//! time on a clock that never goes back. Memory: up to 4 KiB an incident, at most
 //! [`AlertSettings::max_incidents`] open and as many that may become one; the one that was silent longest makes room,
 //! and is counted.
 
@@ -28,7 +28,7 @@ pub const MOST_TARGETS: usize = 32;
 /// Responder ports that it counts one by one.
 pub const MOST_PORTS: usize = 256;
 /// Flows that are remembered so that a rule's call and the model's on one flow count it once.
-const RECENT_FLOWS: usize = 8;
+const RECENT_FLOWS: usize = 256;
 /// Calls of a candidate whose times are remembered.
 const MOST_CALLS: usize = 64;
 /// Over which shares of calls are compared, in seconds.
@@ -342,21 +342,30 @@ impl Incidents {
         (self.settings, self.suppress) = (settings, suppress);
     }
 
+    /// Another model's classes from now on. Where they are others, what is open ends.
+    pub fn set_classes(&mut self, classes: &[String], time_nanos: i64, tell: &mut dyn FnMut(Alert<'_>)) {
+        let known = self.classes.split_last().map_or(&[][..], |(_, known)| known);
+        if known != classes {
+            self.finish(time_nanos, tell);
+            self.classes = classes.iter().cloned().chain(["unknown".to_owned()]).collect();
+        }
+    }
+
     /// What was done, and what was left out.
     pub fn counters(&self) -> Counters {
         Counters { open: self.book.open() as u64, ..self.counters }
     }
 
-    /// Takes a finding.
-    pub fn finding(&mut self, finding: &Finding, tell: &mut impl FnMut(Alert<'_>)) {
-        self.tick(finding.time_nanos, tell);
+    /// Takes a finding. Time is what [`Incidents::tick`] says; a finding may be told late.
+    pub fn finding(&mut self, finding: &Finding, tell: &mut dyn FnMut(Alert<'_>)) {
+        let now = self.clock.near(finding.time_nanos);
+        self.advance(finding.time_nanos, now, tell);
         self.counters.findings += 1;
         let key = Key { initiator: finding.initiator, kind: self.kind(finding) };
         if self.is_suppressed(&key, finding) {
             self.counters.suppressed += 1;
             return;
         }
-        let now = self.clock.at(finding.time_nanos);
         if let Detector::Rule(rule) = finding.detector
             && self.is_beside(&key, rule, now)
         {
@@ -386,8 +395,12 @@ impl Incidents {
     }
 
     /// Time has passed: begins and ends what is due.
-    pub fn tick(&mut self, time_nanos: i64, tell: &mut impl FnMut(Alert<'_>)) {
+    pub fn tick(&mut self, time_nanos: i64, tell: &mut dyn FnMut(Alert<'_>)) {
         let now = self.clock.at(time_nanos);
+        self.advance(time_nanos, now, tell);
+    }
+
+    fn advance(&mut self, time_nanos: i64, now: u64, tell: &mut dyn FnMut(Alert<'_>)) {
         self.begin_due(time_nanos, now, tell);
         let quiet = u64::from(self.settings.quiet_secs) * SECOND;
         while let Some(ended) = self.book.pop_quiet(now, quiet) {
@@ -397,10 +410,15 @@ impl Incidents {
         self.book.forget_candidates(now, window);
     }
 
-    /// The traffic ends at this time: what is due begins, what is open ends.
-    pub fn finish(&mut self, time_nanos: i64, tell: &mut impl FnMut(Alert<'_>)) {
+    /// The traffic ends at this time, but not for good: what is due begins, what is open stays so.
+    pub fn settle(&mut self, time_nanos: i64, tell: &mut dyn FnMut(Alert<'_>)) {
         let now = self.clock.at(time_nanos);
         self.begin_due(time_nanos, now.max(self.book.last_due()), tell);
+    }
+
+    /// The traffic ends at this time: what is due begins, what is open ends.
+    pub fn finish(&mut self, time_nanos: i64, tell: &mut dyn FnMut(Alert<'_>)) {
+        self.settle(time_nanos, tell);
         while let Some(ended) = self.book.pop_open() {
             self.tell(time_nanos, Stage::End(EndCause::Finished), ended, tell);
         }
@@ -420,6 +438,13 @@ impl Incidents {
             main.rules_beside.push(rule);
         }
         true
+    }
+
+    /// Tells what is open, without counting it as an alert.
+    pub fn each_open(&self, mut tell: impl FnMut(Alert<'_>)) {
+        for incident in self.book.all_open() {
+            tell(self.alert(incident.last_nanos, Stage::Update, incident));
+        }
     }
 
     fn kind(&self, finding: &Finding) -> Kind {
@@ -448,7 +473,7 @@ impl Incidents {
         self.suppress.iter().any(|entry| entry.fits(&subject))
     }
 
-    fn begin_due(&mut self, time_nanos: i64, now: u64, tell: &mut impl FnMut(Alert<'_>)) {
+    fn begin_due(&mut self, time_nanos: i64, now: u64, tell: &mut dyn FnMut(Alert<'_>)) {
         while let Some(key) = self.book.pop_due(now) {
             let Some(candidate) = self.book.get(&key).filter(|incident| incident.id == 0) else { continue };
             let level = candidate.level_at(now);
@@ -494,7 +519,7 @@ impl Incidents {
         }
     }
 
-    fn update(&mut self, time_nanos: i64, now: u64, key: Key, tell: &mut impl FnMut(Alert<'_>)) {
+    fn update(&mut self, time_nanos: i64, now: u64, key: Key, tell: &mut dyn FnMut(Alert<'_>)) {
         let Some(incident) = self.book.get_mut(&key) else { return };
         let Some((due, number)) = incident.next_update else { return };
         if now < due || !incident.changed {
@@ -522,7 +547,7 @@ impl Incidents {
         }
     }
 
-    fn tell(&mut self, time_nanos: i64, stage: Stage, mut ended: Incident, tell: &mut impl FnMut(Alert<'_>)) {
+    fn tell(&mut self, time_nanos: i64, stage: Stage, mut ended: Incident, tell: &mut dyn FnMut(Alert<'_>)) {
         ended.alerts += 1;
         self.counters.alerts += 1;
         tell(self.alert(time_nanos, stage, &ended));

@@ -47,6 +47,11 @@ impl Rules {
         self.began_nanos.get_or_insert(time_nanos);
     }
 
+    /// When the sensor began.
+    pub fn began_nanos(&self) -> Option<i64> {
+        self.began_nanos
+    }
+
     /// Judges what a packet brought.
     pub fn judge(&self, facts: &Facts, seen: &Seen<'_>, mut tell: impl FnMut(&Finding)) {
         let set = &self.settings;

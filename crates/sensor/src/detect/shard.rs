@@ -114,6 +114,11 @@ pub trait Sink {
         self.finding(finding);
     }
 
+    /// No packet has come until now, nanoseconds since 1970-01-01 UTC by the packets' clock.
+    fn quiet(&mut self, now_nanos: i64) {
+        let _ = now_nanos;
+    }
+
     /// A flow has ended.
     #[inline]
     fn ended(&mut self, verdict: &FlowVerdict) {
@@ -236,6 +241,7 @@ impl Shard {
     /// As [`Shard::packet`].
     pub fn tick(&mut self, now_nanos: i64, sink: &mut impl Sink) -> Result<(), Error> {
         self.contained(|shard| {
+            sink.quiet(now_nanos);
             shard.level.tick(now_nanos);
             shard.queue_ended();
             let waited = shard.batch.waits_since(now_nanos) >= shard.config.batching.wait_nanos;

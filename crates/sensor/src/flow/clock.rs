@@ -35,6 +35,15 @@ impl Clock {
         self.now
     }
 
+    /// The time of something that happened at a packet's time or shortly after: it moves the clock no further than a
+    /// minute, for it may be told late, after the recorder's clock was set.
+    pub(crate) fn near(&mut self, time_nanos: i64) -> u64 {
+        match self.latest {
+            Some(latest) if !(0..=SET_BACK_NANOS).contains(&time_nanos.saturating_sub(latest)) => self.now,
+            _ => self.at(time_nanos),
+        }
+    }
+
     /// What is to be kept of it over a restart.
     pub(crate) fn parts(&self) -> (u64, Option<i64>) {
         (self.now, self.latest)

@@ -6,10 +6,14 @@
 //! are forgotten, half of them at a time, and counted. Stripes keep shards out of each other's way: a scanner's flows
 //! fall into every shard, but its counts are one. O(1) a packet; all time is packet time.
 
+mod keep;
+
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hashbrown::HashMap;
+
+pub use keep::KeptHosts;
 
 /// Decay times of the counts, in seconds.
 pub const DECAY_SECS: [f32; 2] = [10.0, 60.0];

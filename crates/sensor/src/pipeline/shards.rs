@@ -93,12 +93,26 @@ pub fn run_shards<S: Sink + Send>(
     detector: &Detector,
     config: Config,
     sinks: Vec<S>,
+    trouble: impl FnMut(CaptureError),
+) -> Result<Vec<(S, Counters)>, Error> {
+    run_shards_with(source, detector, config, config.shared(), sinks, trouble)
+}
+
+/// [`run_shards`] whose shards know something before they begin.
+///
+/// # Errors
+/// As [`super::run`].
+pub fn run_shards_with<S: Sink + Send>(
+    source: &mut impl Source,
+    detector: &Detector,
+    config: Config,
+    shared: Shared,
+    sinks: Vec<S>,
     mut trouble: impl FnMut(CaptureError),
 ) -> Result<Vec<(S, Counters)>, Error> {
     let shards = sinks.len().max(1);
     let mut own = config;
     own.sequence.flows.max_flows = config.sequence.flows.max_flows.div_ceil(shards);
-    let shared = config.shared();
     thread::scope(|scope| {
         let (mut posts, mut threads) = (Vec::new(), Vec::new());
         for sink in sinks {

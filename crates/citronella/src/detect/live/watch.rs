@@ -11,18 +11,25 @@ use std::{
 
 use anyhow::{Context, Result, anyhow};
 use citronella_sensor::{
-    alert::Finding,
+    alert::{Finding, eve::Kernel, rules::Seen},
     capture::{
         Packet,
         live::{self, LiveCounters, LiveSettings, LiveShard},
     },
     detect::{Config, Counters, FlowVerdict, Shard, Sink, VerdictWriter},
+    feature::sequence::Facts,
     output::OutputError,
 };
 use citronella_wire::Frame;
 
-use super::super::{Arguments, Found, load, summary::Summary};
+use super::super::{
+    Arguments, Found,
+    alerts::{self, AlertOptions, Alerting, ShardAlerts},
+    load, name_of_model,
+    summary::Summary,
+};
 use crate::{
+    config::Configuration,
     sandbox::{self, Places},
     show,
 };
@@ -30,8 +37,9 @@ use crate::{
 /// How long a thread sleeps when nothing passes: after that it looks whether it should end. Packets wake it.
 const WAIT: Duration = Duration::from_millis(100);
 
-pub(super) fn watch(arguments: &Arguments) -> Result<Found> {
+pub(super) fn watch(arguments: &Arguments, configuration: &Configuration) -> Result<Found> {
     let detector = load(arguments.model.as_deref(), arguments.precision)?;
+    configuration.check_names(arguments.alerts.name(), detector.classes())?;
     let settings = LiveSettings {
         interfaces: arguments.live.interface.clone(),
         filter: arguments.only.filter(),
@@ -50,11 +58,16 @@ pub(super) fn watch(arguments: &Arguments) -> Result<Found> {
         sandbox::become_user(user)?;
     }
     // Before any thread is begun: the writer of records, the shards.
+    if let Some(folder) = &configuration.state.folder {
+        // What is not there cannot be allowed.
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("{}: cannot keep state here", folder.display()))?;
+    }
     if !rights.no_sandbox {
         let places = Places {
-            read: arguments.model.iter().cloned().collect(),
-            written: arguments.verdicts.iter().cloned().collect(),
-            folders: Vec::new(),
+            read: arguments.model.iter().chain(&arguments.alerts.config).cloned().collect(),
+            written: arguments.verdicts.iter().chain(configuration.eve.path()).cloned().collect(),
+            folders: configuration.state.folder.iter().cloned().collect(),
         };
         show::complain(&sandbox::confine(&places, rights.require_sandbox)?.to_string());
     }
@@ -77,12 +90,33 @@ pub(super) fn watch(arguments: &Arguments) -> Result<Found> {
         signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))?;
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
     }
+    // Its thread is begun within the sandbox.
+    let alerting = Alerting::begin(
+        AlertOptions {
+            settings: configuration.settings(),
+            eve: configuration.eve.clone(),
+            offline: false,
+            model: name_of_model(arguments.model.as_ref()),
+            interface: Some(settings.interfaces.join(",")),
+            state: configuration.state.folder.clone(),
+            reload: Some(alerts::Reload::new(arguments)),
+        },
+        &detector,
+        &shared.hosts,
+        false,
+    )?;
     show::complain(&format!("capturing from {}", settings.interfaces.join(", ")));
     let mut threads = Vec::new();
     for (live, shard) in lives.into_iter().zip(shards?) {
-        let ear = Ear { heard: Arc::clone(&heard), span: None };
+        let ear = Ear { heard: Arc::clone(&heard), span: None, alerts: alerting.shard() };
         let mut watcher = Watcher { live, shard, ear, stop: Arc::clone(&stop) };
-        let run = move || watcher.run().map(|()| watcher.counters());
+        let run = move || {
+            watcher.run().map(|()| {
+                let counters = watcher.counters();
+                watcher.ear.alerts.finish();
+                counters
+            })
+        };
         threads.push(thread::Builder::new().name("shard".to_owned()).spawn(run)?);
     }
     let mut counters = Counters::default();
@@ -92,6 +126,8 @@ pub(super) fn watch(arguments: &Arguments) -> Result<Found> {
         counters.merge(&shard);
         captured += live;
     }
+    alerting.kernel(kernel(&captured));
+    let told = alerting.finish();
     let heard = Arc::into_inner(heard).context("a shard still runs")?;
     let Heard { verdicts, fault, summary } = heard.into_inner().unwrap_or_else(PoisonError::into_inner);
     if let Some(fault) = fault {
@@ -114,11 +150,19 @@ pub(super) fn watch(arguments: &Arguments) -> Result<Found> {
             "packets": captured.packets, "dropped": captured.dropped, "left_out": captured.left_out,
             "damaged": captured.damaged, "ring_full": captured.freezes,
         });
+        told.add_to(&mut document);
         show::json(&document)?;
-    } else if arguments.verdicts.as_deref() != Some(std::path::Path::new("-")) {
+    } else if arguments.verdicts.as_deref() != Some(std::path::Path::new("-"))
+        && !configuration.eve.is_stdout()
+    {
         summary.print(counters)?;
+        told.print()?;
     }
-    Ok(if counters.findings > 0 { Found::Alerts } else { Found::Nothing })
+    Ok(told.found())
+}
+
+fn kernel(captured: &LiveCounters) -> Kernel {
+    Kernel { packets: captured.packets + captured.left_out + captured.dropped, drops: captured.dropped }
 }
 
 /// One thread's work.
@@ -146,6 +190,9 @@ impl Watcher {
                     fault = shard.packet(&packet, ear).err();
                 }
             })?;
+            if let Some(detector) = ear.alerts.new_detector() {
+                shard.reload(&detector, ear)?;
+            }
             live.notices().iter().for_each(|notice| show::complain(&notice.to_string()));
             match (fault, polled.idle_at_nanos) {
                 (Some(fault), _) => return Err(fault.into()),
@@ -180,6 +227,7 @@ struct Ear {
     heard: Arc<Mutex<Heard>>,
     /// First and last packet, in nanoseconds.
     span: Option<(i64, i64)>,
+    alerts: ShardAlerts,
 }
 
 impl Ear {
@@ -193,13 +241,24 @@ impl Sink for Ear {
     fn packet(&mut self, packet: &Packet<'_>, _: &Frame<'_>) {
         let (first, last) = self.span.unwrap_or((packet.time_nanos, packet.time_nanos));
         self.span = Some((first.min(packet.time_nanos), last.max(packet.time_nanos)));
+        self.alerts.packet(packet);
     }
 
     fn finding(&mut self, finding: &Finding) {
         self.heard().summary.finding(finding);
+        self.alerts.finding(finding);
+    }
+
+    fn facts(&mut self, facts: &Facts, seen: &Seen<'_>) {
+        self.alerts.facts(facts, seen);
+    }
+
+    fn quiet(&mut self, now_nanos: i64) {
+        self.alerts.quiet(now_nanos);
     }
 
     fn ended(&mut self, verdict: &FlowVerdict) {
+        self.alerts.ended(verdict);
         let mut heard = self.heard();
         heard.summary.ended(verdict);
         let Heard { verdicts, fault, .. } = &mut *heard;

@@ -18,10 +18,8 @@ pub struct Stats {
     pub packets_without_flow: u64,
     /// What the kernel had and dropped, of live traffic.
     pub kernel: Option<Kernel>,
-    /// Flows that have ended, and those that have not.
+    /// Flows that have ended.
     pub flows: u64,
-    /// Flows that have not ended.
-    pub flows_active: u64,
     /// Flows that had to make room.
     pub flows_evicted: u64,
     /// Alerts told.
@@ -63,7 +61,6 @@ impl Recorder {
                 });
                 json.object("flow", |json| {
                     json.number("total", stats.flows);
-                    json.number("active", stats.flows_active);
                     json.object("mgr", |json| json.number("flows_evicted", stats.flows_evicted));
                 });
                 json.object("detect", |json| {

@@ -55,6 +55,7 @@ impl Heard {
 }
 
 fn feed(all: &mut Incidents, heard: &mut Heard, finding: Finding) {
+    all.tick(finding.time_nanos, &mut heard.hear());
     all.finding(&finding, &mut heard.hear());
 }
 

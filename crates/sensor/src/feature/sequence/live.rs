@@ -11,6 +11,8 @@ use super::mqtt::{Connection, Said, Segment};
 use super::service::{Answer, Login, Recognition, Service};
 use crate::flow::{Flow, FlowPacket};
 
+/// A step back of more than this is a clock that was set; less is a packet that came late.
+const SET_BACK_NANOS: i64 = 60_000_000_000;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 
@@ -107,6 +109,7 @@ impl LiveFlow {
         limits: &mqtt::Limits,
         hash: &impl BuildHasher,
     ) -> Happened {
+        self.follow_clock(packet.time_nanos);
         let mut happened = Happened { len: packet.len, ..Happened::default() };
         happened.from_actor = packet.key.sender(packet.direction).0 == self.actor;
         let is_error = matches!(frame.transport, Some(Transport::Icmp(icmp)) if icmp.is_error());
@@ -144,6 +147,16 @@ impl LiveFlow {
             self.heard_nanos = Some(packet.time_nanos);
         }
         happened
+    }
+
+    /// The recorder's clock may have been set back: what was remembered then goes back with it.
+    fn follow_clock(&mut self, now_nanos: i64) {
+        let back = self.last_nanos.saturating_sub(now_nanos);
+        if back > SET_BACK_NANOS {
+            self.begun_nanos = self.begun_nanos.saturating_sub(back);
+            self.last_nanos = now_nanos;
+            self.heard_nanos = self.heard_nanos.map(|heard| heard.saturating_sub(back));
+        }
     }
 
     /// Whether the client of an open connection has been silent for more than one and a half times its keep-alive

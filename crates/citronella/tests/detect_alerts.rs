@@ -1,0 +1,319 @@
+//! `detect`: alerts as EVE records, and what becomes of them when disk, reader, configuration, model or clock are bad.
+
+#![allow(clippy::unwrap_used)] // tests
+
+#[path = "../../sensor/tests/eve_fields/mod.rs"]
+mod eve_fields;
+mod support;
+
+use std::{
+    fs,
+    io::Write,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use serde_json::Value;
+use support::{Folder, assert_says, done, lab, refused, texts};
+
+const GUESSING: &str = "run-2/mqtt_bruteforce.pcap.zst";
+
+fn records(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn read(path: &Path) -> Vec<Value> {
+    records(&fs::read_to_string(path).unwrap())
+}
+
+fn of<'a>(records: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    records.iter().filter(|record| record["event_type"] == kind).collect()
+}
+
+/// Stages and classes of the alerts.
+fn stages(records: &[Value]) -> Vec<String> {
+    let context = |alert: &&Value| {
+        let context = &alert["alert"]["context"];
+        format!("{} {}", context["stage"].as_str().unwrap(), context["class"].as_str().unwrap())
+    };
+    of(records, "alert").iter().map(context).collect()
+}
+
+/// A recording's packets: seconds and nanoseconds as its header has them, then the frame.
+fn packets(name: &str) -> (Vec<u8>, Vec<(u32, Vec<u8>)>) {
+    let bytes = zstd::decode_all(fs::File::open(lab(name)).unwrap()).unwrap();
+    let (head, mut rest) = bytes.split_at(24);
+    let mut packets = Vec::new();
+    while let Some((header, after)) = rest.split_at_checked(16) {
+        let word = |at: usize| u32::from_le_bytes(header[at..at + 4].try_into().unwrap());
+        let (frame, after) = after.split_at(word(8) as usize);
+        packets.push((word(0), [&header[4..], frame].concat()));
+        rest = after;
+    }
+    (head.to_vec(), packets)
+}
+
+fn capture(head: &[u8], packets: &[(u32, Vec<u8>)]) -> Vec<u8> {
+    let mut bytes = head.to_vec();
+    for (second, rest) in packets {
+        bytes.extend(second.to_le_bytes());
+        bytes.extend(rest);
+    }
+    bytes
+}
+
+#[test]
+fn an_attack_is_told_at_its_begin_and_end_in_records_that_validate() {
+    let folder = Folder::new();
+    let eve = folder.path("eve.json");
+    let types = "alert,stats,flow,mqtt,anomaly,tls";
+    let (stdout, _) = done(citronella!("detect", "-r", lab(GUESSING), "--eve", &eve, "--eve-types", types));
+    assert_says(&stdout, &["incident", "mqtt_bruteforce", "model and rule"]);
+    let records = read(&eve);
+    for record in &records {
+        assert_eq!(eve_fields::faults(record), Vec::<String>::new(), "{record}");
+    }
+    let stages = stages(&records);
+    assert_eq!(stages.first().unwrap(), "begin mqtt_bruteforce");
+    assert_eq!(stages.last().unwrap(), "end mqtt_bruteforce");
+    assert!(stages.len() <= 4 && stages[1..stages.len() - 1].iter().all(|stage| stage.starts_with("update")));
+    let begin = of(&records, "alert")[0];
+    let alert = &begin["alert"];
+    assert_eq!(alert["signature_id"], 1_883_004);
+    assert_eq!((&alert["source"]["ip"], &begin["src_ip"]), (&"10.40.3.59".into(), &"10.40.3.59".into()));
+    assert_eq!(alert["context"]["targets"], serde_json::json!(["10.40.3.64"]));
+    assert_eq!(alert["metadata"]["mitre_technique_id"], serde_json::json!(["T1110.001"]));
+    // Within five seconds of the first call.
+    assert_eq!(alert["context"]["first_seen"], "2026-11-23T12:05:37.893808+0000");
+    assert!(begin["timestamp"].as_str() < Some("2026-11-23T12:05:42"), "{}", begin["timestamp"]);
+    let flows = of(&records, "flow");
+    assert!(flows.iter().any(|flow| flow["flow_id"] == begin["flow_id"]), "an alert's flow has a record");
+    let stats = of(&records, "stats");
+    let packets = packets(GUESSING).1.len();
+    assert!(stats.len() >= 10);
+    assert_eq!(stats.last().unwrap()["stats"]["decoder"]["pkts"], packets);
+    assert_eq!(stats.last().unwrap()["metadata"]["flowints"]["records_lost"], 0);
+    // By default, only these two.
+    let (stdout, _) = done(citronella!("detect", "-r", lab(GUESSING), "--eve", "-"));
+    let records = self::records(&stdout);
+    assert_eq!(of(&records, "alert").len() + of(&records, "stats").len(), records.len());
+}
+
+#[test]
+fn benign_traffic_raises_nothing_and_an_attack_can_fail_a_script() {
+    let (stdout, _) =
+        done(citronella!("detect", "-r", lab("benign-1/normal.pcap.zst"), "--json", "--fail-on-alert"));
+    let summary: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((&summary["incidents"], &summary["alerts_told"]), (&serde_json::json!([]), &0.into()));
+    let run = |arguments: &[&str]| {
+        let mut command = support::program();
+        command.arg("detect").arg("-r").arg(lab(GUESSING)).args(arguments);
+        texts(&command.output().unwrap()).0
+    };
+    assert_eq!(run(&["--fail-on-alert"]), Some(1));
+    let folder = Folder::new();
+    let config = folder.write("quiet.toml", "[[suppress]]\nsource = \"10.40.3.59\"\n");
+    assert_eq!(run(&["--fail-on-alert", "--config", config.to_str().unwrap()]), Some(0));
+}
+
+#[test]
+fn the_command_line_goes_before_the_file() {
+    let folder = Folder::new();
+    let (first, second) = (folder.path("first.json"), folder.path("second.json"));
+    let text = format!("[eve]\nfile = {first:?}\ntypes = [\"stats\"]\n");
+    let config = folder.write("c.toml", text);
+    done(citronella!("detect", "-r", lab(GUESSING), "--config", &config));
+    assert!(of(&read(&first), "alert").is_empty() && !of(&read(&first), "stats").is_empty());
+    done(citronella!(
+        "detect",
+        "-r",
+        lab(GUESSING),
+        "--config",
+        &config,
+        "--eve",
+        &second,
+        "--eve-types",
+        "alert"
+    ));
+    assert!(of(&read(&second), "stats").is_empty() && !of(&read(&second), "alert").is_empty());
+}
+
+#[test]
+fn a_bad_configuration_or_model_is_refused_with_its_place() {
+    let folder = Folder::new();
+    let config = folder.write("c.toml", "[alerts]\nquiet_sec = 3\n");
+    for arguments in [vec!["config", "check"], vec!["detect", "-r", "x.pcap", "--config"]] {
+        let mut command = support::program();
+        command.args(arguments).arg(&config);
+        assert_says(
+            &refused(command),
+            &["c.toml:2", "unknown key `quiet_sec`", "did you mean `quiet_secs`?"],
+        );
+    }
+    let message = refused(citronella!("config", "check", folder.path("none.toml")));
+    assert_says(&message, &["none.toml: cannot read"]);
+    let (shown, _) = done(citronella!("config", "show"));
+    let (stdout, _) = done(citronella!("config", "check", folder.write("all.toml", shown)));
+    assert_says(&stdout, &["all.toml: is good"]);
+    let model =
+        fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/sequence.safetensors")).unwrap();
+    let damaged = folder.write("damaged.safetensors", &model[..model.len() / 2]);
+    let config = folder.write("m.toml", format!("[detect]\nmodel = {damaged:?}\n"));
+    let message = refused(citronella!("detect", "-r", lab(GUESSING), "--config", config));
+    assert_says(&message, &["damaged.safetensors"]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_told_once_and_detection_goes_on() {
+    let folder = Folder::new();
+    let verdicts = folder.path("verdicts.csv");
+    let output = citronella!("detect", "-r", lab(GUESSING), "--eve", "/dev/full", "--verdicts", &verdicts)
+        .output()
+        .unwrap();
+    let (code, stdout, stderr) = texts(&output);
+    assert_eq!(code, Some(2));
+    assert_says(&stdout, &["mqtt_bruteforce"]);
+    assert_eq!(stderr.matches("/dev/full: cannot write: No space left on device").count(), 1, "{stderr}");
+    assert_says(&stderr, &["free some space", "it is tried again", "records were not written"]);
+    assert!(fs::read_to_string(verdicts).unwrap().lines().count() > 900);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_that_is_gone_is_told_once_and_detection_goes_on() {
+    let folder = Folder::new();
+    let verdicts = folder.path("verdicts.csv");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_citronella"))
+        .args(["detect", "--eve", "-", "--eve-types", "alert,stats,flow,mqtt", "--verdicts"])
+        .arg(&verdicts)
+        .arg("-r")
+        .arg(lab(GUESSING))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    let (code, _, stderr) = texts(&output);
+    assert_eq!(code, Some(2));
+    assert_eq!(stderr.matches("stdout: cannot write").count(), 1, "{stderr}");
+    assert_says(&stderr, &["its reader is gone"]);
+    assert!(fs::read_to_string(verdicts).unwrap().lines().count() > 900);
+}
+
+#[test]
+fn a_clock_set_back_and_packets_out_of_order_tell_the_same_attack_once() {
+    let folder = Folder::new();
+    let (head, packets) = packets(GUESSING);
+    let middle = packets.len() / 2;
+    let set_back: Vec<_> = packets
+        .iter()
+        .enumerate()
+        .map(|(n, (second, rest))| (if n < middle { *second } else { second - 3_600 }, rest.clone()))
+        .collect();
+    // One of two queues of the recorder, each with its flows, is ten seconds behind the other.
+    let mut late = packets.clone();
+    late.sort_by_key(|(second, rest)| {
+        let port = |at: usize| u32::from(rest[12 + at]) << 8 | u32::from(rest[13 + at]);
+        second + 10 * ((port(34) + port(36)) % 2)
+    });
+    for (name, packets) in [("set-back.pcap", set_back), ("late.pcap", late)] {
+        let path = folder.write(name, capture(&head, &packets));
+        let (stdout, _) = done(citronella!("detect", "-r", path, "--eve", "-"));
+        let stages = stages(&records(&stdout));
+        let begins: Vec<_> = stages.iter().filter(|stage| stage.starts_with("begin")).collect();
+        let ends: Vec<_> = stages.iter().filter(|stage| stage.starts_with("end")).collect();
+        assert_eq!(begins, ["begin mqtt_bruteforce"], "{name}");
+        assert_eq!(ends, ["end mqtt_bruteforce"], "{name}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn killed_and_begun_again_with_state_an_incident_goes_on() {
+    let folder = Folder::new();
+    let state = folder.path("state");
+    let (head, packets) = packets(GUESSING);
+    // State is kept every minute of packet time: after the first 100 s of 114.
+    let cut = packets.iter().position(|(second, _)| *second > packets[0].0 + 100).unwrap();
+    let (first, second) = packets.split_at(cut);
+    let eve = |n: u32| folder.path(&format!("eve-{n}.json"));
+    let detect = |n: u32, capture: &Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_citronella"));
+        command.arg("detect").arg("-r").arg(capture).arg("--state").arg(&state).arg("--eve").arg(eve(n));
+        command
+    };
+    let mut child = detect(1, Path::new("-")).stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(&capture(&head, first)).unwrap();
+    stdin.flush().unwrap();
+    let file = state.join("citronella.state");
+    for _ in 0..600 {
+        if file.exists() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(file.exists(), "no state was kept");
+    drop(stdin);
+
+    let rest = folder.write("rest.pcap", capture(&head, second));
+    let output = detect(2, &rest).output().unwrap();
+    let (code, _, stderr) = texts(&output);
+    assert_eq!(code, Some(0));
+    assert_says(&stderr, &["1 open incidents go on"]);
+    // The attack began before; nothing begins anew.
+    assert!(!stages(&read(&eve(2))).iter().any(|stage| stage.starts_with("begin")));
+
+    // Damaged, it is set aside.
+    let mut bytes = fs::read(&file).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&file, bytes).unwrap();
+    let (code, _, stderr) = texts(&detect(3, &rest).output().unwrap());
+    assert_eq!(code, Some(0));
+    assert_says(&stderr, &["is damaged", "set aside as", "citronella.state.aside"]);
+    assert_eq!(stages(&read(&eve(3)))[0], "begin mqtt_bruteforce");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_hangup_reads_the_configuration_again_and_a_bad_one_stays_out() {
+    use std::io::{BufRead, BufReader};
+    let folder = Folder::new();
+    let config = folder.write("c.toml", "[alerts]\nflows = 4\n");
+    let eve = folder.path("eve.json");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_citronella"))
+        .args(["detect", "-i", "lo", "--config"])
+        .arg(&config)
+        .arg("--eve")
+        .arg(&eve)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let mut until = |part: &str| lines.by_ref().find(|line| line.contains(part));
+    if until("capturing from").is_none() {
+        child.wait().unwrap();
+        eprintln!("skipped: no right to capture from lo");
+        return;
+    }
+    let signal = |name: &str| {
+        assert!(Command::new("kill").args([name, &child.id().to_string()]).status().unwrap().success());
+    };
+    fs::write(&config, "[alerts]\nflws = 5\n").unwrap();
+    fs::rename(&eve, folder.path("moved.json")).unwrap();
+    signal("-HUP");
+    let line = until("what was read before stays").unwrap();
+    assert_says(&line, &["c.toml:2", "did you mean `flows`?"]);
+    fs::write(&config, "[alerts]\nflows = 5\n").unwrap();
+    signal("-HUP");
+    assert!(until("are read again").is_some());
+    signal("-TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(eve.is_file() && folder.path("moved.json").is_file());
+    assert!(!of(&read(&eve), "stats").is_empty());
+}
