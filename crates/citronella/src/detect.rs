@@ -18,7 +18,7 @@ use citronella_nn::Precision;
 use citronella_sensor::{
     alert::{Finding, rules::Seen},
     capture::{Capture, CaptureError, Packet, filter::Filter},
-    detect::{Batching, Config, Counters, Detector, FlowVerdict, ModelFile, Shard, Sink, VerdictWriter},
+    detect::{Batching, Config, Counters, Detector, FlowVerdict, ModelFile, Reason, Shard, Sink, VerdictWriter},
     feature::sequence::{Facts, Shared},
     output::OutputError,
     pipeline::{self, Files, Next, Source},
@@ -385,9 +385,9 @@ impl Sink for FileSink<'_> {
         self.summary.packet(packet.time_nanos);
     }
 
-    fn finding(&mut self, finding: &Finding) {
+    fn explained(&mut self, finding: &Finding, why: &mut dyn FnMut() -> Vec<Reason>) {
         self.summary.finding(finding);
-        self.alerts.finding(finding);
+        self.alerts.explained(finding, why);
     }
 
     fn facts(&mut self, facts: &Facts, seen: &Seen<'_>) {

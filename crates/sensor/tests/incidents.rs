@@ -15,7 +15,7 @@ use citronella_sensor::{
         settings::Settings,
     },
     capture::{Capture, Packet},
-    detect::{Config, Detector, ModelFile, Shard, Sink},
+    detect::{Config, Detector, ModelFile, Reason, Shard, Sink},
     feature::sequence::Facts,
     flow::sessions::Sessions,
 };
@@ -59,8 +59,8 @@ impl Sink for Alerts {
         self.last_nanos = packet.time_nanos.max(self.last_nanos);
     }
 
-    fn finding(&mut self, finding: &Finding) {
-        self.take(finding);
+    fn explained(&mut self, finding: &Finding, why: &mut dyn FnMut() -> Vec<Reason>) {
+        self.incidents.explained(finding, why, &mut |alert| self.heard.hear(alert));
     }
 
     fn facts(&mut self, facts: &Facts, seen: &Seen<'_>) {

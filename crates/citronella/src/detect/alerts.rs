@@ -28,7 +28,7 @@ use citronella_sensor::{
         settings::Settings,
     },
     capture::Packet,
-    detect::{Detector, FlowVerdict},
+    detect::{Detector, FlowVerdict, Reason},
     feature::sequence::Facts,
     flow::{initiator::Initiators, sessions::Sessions, table::EndReason},
 };
@@ -439,9 +439,9 @@ impl ShardAlerts {
         lock(&self.all.detector).clone()
     }
 
-    /// A flow is called.
-    pub(crate) fn finding(&mut self, finding: &Finding) {
-        self.all.common().with_incidents(|incidents, hear| incidents.finding(finding, hear));
+    /// A flow is called, and why.
+    pub(crate) fn explained(&mut self, finding: &Finding, why: &mut dyn FnMut() -> Vec<Reason>) {
+        self.all.common().with_incidents(|incidents, hear| incidents.explained(finding, why, hear));
     }
 
     /// A packet brought something that rules look at.

@@ -19,6 +19,7 @@ use super::settings::{AlertSettings, Corroboration};
 use super::signature::{self, Signature};
 use super::suppress::{Subject, Suppression};
 use super::{Detector, Finding, FlowRef, RuleId};
+use crate::detect::Reason;
 use crate::flow::clock::Clock;
 use book::Book;
 pub use keep::Kept;
@@ -31,6 +32,8 @@ pub const MOST_PORTS: usize = 256;
 const RECENT_FLOWS: usize = 256;
 /// Calls of a candidate whose times are remembered.
 const MOST_CALLS: usize = 64;
+/// Reasons that an incident names.
+const MOST_REASONS: usize = 5;
 /// Over which shares of calls are compared, in seconds.
 const SHARE_SECS: f32 = 10.0;
 const SECOND: u64 = 1_000_000_000;
@@ -145,6 +148,8 @@ pub struct Incident {
     pub score: f32,
     /// See `score`.
     pub threshold: f32,
+    /// What spoke most for the model's call, strongest first: a feature and what it adds to the log-odds of an attack.
+    pub reasons: Vec<(String, f32)>,
     /// The flow called last, as it was then.
     pub flow: FlowRef,
     /// The packet that settled it.
@@ -196,6 +201,7 @@ impl Incident {
             rules_beside: Vec::new(),
             score: 0.0,
             threshold: 0.0,
+            reasons: Vec::new(),
             flow: FlowRef::from(&finding.flow),
             packet: finding.packet,
             alerts: 0,
@@ -438,6 +444,23 @@ impl Incidents {
             main.rules_beside.push(rule);
         }
         true
+    }
+
+    /// Takes a finding of the model that can be explained; it is asked for reasons once an incident.
+    pub fn explained(
+        &mut self,
+        finding: &Finding,
+        why: &mut dyn FnMut() -> Vec<Reason>,
+        tell: &mut dyn FnMut(Alert<'_>),
+    ) {
+        self.finding(finding, tell);
+        let key = Key { initiator: finding.initiator, kind: self.kind(finding) };
+        if let Some(incident) = self.book.get_mut(&key)
+            && incident.reasons.is_empty()
+        {
+            let named = |reason: Reason| (reason.to_string(), reason.weight);
+            incident.reasons = why().into_iter().take(MOST_REASONS).map(named).collect();
+        }
     }
 
     /// Tells what is open, without counting it as an alert.

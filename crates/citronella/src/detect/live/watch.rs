@@ -16,7 +16,7 @@ use citronella_sensor::{
         Packet,
         live::{self, LiveCounters, LiveSettings, LiveShard},
     },
-    detect::{Config, Counters, FlowVerdict, Shard, Sink, VerdictWriter},
+    detect::{Config, Counters, FlowVerdict, Reason, Shard, Sink, VerdictWriter},
     feature::sequence::Facts,
     output::OutputError,
 };
@@ -244,9 +244,9 @@ impl Sink for Ear {
         self.alerts.packet(packet);
     }
 
-    fn finding(&mut self, finding: &Finding) {
+    fn explained(&mut self, finding: &Finding, why: &mut dyn FnMut() -> Vec<Reason>) {
         self.heard().summary.finding(finding);
-        self.alerts.finding(finding);
+        self.alerts.explained(finding, why);
     }
 
     fn facts(&mut self, facts: &Facts, seen: &Seen<'_>) {

@@ -117,6 +117,16 @@ fn context(json: &mut Json<'_>, times: &mut Timestamps, alert: &Alert<'_>, model
     }
     json.decimal("score", incident.score);
     json.decimal("threshold", incident.threshold);
+    if !incident.reasons.is_empty() {
+        json.array("reasons", |list| {
+            for (feature, weight) in &incident.reasons {
+                list.push_object(|json| {
+                    json.text("feature", feature);
+                    json.decimal("log_odds", *weight);
+                });
+            }
+        });
+    }
     json.text("first_seen", &times.format(incident.first_nanos));
     json.text("last_seen", &times.format(incident.last_nanos));
     json.number("flows", incident.flows);
