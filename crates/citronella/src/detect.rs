@@ -18,7 +18,9 @@ use citronella_nn::Precision;
 use citronella_sensor::{
     alert::{Finding, rules::Seen},
     capture::{Capture, CaptureError, Packet, filter::Filter},
-    detect::{Batching, Config, Counters, Detector, FlowVerdict, ModelFile, Reason, Shard, Sink, VerdictWriter},
+    detect::{
+        Batching, Config, Counters, Detector, FlowVerdict, ModelFile, Reason, Shard, Sink, VerdictWriter,
+    },
     feature::sequence::{Facts, Shared},
     output::OutputError,
     pipeline::{self, Files, Next, Source},
