@@ -93,10 +93,11 @@ impl Source {
         self.buffer.copy_within(self.start..self.end, 0);
         self.end -= self.start;
         self.start = 0;
-        if needed > self.buffer.len() {
-            self.buffer.resize(needed.next_power_of_two(), 0);
-        }
         while self.end < needed && !self.finished {
+            if self.end == self.buffer.len() {
+                // What a length announces is believed as its bytes come.
+                self.buffer.resize(self.buffer.len() * 2, 0);
+            }
             let free = self.buffer.get_mut(self.end..).unwrap_or_default();
             match self.reader.read(free) {
                 Ok(0) => self.finished = true,
