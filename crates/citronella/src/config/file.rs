@@ -136,7 +136,10 @@ impl Configuration {
         let classes: Vec<&str> = classes.iter().skip(1).map(String::as_str).chain(["unknown"]).collect();
         let rules = RULES.iter().map(|rule| rule.key);
         let both: Vec<&str> = classes.iter().copied().chain(rules).collect();
-        let flows_of = self.alerts.flows_of.keys().map(|name| ("alerts.flows_of", name, &classes));
+        // What has a default may stand there whatever the model's classes are.
+        let default = AlertSettings::default();
+        let chosen = self.alerts.flows_of.keys().filter(|name| !default.flows_of.contains_key(*name));
+        let flows_of = chosen.map(|name| ("alerts.flows_of", name, &classes));
         let suppress = self.suppress.iter().filter_map(|entry| entry.class.as_ref());
         for (place, name, known) in flows_of.chain(suppress.map(|name| ("suppress.class", name, &both))) {
             ensure!(
