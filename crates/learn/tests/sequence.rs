@@ -4,7 +4,7 @@ use std::path::Path;
 
 use citronella_learn::dataset::CLASSES;
 use citronella_learn::sequence::{
-    Deaf, Options, Recording, Variant, figures, gather, score, train_network, variants,
+    Deaf, Options, Pool, Recording, Variant, figures, gather, score, train_network, variants,
 };
 use citronella_sensor::feature::sequence::verdict::Settings;
 
@@ -50,7 +50,7 @@ fn labels_never_enter_the_rows() {
     seen.captures.truncate(2);
     let options = Options { variants: 0, ..quick() };
     let rows = |seen: &Recording| {
-        let drawn = gather(&[seen], &options).unwrap().draw_all(16);
+        let drawn = Pool::of(&gather(&[seen], &options).unwrap()).draw_all(16);
         drawn.into_iter().map(|windows| windows.x).collect::<Vec<_>>()
     };
     let plain = rows(&seen);

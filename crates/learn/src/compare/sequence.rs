@@ -23,7 +23,7 @@ pub(super) fn entries(data: &Data, options: &Options) -> Result<[Entry; 2], Comp
         let flows = sequence::score(&network, options.sequence.steps, &held.captures)?;
         test_s += begin.elapsed().as_secs_f64();
         bytes += network.tensors().iter().map(|(_, _, values)| values.len() as u64 * 4).sum::<u64>();
-        held_out.push(HeldOut { recording: held.name.clone(), flows });
+        held_out.push(HeldOut { recording: held.name.clone(), hours: held.hours()?, flows });
     }
     let settings = cross_settings(&held_out, &options.sequence);
     let mut sums = [Sum::default(), Sum::default()];

@@ -37,12 +37,17 @@ pub struct Figures {
     pub median_seconds: Option<f64>,
 }
 
+/// A class's number; none for what is unknown.
+fn known(class: u32) -> Option<u32> {
+    ((class as usize) < CLASSES.len()).then_some(class)
+}
+
 /// Judges conversations; `captures` of them are numbered as they were scored.
 pub fn figures(flows: &[ScoredFlow], settings: &Settings) -> Figures {
     let classes: Vec<String> = CLASSES.iter().map(|class| (*class).to_owned()).collect();
     let verdicts: Vec<_> = flows.iter().map(|flow| verdict(flow, settings)).collect();
     let truth: Vec<u32> = flows.iter().map(|flow| flow.truth).collect();
-    let predicted: Vec<Option<u32>> = verdicts.iter().map(|verdict| Some(verdict.class)).collect();
+    let predicted: Vec<Option<u32>> = verdicts.iter().map(|verdict| known(verdict.class)).collect();
     let confusion = Confusion::count(&classes, &truth, &predicted);
     let (mut benign, mut attack) = (Vec::new(), Vec::new());
     let (mut false_alerts, mut called, mut packets) = (0, 0, Vec::new());

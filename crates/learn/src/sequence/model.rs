@@ -1,5 +1,7 @@
 //! From recordings to a model file, and the figures of leaving one recording out.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use citronella_nn::{LossAt, Network, Spec};
 use citronella_sensor::{
     detect::{Card, DataFile, FORMAT, Input, ModelFile, NetworkCard, Op, RowRule, Shape},
@@ -8,11 +10,12 @@ use citronella_sensor::{
         sequence::{SEQUENCE, verdict::Settings},
     },
 };
+use rayon::prelude::*;
 use serde_json::json;
 
 use super::{
-    Captured, Options, Recording, ScoredFlow, SequenceError, figures, fit, fit_temperature, fit_thresholds,
-    gather, score,
+    Captured, Options, Pool, Recording, ScoredFlow, SequenceError, benign_scores, figures, fit,
+    fit_temperature, gather, score,
 };
 use crate::dataset::CLASSES;
 
@@ -20,7 +23,7 @@ use crate::dataset::CLASSES;
 pub const PRESET: &str = "sequence";
 
 /// What a caller hears while networks are trained.
-pub trait Heard {
+pub trait Heard: Send {
     /// Conversations were gathered from recordings; training begins. `held_out` is judged afterwards.
     fn begin(&mut self, held_out: Option<&str>, conversations: usize) {
         let _ = (held_out, conversations);
@@ -43,6 +46,8 @@ impl Heard for Deaf {}
 pub struct HeldOut {
     /// The recording's name.
     pub recording: String,
+    /// Hours that it lasts.
+    pub hours: f64,
     /// Its conversations; probabilities as the network gave them, not calibrated.
     pub flows: Vec<ScoredFlow>,
 }
@@ -57,9 +62,17 @@ pub fn train_network(
     options: &Options,
     heard: &mut dyn Heard,
 ) -> Result<Network, SequenceError> {
-    let pool = gather(recordings, options)?;
+    let pool = Pool::of(&on_threads(options, || gather(recordings, options))?);
     heard.begin(held_out, pool.len());
     fit(&pool, options, &mut |number, loss| heard.epoch(number, options.epochs, loss))
+}
+
+/// Does something on as many threads as the options say; where no pool of threads can be had, on the program's own.
+fn on_threads<T: Send>(options: &Options, work: impl FnOnce() -> T + Send) -> T {
+    match rayon::ThreadPoolBuilder::new().num_threads(options.threads.max(1)).build() {
+        Ok(threads) => threads.install(work),
+        Err(_) => work(),
+    }
 }
 
 /// Leaves out each recording that holds an attack in turn: trains on the others, scores it. Recordings of benign
@@ -72,38 +85,72 @@ pub fn leave_one_out(
     options: &Options,
     heard: &mut dyn Heard,
 ) -> Result<Vec<HeldOut>, SequenceError> {
-    let attacked = |r: &&Recording| r.captures.iter().any(|capture| capture.attacker.is_some());
-    let one = |held: &Recording| {
-        let others: Vec<&Recording> = recordings.iter().filter(|r| r.name != held.name).collect();
-        let network = train_network(&others, Some(&held.name), options, heard)?;
-        let flows = score(&network, options.steps, &held.captures)?;
-        Ok(HeldOut { recording: held.name.clone(), flows })
-    };
-    recordings.iter().filter(attacked).map(one).collect()
+    Ok(folds(recordings, options, false, heard)?.0)
 }
 
-/// Temperature and thresholds from recordings that were left out. `budget` benign conversations may be called by each
-/// class.
-pub fn fit_settings(held_out: &[&HeldOut], options: &Options, budget: usize) -> Settings {
+/// The folds, and the network of all recordings where it is wanted: gathered once, trained side by side, a thread each.
+fn folds(
+    recordings: &[Recording],
+    options: &Options,
+    whole: bool,
+    heard: &mut dyn Heard,
+) -> Result<(Vec<HeldOut>, Option<Network>), SequenceError> {
+    let heard = Mutex::new(heard);
+    let attacked = |r: &&Recording| r.captures.iter().any(|capture| capture.attacker.is_some());
+    let mut tasks: Vec<Option<&Recording>> = recordings.iter().filter(attacked).map(Some).collect();
+    tasks.extend(whole.then_some(None));
+    let alone = Options { threads: 1, ..options.clone() };
+    on_threads(options, || {
+        let pools = gather(&recordings.iter().collect::<Vec<_>>(), options)?;
+        let one = |held: &Option<&Recording>| {
+            let name = held.map(|r| r.name.as_str());
+            let others = recordings.iter().zip(&pools).filter(|(r, _)| Some(r.name.as_str()) != name);
+            let pool = Pool::of(others.map(|(_, pool)| pool));
+            lock(&heard).begin(name, pool.len());
+            let network = fit(&pool, &alone, &mut |number, loss| {
+                lock(&heard).epoch(number, options.epochs, loss);
+            })?;
+            let Some(held) = held else { return Ok((None, Some(network))) };
+            let flows = score(&network, options.steps, &held.captures)?;
+            let hours = held.hours()?;
+            Ok((Some(HeldOut { recording: held.name.clone(), hours, flows }), None))
+        };
+        let done: Vec<_> = tasks.par_iter().with_max_len(1).map(one).collect::<Result<_, SequenceError>>()?;
+        let (held, mut whole): (Vec<_>, Vec<_>) = done.into_iter().unzip();
+        Ok((held.into_iter().flatten().collect(), whole.pop().flatten()))
+    })
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Temperature, benign scores and thresholds for one false alert a day, from recordings that were left out.
+pub fn fit_settings(held_out: &[&HeldOut], options: &Options) -> Settings {
     let flows: Vec<&ScoredFlow> = held_out.iter().flat_map(|held| &held.flows).collect();
+    let hours: f64 = held_out.iter().map(|held| held.hours).sum();
     let temperature = fit_temperature(&flows);
     let plain = Settings::plain(options.steps as u32, PACKETS, LOWEST_THRESHOLD, CLASSES.len());
-    fit_thresholds(&flows, &Settings { temperature, ..plain }, LOWEST_THRESHOLD, budget)
+    let calibrated = Settings { temperature, least_share: LEAST_SHARE, ..plain };
+    let benign = benign_scores(&flows, &calibrated, hours as f32);
+    Settings { benign, ..calibrated }.for_false_alerts(FALSE_ALERTS_PER_DAY)
 }
 
 /// Packets in a row that a call needs.
 const PACKETS: u32 = 3;
-/// No attack is called below.
-const LOWEST_THRESHOLD: f32 = 0.99;
-/// Benign conversations of the recordings left out that each class may call.
-const BUDGET: usize = 0;
+/// Of classes that no benign conversation came near.
+const LOWEST_THRESHOLD: f32 = 0.9;
+/// Benign conversations called a day that thresholds are chosen for.
+const FALSE_ALERTS_PER_DAY: f32 = 1.0;
+/// An attack's name has at least this share of the attacks' probability.
+const LEAST_SHARE: f32 = 0.5;
 
 /// The settings for each recording, from the others that were left out.
 pub fn cross_settings(held_out: &[HeldOut], options: &Options) -> Vec<Settings> {
     let of = |held: &HeldOut| {
         let others: Vec<&HeldOut> =
             held_out.iter().filter(|other| other.recording != held.recording).collect();
-        fit_settings(&others, options, BUDGET)
+        fit_settings(&others, options)
     };
     held_out.iter().map(of).collect()
 }
@@ -118,18 +165,18 @@ pub fn train(
     options: &Options,
     heard: &mut dyn Heard,
 ) -> Result<ModelFile, SequenceError> {
-    let held_out = leave_one_out(recordings, options, heard)?;
-    if held_out.len() < 2 {
+    let (held_out, network) = folds(recordings, options, true, heard)?;
+    let network = network.filter(|_| held_out.len() > 1);
+    let Some(network) = network else {
         let conversations = held_out.iter().map(|held| held.flows.len()).sum();
         return Err(SequenceError::TooLittle { recordings: recordings.len(), conversations, classes: 1 });
-    }
-    let settings = fit_settings(&held_out.iter().collect::<Vec<_>>(), options, BUDGET);
+    };
+    let settings = fit_settings(&held_out.iter().collect::<Vec<_>>(), options);
     let metrics: Vec<serde_json::Value> = held_out
         .iter()
         .zip(cross_settings(&held_out, options))
         .map(|(held, settings)| json!({ "held_out": held.recording, "figures": figures(&held.flows, &settings) }))
         .collect();
-    let network = train_network(&recordings.iter().collect::<Vec<_>>(), None, options, heard)?;
     let data = recordings.iter().flat_map(|r| &r.captures).map(Captured::data_file).collect();
     let card = card(options, &settings, data, json!({ "leave_one_recording_out": metrics }));
     Ok(ModelFile { network: detached(&network, card.spec())?, card })

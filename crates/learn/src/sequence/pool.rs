@@ -2,18 +2,18 @@
 //!
 //! Memory: of a long conversation its begin and a few pieces of its midst are kept, [`PIECE_ROWS`] rows each.
 
-use std::net::IpAddr;
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
 
-use citronella_sensor::feature::sequence::{Config, SEQUENCE, SequenceLevel, WIDTH};
+use citronella_sensor::feature::sequence::{Config, SEQUENCE, WIDTH};
 use citronella_sensor::flow::table;
-use citronella_wire::{Transport, decode_frame};
-use rand::{RngExt, SeedableRng};
+use rand::{RngExt, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
 use super::{
-    SequenceError,
-    recording::{Captured, Recording},
-    variant::{Changer, Variant},
+    Variant,
+    recording::Captured,
+    traffic::{Traffic, Walked},
 };
 use crate::dataset::CLASSES;
 
@@ -28,20 +28,41 @@ pub(super) fn config() -> Config {
     Config { flows, ..Config::default() }
 }
 
+/// Where the columns stand that tell kinds of conversations apart.
+static KIND_PLACES: LazyLock<[Option<usize>; 6]> = LazyLock::new(|| {
+    let names = ["tcp", "udp", "mqtt", "other_service", "ssh", "mid_stream"];
+    names.map(|name| SEQUENCE.iter().position(|column| column.name == name))
+});
+
 /// One piece of a conversation.
+#[derive(Clone)]
 struct Piece {
     /// Rows before it.
     start: usize,
     rows: Vec<f32>,
 }
 
+#[derive(Clone)]
 struct Conversation {
     class: u32,
+    /// Honest work of a host from which an attack comes too.
+    beside_attack: bool,
     pieces: Vec<Piece>,
     rows: usize,
 }
 
 impl Conversation {
+    /// What kind it is: the service that its last kept row shows, the protocol, its length.
+    fn kind(&self) -> usize {
+        let last = self.pieces.last().and_then(|piece| piece.rows.rchunks_exact(WIDTH).next());
+        let flag = |place: &Option<usize>| {
+            place.and_then(|place| last?.get(place)).is_some_and(|value| *value > 0.0)
+        };
+        let bits = KIND_PLACES.iter().fold(0, |bits, place| bits << 1 | usize::from(flag(place)));
+        let long = [8, 64, 512].iter().filter(|rows| self.rows > **rows).count();
+        usize::from(self.beside_attack) << 16 | bits << 2 | long
+    }
+
     /// Keeps the begin, and each later piece with a chance that leaves all equally likely.
     fn push(&mut self, row: &[f32; WIDTH], rng: &mut ChaCha8Rng) {
         let at = self.rows;
@@ -65,10 +86,11 @@ impl Conversation {
     }
 }
 
-/// Conversations of some recordings, in strata: a class, a service, short or long.
-#[derive(Default)]
+/// Conversations of some recordings, in strata: a class, a service, short or long. Cheap to copy and to put together:
+/// what was gathered once is shared.
+#[derive(Clone, Default)]
 pub struct Pool {
-    conversations: Vec<Conversation>,
+    parts: Vec<Arc<Vec<Conversation>>>,
 }
 
 impl Pool {
@@ -79,75 +101,76 @@ impl Pool {
 
     /// Conversations.
     pub fn len(&self) -> usize {
-        self.conversations.len()
+        self.conversations().count()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.conversations.is_empty()
+        self.len() == 0
     }
 
     /// Classes that occur.
     pub fn classes(&self) -> usize {
         let mut seen = [false; CLASSES.len()];
-        for conversation in &self.conversations {
+        for conversation in self.conversations() {
             seen.get_mut(conversation.class as usize).into_iter().for_each(|is| *is = true);
         }
         seen.iter().filter(|is| **is).count()
     }
 
-    /// Adds a recording's conversations, changed as the variant says.
-    ///
-    /// # Errors
-    /// A capture cannot be read.
-    pub fn add(&mut self, recording: &Recording, variant: Variant) -> Result<(), SequenceError> {
-        for capture in &recording.captures {
-            self.add_capture(capture, variant)?;
-        }
-        Ok(())
+    fn conversations(&self) -> impl Iterator<Item = &Conversation> {
+        self.parts.iter().flat_map(|part| part.iter())
     }
 
-    fn add_capture(&mut self, capture: &Captured, variant: Variant) -> Result<(), SequenceError> {
-        let clients = if variant.inside { clients(capture)? } else { Vec::new() };
-        let mut changer = Changer::new(variant, capture, &clients);
-        let mut rng = ChaCha8Rng::seed_from_u64(variant.seed ^ self.conversations.len() as u64);
-        let mut level = SequenceLevel::new(config());
+    /// The conversations of all.
+    pub fn of<'a>(pools: impl IntoIterator<Item = &'a Pool>) -> Pool {
+        Pool { parts: pools.into_iter().flat_map(|pool| pool.parts.iter().cloned()).collect() }
+    }
+
+    /// Without the conversations of some classes.
+    pub fn without_classes(&self, classes: &[u32]) -> Pool {
+        let keep = |part: &Arc<Vec<Conversation>>| {
+            let kept = part.iter().filter(|one| !classes.contains(&one.class)).cloned();
+            Arc::new(kept.collect::<Vec<_>>())
+        };
+        Pool { parts: self.parts.iter().map(keep).collect() }
+    }
+
+    /// A capture's conversations, changed as a variant says; of each kind `most` at most, drawn by chance.
+    pub(super) fn gather(capture: &Captured, traffic: &Traffic, variant: Variant, most: usize) -> Pool {
+        let mut rng = ChaCha8Rng::seed_from_u64(variant.seed);
+        let mut all: Vec<Conversation> = Vec::new();
         let mut places: Vec<usize> = Vec::new();
-        let mut packets = capture.open()?;
-        while let Some(packet) = packets.next()? {
-            let mut frame = decode_frame(packet.link, packet.bytes);
-            let Some(class) = frame.ip.map(|ip| class_number(capture.class_of(ip.src, ip.dst))) else {
-                continue;
-            };
-            let Some(time_nanos) = changer.change(packet.time_nanos, &mut frame) else { continue };
-            let Some(row) = level.frame(time_nanos, &frame) else { continue };
+        traffic.walk(capture, variant, |_, Walked { class, beside_attack, row, .. }| {
             let slot = row.slot as usize;
             if row.is_new {
                 if slot >= places.len() {
                     places.resize(slot + 1, usize::MAX);
                 }
-                places.get_mut(slot).into_iter().for_each(|place| *place = self.conversations.len());
-                self.conversations.push(Conversation { class, pieces: Vec::new(), rows: 0 });
+                places.get_mut(slot).into_iter().for_each(|place| *place = all.len());
+                all.push(Conversation { class, beside_attack, pieces: Vec::new(), rows: 0 });
             }
-            let place = places.get(slot).copied().unwrap_or(usize::MAX);
-            if let Some(conversation) = self.conversations.get_mut(place) {
+            if let Some(conversation) = places.get(slot).and_then(|place| all.get_mut(*place)) {
                 conversation.push(&row.features, &mut rng);
             }
-        }
-        Ok(())
+        });
+        Pool { parts: vec![Arc::new(thinned(all, most, &mut rng))] }
     }
 
     /// Draws `count` windows of up to `steps` rows: first a class (half of them benign), then a kind of conversation
-    /// within it, then a conversation, then where in it the window lies. The same seed draws the same.
-    pub fn draw(&self, count: usize, steps: usize, seed: u64) -> Vec<Windows> {
+    /// within it, then a conversation, then where in it the window lies. Of the benign ones `beside_attack` is the share that is honest work of a host from
+    /// which an attack comes too: until a conversation shows what it is, both look alike, and the host's counts alone
+    /// would condemn all it does. The same seed draws the same.
+    pub fn draw(&self, count: usize, steps: usize, beside_attack: f64, seed: u64) -> Vec<Windows> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let strata = self.strata();
+        let conversations: Vec<&Conversation> = self.conversations().collect();
+        let strata = strata(&conversations);
         let mut all: Vec<Windows> = buckets(steps).into_iter().map(Windows::new).collect();
         if strata.iter().all(|class| class.is_empty()) {
             return Vec::new();
         }
         let attacks: Vec<usize> =
-            (1..strata.len()).filter(|&c| strata.get(c).is_some_and(|s| !s.is_empty())).collect();
+            (1..CLASSES.len()).filter(|&c| strata.get(c).is_some_and(|s| !s.is_empty())).collect();
         for _ in 0..count {
             let benign = attacks.is_empty() || rng.random_range(0..2) == 0;
             let class = if benign {
@@ -155,9 +178,11 @@ impl Pool {
             } else {
                 attacks.get(rng.random_range(0..attacks.len())).copied().unwrap_or(0)
             };
-            let Some(strata) = strata.get(class).filter(|strata| !strata.is_empty()) else { continue };
-            let Some(number) = pick(strata, &mut rng) else { continue };
-            if let Some(conversation) = self.conversations.get(number) {
+            let beside = class == 0 && rng.random_bool(beside_attack.clamp(0.0, 1.0));
+            let place = if beside { CLASSES.len() } else { class };
+            let found = strata.get(place).filter(|strata| !strata.is_empty()).or_else(|| strata.get(class));
+            let Some(number) = found.and_then(|strata| pick(strata, &mut rng)) else { continue };
+            if let Some(conversation) = conversations.get(number) {
                 window(conversation, steps, &mut all, &mut rng);
             }
         }
@@ -168,26 +193,42 @@ impl Pool {
     /// The begin of every conversation, up to `steps` rows, in the order in which they began.
     pub fn draw_all(&self, steps: usize) -> Vec<Windows> {
         let mut all: Vec<Windows> = buckets(steps).into_iter().map(Windows::new).collect();
-        for conversation in &self.conversations {
+        for conversation in self.conversations() {
             let Some(piece) = conversation.pieces.first() else { continue };
             let len = (piece.rows.len() / WIDTH).min(steps);
             put(&mut all, conversation.class, piece.rows.get(..len * WIDTH).unwrap_or_default());
         }
         all
     }
+}
 
-    /// For each class the kinds of conversations, and those of each kind.
-    fn strata(&self) -> Vec<Vec<Vec<usize>>> {
-        let mut all: Vec<std::collections::BTreeMap<usize, Vec<usize>>> =
-            vec![Default::default(); CLASSES.len()];
-        for (number, conversation) in self.conversations.iter().enumerate() {
-            let kind = kind(conversation);
-            if let Some(class) = all.get_mut(conversation.class as usize) {
-                class.entry(kind).or_default().push(number);
-            }
+/// For each class the kinds of conversations, and those of each kind; after the classes the honest work of hosts from
+/// which an attack comes too.
+fn strata(conversations: &[&Conversation]) -> Vec<Vec<Vec<usize>>> {
+    let mut all: Vec<BTreeMap<usize, Vec<usize>>> = vec![Default::default(); CLASSES.len() + 1];
+    for (number, conversation) in conversations.iter().enumerate() {
+        let place = if conversation.beside_attack { CLASSES.len() } else { conversation.class as usize };
+        if let Some(class) = all.get_mut(place) {
+            class.entry(conversation.kind()).or_default().push(number);
         }
-        all.into_iter().map(|class| class.into_values().collect()).collect()
     }
+    all.into_iter().map(|class| class.into_values().collect()).collect()
+}
+
+/// Of each class and kind so many at most.
+fn thinned(all: Vec<Conversation>, most: usize, rng: &mut ChaCha8Rng) -> Vec<Conversation> {
+    let mut kinds: BTreeMap<(u32, usize), Vec<usize>> = BTreeMap::new();
+    for (number, one) in all.iter().enumerate() {
+        kinds.entry((one.class, one.kind())).or_default().push(number);
+    }
+    let mut keep = vec![true; all.len()];
+    for numbers in kinds.values_mut().filter(|numbers| numbers.len() > most) {
+        numbers.shuffle(rng);
+        for number in numbers.iter().skip(most) {
+            keep.get_mut(*number).into_iter().for_each(|is| *is = false);
+        }
+    }
+    all.into_iter().zip(keep).filter_map(|(one, keep)| keep.then_some(one)).collect()
 }
 
 /// A kind by the square root of its size: rare kinds count for more than their number, not for as much as common ones.
@@ -204,19 +245,6 @@ fn pick(strata: &[Vec<usize>], rng: &mut ChaCha8Rng) -> Option<usize> {
         }
     }
     chosen.get(rng.random_range(0..chosen.len())).copied()
-}
-
-/// What kind of conversation it is: the service that its last kept row shows, the protocol, its length.
-fn kind(conversation: &Conversation) -> usize {
-    let last = conversation.pieces.last().and_then(|piece| piece.rows.rchunks_exact(WIDTH).next());
-    let flag = |name: &str| {
-        let place = SEQUENCE.iter().position(|column| column.name == name);
-        place.and_then(|place| last?.get(place)).is_some_and(|value| *value > 0.0)
-    };
-    let names = ["tcp", "udp", "mqtt", "tls", "ssh", "http", "mid_stream"];
-    let bits = names.iter().fold(0, |bits, name| bits << 1 | usize::from(flag(name)));
-    let long = [8, 64, 512].iter().filter(|rows| conversation.rows > **rows).count();
-    bits << 2 | long
 }
 
 fn window(conversation: &Conversation, steps: usize, all: &mut [Windows], rng: &mut ChaCha8Rng) {
@@ -282,21 +310,4 @@ impl Windows {
 /// A class's place in [`CLASSES`]; an unknown scenario's is that of `normal`, and its conversations are left out before.
 pub(super) fn class_number(name: &str) -> u32 {
     CLASSES.iter().position(|class| *class == name).unwrap_or(0) as u32
-}
-
-/// Hosts that begin TCP conversations with the broker, without the attacker, in order of address.
-pub(super) fn clients(capture: &Captured) -> Result<Vec<IpAddr>, SequenceError> {
-    let mut found = std::collections::BTreeSet::new();
-    let mut packets = capture.open()?;
-    while let Some(packet) = packets.next()? {
-        let frame = decode_frame(packet.link, packet.bytes);
-        if let (Some(ip), Some(Transport::Tcp(tcp))) = (frame.ip, frame.transport)
-            && Some(ip.dst) == capture.broker
-            && Some(ip.src) != capture.attacker
-            && tcp.flags.psh()
-        {
-            found.insert(ip.src);
-        }
-    }
-    Ok(found.into_iter().collect())
 }

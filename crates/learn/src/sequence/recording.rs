@@ -10,7 +10,7 @@ use std::{
 use citronella_sensor::{capture::Capture, detect::DataFile};
 use sha2::{Digest, Sha256};
 
-use super::SequenceError;
+use super::{SequenceError, traffic::Traffic};
 use crate::dataset::{DatasetError, Manifest, NORMAL};
 
 /// One capture, its bytes as they are in the file.
@@ -111,5 +111,15 @@ impl Recording {
         };
         let captures = listed.entries.iter().map(captured).collect::<Result<_, SequenceError>>()?;
         Ok(Recording { name: listed.recording, captures })
+    }
+
+    /// Hours that its captures last, from the first packet of each to the last.
+    ///
+    /// # Errors
+    /// A capture cannot be read.
+    pub fn hours(&self) -> Result<f64, SequenceError> {
+        let secs = |capture: &Captured| Ok(Traffic::read(capture)?.secs());
+        let all = self.captures.iter().map(secs).collect::<Result<Vec<_>, SequenceError>>()?;
+        Ok(all.iter().sum::<f64>() / 3_600.0)
     }
 }

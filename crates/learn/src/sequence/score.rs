@@ -6,13 +6,11 @@
 use std::net::IpAddr;
 
 use citronella_nn::{Network, StreamCell};
-use citronella_sensor::feature::sequence::SequenceLevel;
-use citronella_wire::decode_frame;
 
 use super::{
-    SequenceError, pool,
+    SequenceError, Variant, pool,
     recording::Captured,
-    variant::{Changer, Variant},
+    traffic::{Traffic, Walked},
 };
 use crate::dataset::CLASSES;
 
@@ -60,11 +58,9 @@ pub fn score_variant(
     captures: &[Captured],
     variant: Variant,
 ) -> Result<Vec<ScoredFlow>, SequenceError> {
-    let mut flows: Vec<ScoredFlow> = Vec::new();
-    for (number, capture) in captures.iter().enumerate() {
-        score_capture(network, window, number, capture, variant, &mut flows)?;
-    }
-    Ok(flows)
+    let one = |(number, capture)| score_capture(network, window, number, capture, variant);
+    let all: Vec<_> = captures.iter().enumerate().map(one).collect::<Result<_, _>>()?;
+    Ok(all.into_iter().flatten().collect())
 }
 
 fn score_capture(
@@ -73,49 +69,34 @@ fn score_capture(
     number: usize,
     capture: &Captured,
     variant: Variant,
-    flows: &mut Vec<ScoredFlow>,
-) -> Result<(), SequenceError> {
-    let config = pool::config();
-    let mut level = SequenceLevel::new(config);
-    let mut cell = StreamCell::new(network, config.flows.max_flows)?;
+) -> Result<Vec<ScoredFlow>, SequenceError> {
+    let mut flows: Vec<ScoredFlow> = Vec::new();
+    let mut cell = StreamCell::new(network, pool::config().flows.max_flows)?;
     let mut places: Vec<usize> = Vec::new();
-    let mut packets = capture.open()?;
-    let clients = if variant.inside { pool::clients(capture)? } else { Vec::new() };
-    let mut changer = Changer::new(variant, capture, &clients);
-    while let Some(packet) = packets.next()? {
-        let mut frame = decode_frame(packet.link, packet.bytes);
-        let Some(truth) = frame.ip.map(|ip| pool::class_number(capture.class_of(ip.src, ip.dst))) else {
-            continue;
-        };
-        let Some(time_nanos) = changer.change(packet.time_nanos, &mut frame) else { continue };
-        let Some(row) = level.frame(time_nanos, &frame) else { continue };
+    let mut outcome = Ok(());
+    Traffic::read(capture)?.walk(capture, variant, |level, Walked { time_nanos, class, row, .. }| {
         let slot = row.slot as usize;
         if row.is_new {
             if slot >= places.len() {
                 places.resize(slot + 1, usize::MAX);
             }
             places.get_mut(slot).into_iter().for_each(|place| *place = flows.len());
-            let Some(flow) = level.flow(row.slot) else { continue };
-            let (src, dst) = (flow.src(), flow.dst());
-            flows.push(ScoredFlow {
-                capture: number,
-                src,
-                dst,
-                protocol: flow.key().protocol(),
-                times: Vec::new(),
-                said: Vec::new(),
-                truth,
-            });
+            let Some(flow) = level.flow(row.slot) else { return };
+            let (src, dst, protocol) = (flow.src(), flow.dst(), flow.key().protocol());
+            let (times, said) = (Vec::new(), Vec::new());
+            flows.push(ScoredFlow { capture: number, src, dst, protocol, times, said, truth: class });
         }
-        let place = places.get(slot).copied().unwrap_or(usize::MAX);
-        let Some(flow) = flows.get_mut(place) else { continue };
+        let Some(flow) = places.get(slot).and_then(|place| flows.get_mut(*place)) else { return };
         if flow.said.len().is_multiple_of(window.max(1)) {
             cell.reset(row.slot);
         }
         let mut said = Probabilities::default();
-        cell.step(row.slot, &row.features, &mut said)?;
+        if let Err(error) = cell.step(row.slot, &row.features, &mut said) {
+            outcome = Err(error);
+        }
         flow.times.push(time_nanos);
         flow.said.push(said);
-    }
-    Ok(())
+    });
+    outcome?;
+    Ok(flows)
 }

@@ -1,10 +1,12 @@
-//! The same recording as it might have been: slower or faster, with losses, begun later, its attack thinner, spread
-//! over several sources or from a host that also does honest work.
+//! The same recording as it might have been: slower or faster, with losses, begun later, its attack thinner or slower,
+//! spread over several sources or from a host that also does honest work.
 //!
 //! In: packets. Out: packets at other times, from other hosts, or left out. What is changed is the traffic, not the
 //! numbers that are made of it: the counts of the sequence level follow from the changed packets as they would live.
-//! Equal seeds change equally.
+//! A conversation keeps its class: of a host that attacks and does honest work, the attack's conversations are the
+//! attack, the others benign. Equal seeds change equally.
 
+use std::collections::{BTreeSet, HashMap};
 use std::hash::BuildHasher;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -25,6 +27,9 @@ pub struct Variant {
     pub skip_secs: f64,
     /// Share of the attacker's conversations that are kept.
     pub keep_attack: f64,
+    /// The attacker's conversations begin this many times as far apart, each at its own pace, while everybody else
+    /// goes on as before; those that would begin after the others' last packet are left out.
+    pub attack_scale: f64,
     /// Sources that the attack comes from.
     pub sources: u32,
     /// The attack comes from a host that talks to the broker honestly too.
@@ -39,6 +44,7 @@ impl Variant {
         loss: 0.0,
         skip_secs: 0.0,
         keep_attack: 1.0,
+        attack_scale: 1.0,
         sources: 1,
         inside: false,
     };
@@ -48,58 +54,110 @@ impl Variant {
 pub(super) struct Changer {
     variant: Variant,
     hash: foldhash::fast::FixedState,
-    first_nanos: Option<i64>,
-    latest_nanos: i64,
+    first_nanos: i64,
+    last_nanos: i64,
     packets: u64,
     attacker: Option<IpAddr>,
+    /// When each of the attacker's conversations began.
+    begun: HashMap<(u16, u16), i64>,
+    attack_began: Option<i64>,
     /// In the attacker's place.
     inside: Option<IpAddr>,
 }
 
 impl Changer {
-    pub(super) fn new(variant: Variant, capture: &Captured, clients: &[IpAddr]) -> Changer {
+    pub(super) fn new<'a>(
+        variant: Variant,
+        capture: &Captured,
+        frames: impl Iterator<Item = (i64, Frame<'a>)> + Clone,
+    ) -> Changer {
         let hash = foldhash::fast::FixedState::with_seed(variant.seed);
-        let pick = hash.hash_one(&capture.name) as usize % clients.len().max(1);
-        let inside = if variant.inside { clients.get(pick).copied() } else { None };
+        let mut ends = frames.clone().map(|(time, _)| time);
+        let first_nanos = ends.next().unwrap_or(0);
+        let last_nanos = ends.last().unwrap_or(first_nanos);
+        let inside = if variant.inside {
+            let clients = clients(capture, frames);
+            clients.get(hash.hash_one(&capture.name) as usize % clients.len().max(1)).copied()
+        } else {
+            None
+        };
         Changer {
             variant,
             hash,
-            first_nanos: None,
-            latest_nanos: i64::MIN,
+            first_nanos,
+            last_nanos,
             packets: 0,
             attacker: capture.attacker,
+            begun: HashMap::new(),
+            attack_began: None,
             inside,
         }
     }
 
-    /// A packet's new time; `frame` gets its new hosts. `None` where it is left out.
-    pub(super) fn change(&mut self, time_nanos: i64, frame: &mut Frame<'_>) -> Option<i64> {
-        let first = *self.first_nanos.get_or_insert(time_nanos);
-        let since = time_nanos.saturating_sub(first);
+    /// A packet's new time; `None` where it is left out. Packets in their order.
+    pub(super) fn time(&mut self, time_nanos: i64, frame: &Frame<'_>) -> Option<i64> {
+        let since = time_nanos.saturating_sub(self.first_nanos) as f64;
         self.packets += 1;
-        if (since as f64) < self.variant.skip_secs * 1e9 || self.chance(self.packets) < self.variant.loss {
+        if since < self.variant.skip_secs * 1e9 || self.chance(self.packets) < self.variant.loss {
             return None;
         }
-        let of_attack = frame.ip.filter(|ip| Some(ip.src) == self.attacker || Some(ip.dst) == self.attacker);
-        if of_attack.is_some() {
-            let flow = self.hash.hash_one(flow_of(frame));
-            if (flow >> 11) as f64 / (1u64 << 53) as f64 >= self.variant.keep_attack {
+        let mut at = time_nanos;
+        if self.is_attack(frame) {
+            let flow = flow_of(frame);
+            if self.share(flow) >= self.variant.keep_attack {
                 return None;
             }
-            self.disguise(frame, flow);
+            let attack_began = *self.attack_began.get_or_insert(time_nanos);
+            let begun = *self.begun.entry(flow).or_insert(time_nanos);
+            let later = begun.saturating_sub(attack_began) as f64 * (self.variant.attack_scale - 1.0);
+            at = at.saturating_add(later as i64);
+            if at > self.last_nanos {
+                return None;
+            }
         }
-        let time = first.saturating_add((since as f64 * self.variant.time_scale) as i64);
-        self.latest_nanos = self.latest_nanos.max(time);
-        Some(self.latest_nanos)
+        let since = at.saturating_sub(self.first_nanos) as f64 * self.variant.time_scale;
+        Some(self.first_nanos.saturating_add(since as i64))
+    }
+
+    /// Puts packets into the order of their new times.
+    pub(super) fn settle(&self, order: &mut [(i64, usize)]) {
+        if self.variant.attack_scale != 1.0 {
+            order.sort_by_key(|(time, number)| (*time, *number));
+            return;
+        }
+        // As captured: a clock that steps back does not change the order.
+        let mut latest = i64::MIN;
+        for (time, _) in order {
+            latest = latest.max(*time);
+            *time = latest;
+        }
+    }
+
+    /// Whether one of two hosts does the attack beside its honest work.
+    pub(super) fn is_inside(&self, src: IpAddr, dst: IpAddr) -> bool {
+        self.inside.is_some_and(|inside| inside == src || inside == dst)
+    }
+
+    fn is_attack(&self, frame: &Frame<'_>) -> bool {
+        self.attacker.is_some()
+            && frame.ip.is_some_and(|ip| [ip.src, ip.dst].contains(&self.attacker.unwrap_or(ip.src)))
     }
 
     fn chance(&self, of: u64) -> f64 {
         (self.hash.hash_one(of) >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    fn disguise(&self, frame: &mut Frame<'_>, flow: u64) {
+    fn share(&self, flow: (u16, u16)) -> f64 {
+        (self.hash.hash_one(flow) >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// Gives a packet of the attack its new hosts.
+    pub(super) fn disguise(&self, frame: &mut Frame<'_>) {
         let Some(attacker) = self.attacker else { return };
-        let number = (flow >> 7) % u64::from(self.variant.sources.max(1));
+        if !self.is_attack(frame) {
+            return;
+        }
+        let number = (self.hash.hash_one(flow_of(frame)) >> 7) % u64::from(self.variant.sources.max(1));
         let other = match (number, self.inside, attacker) {
             (0, Some(inside), _) => inside,
             (0, None, _) => attacker,
@@ -115,6 +173,19 @@ impl Changer {
             }
         }
     }
+}
+
+/// Hosts that begin TCP conversations with the broker, without the attacker, in order of address.
+fn clients<'a>(capture: &Captured, frames: impl Iterator<Item = (i64, Frame<'a>)>) -> Vec<IpAddr> {
+    let client = |(_, frame): (i64, Frame<'a>)| match (frame.ip, frame.transport) {
+        (Some(ip), Some(Transport::Tcp(tcp)))
+            if Some(ip.dst) == capture.broker && Some(ip.src) != capture.attacker && tcp.flags.psh() =>
+        {
+            Some(ip.src)
+        }
+        _ => None,
+    };
+    frames.filter_map(client).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// The ports, lower first: the same in both directions, and in an ICMP error about them.

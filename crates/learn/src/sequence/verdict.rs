@@ -1,7 +1,9 @@
 //! Verdicts on scored conversations, and the settings that make them: temperature and thresholds, fitted on
 //! recordings that the network had not seen.
 
-use citronella_sensor::feature::sequence::verdict::{Running, Settings};
+use citronella_sensor::feature::sequence::verdict::{
+    Benign, MOST_PACKETS, Running, Settings, attack_log_odds,
+};
 
 use super::score::{Probabilities, ScoredFlow};
 use crate::dataset::CLASSES;
@@ -20,25 +22,17 @@ pub struct Verdict {
 /// The verdict on a conversation, by the code that detection runs.
 pub fn verdict(flow: &ScoredFlow, settings: &Settings) -> Verdict {
     let mut running = Running::default();
-    let mut attacks = Vec::with_capacity(flow.said.len());
     for said in &flow.said {
         let mut said = *said;
         settings.calibrate(&mut said);
         running.step(&said, settings);
-        attacks.push(1.0 - said[0]);
     }
     let called = running.end();
     Verdict {
         class: called.map_or(0, |called| called.class),
-        score: kept(&attacks, settings.packets as usize),
+        score: 1.0 / (1.0 + (-highest_mean(flow, settings, None)).exp()),
         packets_to_alert: called.map(|called| called.packets as usize),
     }
-}
-
-/// The highest value that so many in a row (all, where there are fewer) do not fall below.
-fn kept(values: &[f32], packets: usize) -> f32 {
-    let lowest = |row: &[f32]| row.iter().copied().fold(f32::MAX, f32::min);
-    values.windows(packets.min(values.len()).max(1)).map(lowest).fold(0.0, f32::max)
 }
 
 /// Packets of a conversation that the temperature is fitted on.
@@ -61,37 +55,64 @@ pub fn fit_temperature(flows: &[&ScoredFlow]) -> f32 {
         };
         flows.iter().map(of_flow).sum()
     };
-    // A grid of 5 % steps from 0.5 to 4 is finer than the loss can tell apart.
-    let grid = (0..43).map(|n| 0.5 * 1.05f32.powi(n));
+    // 5 % steps are finer than the loss can tell apart. Below 1 the network would be made surer than it is, and what
+    // is beyond doubt anyway could no longer be told apart.
+    let grid = (0..29).map(|n| 1.05f32.powi(n));
     grid.map(|t| (t, loss(t))).fold((1.0, f64::MAX), |best, (t, l)| if l < best.1 { (t, l) } else { best }).0
 }
 
-/// The lowest threshold of each class from `lowest` on at which at most `budget` of the benign conversations are
-/// called by that class.
-pub fn fit_thresholds(flows: &[&ScoredFlow], settings: &Settings, lowest: f32, budget: usize) -> Settings {
-    let mut fitted = settings.clone();
+/// Highest benign scores that are kept of each class.
+const HIGHEST_KEPT: usize = 24;
+/// Share of an attack's own conversations that a threshold may cost.
+const MOST_MISSED: f64 = 0.01;
+
+/// What thresholds are chosen from: how high benign conversations come as each class, and how high each class's own.
+/// `hours` of traffic were scored; temperature and packets are those of `settings`.
+pub fn benign_scores(flows: &[&ScoredFlow], settings: &Settings, hours: f32) -> Benign {
+    let mut benign = Benign { hours, highest: vec![Vec::new()], ceilings: vec![0.0] };
     for class in 1..CLASSES.len() {
-        let mut scores: Vec<f32> = Vec::new();
-        for flow in flows.iter().filter(|flow| flow.truth == 0) {
-            let only = |said: &Probabilities| {
-                let mut said = *said;
-                settings.calibrate(&mut said);
-                let likeliest = (1..)
-                    .zip(&said[1..])
-                    .fold((0, 0.0), |top, (c, p)| if *p > top.1 { (c, *p) } else { top })
-                    .0;
-                if likeliest == class { 1.0 - said[0] } else { 0.0 }
-            };
-            let values: Vec<f32> = flow.said.iter().map(only).collect();
-            scores.push(kept(&values, settings.packets as usize));
-        }
-        scores.sort_by(|a, b| b.total_cmp(a));
-        let over = scores.get(budget).copied().unwrap_or(0.0);
-        // Halfway from there to certainty: the next benign conversation may be worse than those seen.
-        let threshold = (1.0 - (1.0 - over) / 2.0).clamp(lowest, 0.9995);
-        fitted.thresholds.iter_mut().skip(class).take(1).for_each(|place| *place = threshold);
+        let scores = |own: bool| {
+            let truth = if own { class as u32 } else { 0 };
+            let of_truth = flows.iter().filter(move |flow| flow.truth == truth);
+            let mut scores: Vec<f32> =
+                of_truth.map(|flow| highest_mean(flow, settings, (!own).then_some(class))).collect();
+            scores.sort_by(|a, b| b.total_cmp(a));
+            scores
+        };
+        let mut highest = scores(false);
+        highest.truncate(HIGHEST_KEPT);
+        let own = scores(true);
+        let missed = own.len() - (own.len() as f64 * MOST_MISSED) as usize;
+        benign.ceilings.push(own.get(missed.saturating_sub(1)).copied().unwrap_or(f32::MAX));
+        highest.retain(|score| *score > LEAST_LOG_ODDS);
+        benign.highest.push(highest);
     }
-    fitted
+    benign
+}
+
+/// Below even odds nothing is said of a tail.
+const LEAST_LOG_ODDS: f32 = 0.0;
+
+/// The highest mean of log-odds that a conversation reached, or its last packet alone, at packets where a class was likeliest (any, for `None`).
+fn highest_mean(flow: &ScoredFlow, settings: &Settings, class: Option<usize>) -> f32 {
+    let wanted = (settings.packets as usize).clamp(1, MOST_PACKETS).min(flow.said.len().max(1));
+    let (mut last, mut highest) = ([0.0; MOST_PACKETS], f32::MIN);
+    for (number, said) in flow.said.iter().enumerate() {
+        let mut said = *said;
+        settings.calibrate(&mut said);
+        if let Some(place) = last.get_mut(number % wanted) {
+            *place = attack_log_odds(said[0]);
+        }
+        let likeliest =
+            (1..).zip(&said[1..]).fold((0, 0.0), |top, (c, p)| if *p > top.1 { (c, *p) } else { top }).0;
+        if number + 1 >= wanted && class.is_none_or(|class| class == likeliest) {
+            highest = highest.max(last.iter().take(wanted).sum::<f32>() / wanted as f32);
+            if number + 1 == flow.said.len() {
+                highest = highest.max(attack_log_odds(said[0]));
+            }
+        }
+    }
+    highest
 }
 
 #[cfg(test)]
@@ -114,20 +135,23 @@ mod tests {
     #[test]
     fn the_score_is_the_threshold_at_which_it_is_just_called() {
         let flow = flow(1, &[0.2, 0.9, 0.8, 0.85, 0.3]);
-        for (threshold, class) in [(0.79, 1), (0.81, 0)] {
-            let found = verdict(&flow, &Settings::plain(64, 3, threshold, CLASSES.len()));
-            assert_eq!((found.class, found.score), (class, 0.8));
+        let score = verdict(&flow, &Settings::plain(64, 3, 0.9, CLASSES.len())).score;
+        assert!((0.8..0.9).contains(&score));
+        for (threshold, class) in [(score - 1e-3, 1), (score + 1e-3, 0)] {
+            assert_eq!(verdict(&flow, &Settings::plain(64, 3, threshold, CLASSES.len())).class, class);
         }
     }
 
     #[test]
-    fn thresholds_keep_the_budget_and_temperature_softens_what_was_wrong() {
-        let benign: Vec<ScoredFlow> = [0.1, 0.7, 0.9, 0.2].iter().map(|p| flow(0, &[*p; 4])).collect();
-        let flows: Vec<&ScoredFlow> = benign.iter().collect();
+    fn benign_scores_go_to_the_class_that_was_likeliest_and_temperature_softens_what_was_wrong() {
+        let mut all: Vec<ScoredFlow> = [0.1, 0.7, 0.9, 0.2].iter().map(|p| flow(0, &[*p; 4])).collect();
+        all.extend([0.95, 0.99, 0.9, 0.97].map(|p| flow(1, &[p; 4])));
         let plain = Settings::plain(64, 3, 0.5, CLASSES.len());
-        let fitted = fit_thresholds(&flows, &plain, 0.5, 1);
-        let called = flows.iter().filter(|flow| verdict(flow, &fitted).class > 0).count();
-        assert!(called <= 1 && fitted.thresholds[1] > 0.7 && fitted.thresholds[2] == 0.5);
+        let found = benign_scores(&all.iter().collect::<Vec<_>>(), &plain, 2.0);
+        assert_eq!((found.highest[1].len(), found.highest[2].len()), (2, 0));
+        assert!((found.highest[1][0] - 9.0f32.ln()).abs() < 1e-3);
+        // The lowest of four own conversations: one in a hundred is none of them.
+        assert!((found.ceilings[1] - 9.0f32.ln()).abs() < 1e-3);
         let sure = [flow(0, &[0.99; 3]), flow(0, &[0.01; 3])];
         assert!(fit_temperature(&sure.iter().collect::<Vec<_>>()) > 1.5);
     }

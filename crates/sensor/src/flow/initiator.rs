@@ -2,7 +2,7 @@
 //! of what is new to them.
 //!
 //! In: a host's address, packet time in nanoseconds, what happened. Out: a [`Behaviour`] to read and to add to.
-//! Memory: about 400 bytes a host, at most [`Limits::max_hosts`]; where there are more, those that were silent longest
+//! Memory: about 770 bytes a host, at most [`Limits::max_hosts`]; where there are more, those that were silent longest
 //! are forgotten, half of them at a time, and counted. Stripes keep shards out of each other's way: a scanner's flows
 //! fall into every shard, but its counts are one. O(1) a packet; all time is packet time.
 
@@ -32,7 +32,7 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 65,536 hosts (about 26 MB) in 16 stripes.
+    /// 65,536 hosts (about 50 MB) in 16 stripes.
     fn default() -> Limits {
         Limits { max_hosts: 1 << 16, stripes: 16 }
     }
@@ -64,6 +64,8 @@ pub enum Count {
     Users,
     /// Messages with violations.
     Violations,
+    /// MQTT connections that the responder ended, without DISCONNECT and though no login was refused.
+    Expelled,
     /// Bytes of IP datagrams sent.
     Bytes,
 }
@@ -106,7 +108,8 @@ pub struct Behaviour {
     counts: [[f32; COUNTS]; 2],
     ports: Sketch<8>,
     hosts: Sketch<4>,
-    clients: Sketch<2>,
+    ends: Sketch<8>,
+    clients: Sketch<16>,
     users: Sketch<2>,
     /// MQTT connections that were accepted, have not been used and are open.
     pub held: u32,
@@ -121,6 +124,7 @@ impl Behaviour {
             counts: [[0.0; COUNTS]; 2],
             ports: Sketch::EMPTY,
             hosts: Sketch::EMPTY,
+            ends: Sketch::EMPTY,
             clients: Sketch::EMPTY,
             users: Sketch::EMPTY,
             held: 0,
@@ -150,6 +154,7 @@ impl Behaviour {
             self.aged_nanos = now_nanos;
             self.ports.age(turns);
             self.hosts.age(turns);
+            self.ends.age(turns);
             self.clients.age(turns);
             self.users.age(turns);
         }
@@ -188,24 +193,27 @@ impl Behaviour {
         self.counts[1].get(count as usize).copied().unwrap_or(0.0)
     }
 
-    /// Counts a responder's port and the responder where they are new.
-    pub fn meets(&mut self, port_hash: u64, host_hash: u64) {
+    /// Counts a responder's port and the responder where they are new; whether the two together are.
+    pub fn meets(&mut self, port_hash: u64, host_hash: u64, end_hash: u64) -> bool {
         if self.ports.add(port_hash) {
             self.add(Count::Ports, 1.0);
         }
         if self.hosts.add(host_hash) {
             self.add(Count::Hosts, 1.0);
         }
+        self.ends.add(end_hash)
     }
 
-    /// Counts a client identifier and a user name where they are new.
-    pub fn introduces(&mut self, client_hash: Option<u64>, user_hash: Option<u64>) {
-        if client_hash.is_some_and(|hash| self.clients.add(hash)) {
+    /// Counts a client identifier and a user name where they are new; whether the identifier is.
+    pub fn introduces(&mut self, client_hash: Option<u64>, user_hash: Option<u64>) -> bool {
+        let new_client = client_hash.is_some_and(|hash| self.clients.add(hash));
+        if new_client {
             self.add(Count::Clients, 1.0);
         }
         if user_hash.is_some_and(|hash| self.users.add(hash)) {
             self.add(Count::Users, 1.0);
         }
+        new_client
     }
 }
 
@@ -324,7 +332,7 @@ mod tests {
         let ports = |at: i64| {
             all.with(host(1), at * SECOND, |b, _| {
                 let before = b.slow(Count::Ports);
-                b.meets(0x17_0000_0017, 3);
+                b.meets(0x17_0000_0017, 3, 4);
                 b.slow(Count::Ports) > before
             })
         };

@@ -39,17 +39,16 @@ features! {
     Syn "syn" "0 or 1" "TCP SYN";
     Fin "fin" "0 or 1" "TCP FIN";
     Rst "rst" "0 or 1" "TCP RST";
-    Push "psh" "0 or 1" "TCP PSH";
     MidStream "mid_stream" "0 or 1" "a TCP flow whose begin was not seen";
+    NewEnd "new_end" "0 or 1" "the initiator had not met this responder and port of late when the flow began";
     // The service, from the bytes of this flow or of another to the same end.
     Mqtt "mqtt" "0 or 1" "the responder speaks MQTT";
-    Tls "tls" "0 or 1" "the responder speaks TLS";
     Ssh "ssh" "0 or 1" "the responder speaks SSH";
-    Http "http" "0 or 1" "the responder speaks HTTP";
+    OtherService "other_service" "0 or 1" "the responder speaks TLS or HTTP";
+    Accepted "login_accepted" "0 or 1" "a login accepted: a CONNACK with code 0, an SSH answer";
+    Refused "login_refused" "0 or 1" "a login refused: a CONNACK with another code, an SSH answer";
     // MQTT: what begins in this packet, and the connection so far.
     Connect "mqtt_connect" "0 or 1" "a CONNECT";
-    Accepted "mqtt_accepted" "0 or 1" "a CONNACK with code 0";
-    Refused "mqtt_refused" "0 or 1" "a CONNACK with another code";
     Publish "mqtt_publish" "0 or 1" "a PUBLISH";
     Ack "mqtt_ack" "0 or 1" "a PUBACK, PUBREC, PUBREL or PUBCOMP";
     Subscribe "mqtt_subscribe" "0 or 1" "a SUBSCRIBE, UNSUBSCRIBE or an answer to one";
@@ -59,8 +58,10 @@ features! {
     Qos "mqtt_qos" "half" "highest QoS of a PUBLISH";
     KeepAlive "mqtt_keep_alive" "log seconds" "of the connection's CONNECT";
     HasUser "mqtt_has_user" "0 or 1" "the connection's CONNECT names a user";
-    Faulty "mqtt_faulty" "0 or 1" "a message with violations";
-    FlowFaults "mqtt_flow_faults" "log messages" "messages with violations in the flow so far";
+    NewClient "mqtt_new_client" "0 or 1" "the connection's client identifier was new to the initiator";
+    Hasty "mqtt_hasty" "0 or 1" "the flow had a message with no fault but that it did not wait for the CONNACK: allowed, and rare";
+    Faulty "mqtt_faulty" "0 or 1" "a message that breaks the standard or did not wait for the CONNACK";
+    FlowFaults "mqtt_flow_faults" "log messages" "such messages in the flow so far";
     // The initiator's recent behaviour: decayed counts.
     Flows10 "host_flows_10s" "log count" "flows begun";
     Flows60 "host_flows_60s" "log count" "flows begun";
@@ -72,12 +73,11 @@ features! {
     Refused60 "host_refused_60s" "log count" "logins refused";
     Accepted60 "host_accepted_60s" "log count" "logins accepted";
     Publishes10 "host_publishes_10s" "log count" "PUBLISH messages sent";
-    Publishes60 "host_publishes_60s" "log count" "PUBLISH messages sent";
     Bytes10 "host_bytes_10s" "log bytes" "sent";
     Clients60 "host_clients_60s" "log count" "client identifiers new to it";
     Users60 "host_users_60s" "log count" "user names new to it";
-    Violations10 "host_violations_10s" "log count" "messages with violations";
-    Violations60 "host_violations_60s" "log count" "messages with violations";
+    Violations60 "host_violations_60s" "log count" "such messages";
+    Expelled60 "host_expelled_60s" "log count" "MQTT connections that the responder ended, without DISCONNECT or refused login";
     Held "host_held" "log count" "accepted MQTT connections, open and not used";
 }
 

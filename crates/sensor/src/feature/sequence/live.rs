@@ -34,6 +34,8 @@ pub(super) struct Happened {
     pub(super) accepted: u32,
     /// The client had been silent for longer than its keep-alive allows.
     pub(super) overdue: bool,
+    /// The responder ends an MQTT connection that the initiator had not closed, though no login was refused in it.
+    pub(super) expelled: bool,
     /// The connection is held without use from now on, or no longer.
     pub(super) holds: Option<bool>,
     /// The host whose behaviour counts sent it.
@@ -56,6 +58,14 @@ pub(super) struct LiveFlow {
     waits: bool,
     held: bool,
     over: bool,
+    /// The initiator has sent payload.
+    spoke: bool,
+    /// A login was refused.
+    turned_away: bool,
+    pub(super) new_end: bool,
+    pub(super) new_client: bool,
+    /// A message did not wait for the answer to the CONNECT.
+    hasty: bool,
     /// What the responder is known to speak.
     service: Service,
     recognition: Recognition,
@@ -76,6 +86,11 @@ impl Default for LiveFlow {
             waits: false,
             held: false,
             over: false,
+            spoke: false,
+            turned_away: false,
+            new_end: false,
+            new_client: false,
+            hasty: false,
             service: Service::Unknown,
             recognition: Recognition::default(),
             mqtt: Connection::default(),
@@ -140,8 +155,9 @@ impl LiveFlow {
                 let segment = Segment { seq, bytes: frame.payload, wire_len: frame.payload_len };
                 self.segment(way, segment, &mut happened, limits, hash);
             }
-            self.end(tcp.flags.fin() || tcp.flags.rst(), &mut happened);
+            self.end(way, tcp.flags.fin() || tcp.flags.rst(), &mut happened);
         }
+        self.hasty |= happened.said.hasty > 0;
         self.faults = self.faults.saturating_add(happened.said.faulty);
         if way == 0 && happened.said.messages > 0 {
             self.heard_nanos = Some(packet.time_nanos);
@@ -189,6 +205,7 @@ impl LiveFlow {
         if segment.bytes.is_empty() {
             return;
         }
+        self.spoke |= way == 0;
         if self.recognition.look(segment.bytes) {
             self.service = self.recognition.service;
             // Whoever sends something else to a broker makes no web server of it.
@@ -211,6 +228,7 @@ impl LiveFlow {
             },
             Service::Unknown | Service::Tls | Service::Http => {}
         }
+        self.turned_away |= happened.refused > 0;
         let idle = self.mqtt.accepted && !self.mqtt.used && !self.mqtt.closed && !self.over;
         if idle != self.held {
             self.held = idle;
@@ -218,7 +236,7 @@ impl LiveFlow {
         }
     }
 
-    fn end(&mut self, ends: bool, happened: &mut Happened) {
+    fn end(&mut self, way: usize, ends: bool, happened: &mut Happened) {
         if !ends || self.over {
             return;
         }
@@ -226,6 +244,8 @@ impl LiveFlow {
         if self.service == Service::Ssh && self.login.is_fruitless() {
             happened.refused += 1;
         }
+        let untimely = way == 1 && self.spoke && !self.mqtt.closed && !self.turned_away;
+        happened.expelled = untimely && self.service == Service::Mqtt;
         if self.let_go() {
             // A packet that begins to hold does not end it.
             happened.holds = Some(false);
@@ -265,17 +285,16 @@ impl LiveFlow {
             set(Place::Syn, yes(flags.syn()));
             set(Place::Fin, yes(flags.fin()));
             set(Place::Rst, yes(flags.rst()));
-            set(Place::Push, yes(flags.psh()));
         }
         set(Place::MidStream, yes(self.mid_stream));
+        set(Place::NewEnd, yes(self.new_end));
         set(Place::Mqtt, yes(self.service == Service::Mqtt));
-        set(Place::Tls, yes(self.service == Service::Tls));
         set(Place::Ssh, yes(self.service == Service::Ssh));
-        set(Place::Http, yes(self.service == Service::Http));
+        set(Place::OtherService, yes(matches!(self.service, Service::Tls | Service::Http)));
+        set(Place::Accepted, yes(happened.accepted > 0));
+        set(Place::Refused, yes(happened.refused > 0));
         let said = &happened.said;
         set(Place::Connect, yes(said.has(kind::CONNECT)));
-        set(Place::Accepted, yes(said.connack == Some(0)));
-        set(Place::Refused, yes(said.connack.is_some_and(|code| code != 0)));
         set(Place::Publish, yes(said.has(kind::PUBLISH)));
         set(Place::Ack, yes((kind::PUBACK..=kind::PUBCOMP).any(|kind| said.has(kind))));
         set(Place::Subscribe, yes((kind::SUBSCRIBE..=kind::UNSUBACK).any(|kind| said.has(kind))));
@@ -285,6 +304,8 @@ impl LiveFlow {
         set(Place::Qos, f32::from(said.qos.min(2)) / 2.0);
         set(Place::KeepAlive, log_scaled(f32::from(self.mqtt.keep_alive_secs), 1.0, 65_536.0));
         set(Place::HasUser, yes(self.mqtt.has_user));
+        set(Place::NewClient, yes(self.new_client));
+        set(Place::Hasty, yes(self.hasty));
         set(Place::Faulty, yes(said.faulty > 0));
         set(Place::FlowFaults, log_scaled(self.faults as f32, 1.0, 100.0));
     }

@@ -221,15 +221,13 @@ impl SequenceLevel {
             self.shared.ends().set(flow.dst(), service);
         }
         let mut features = [0.0; WIDTH];
-        live.write(&happened, &packet, way, flow, &mut features);
         let dst = flow.dst();
-        let host = live.actor;
-        self.shared.hosts.with(host, time_nanos, |behaviour, secs| {
+        self.shared.hosts.with(live.actor, time_nanos, |behaviour, secs| {
             count(behaviour, &happened, live, dst, &self.hash);
             write_host(behaviour, secs, &mut features);
             self.facts = Facts::of(behaviour, &happened, live);
         });
-        // An ICMP error answers a flow of the host that it is sent to.
+        live.write(&happened, &packet, way, flow, &mut features);
         live.passed(time_nanos);
         Some(SequenceRow { slot, flow: flow.id, is_new: begun, features })
     }
@@ -340,14 +338,15 @@ fn actor(flow: &Flow, transport: &Transport) -> IpAddr {
 fn count(
     host: &mut Behaviour,
     happened: &Happened,
-    live: &LiveFlow,
+    live: &mut LiveFlow,
     dst: (IpAddr, u16),
     hash: &foldhash::fast::FixedState,
 ) {
     use std::hash::BuildHasher;
     if happened.begins {
         host.add(Count::Flows, 1.0);
-        host.meets(hash.hash_one((dst.1, live.protocol)), hash.hash_one(dst.0));
+        let port = hash.hash_one((dst.1, live.protocol));
+        live.new_end = host.meets(port, hash.hash_one(dst.0), hash.hash_one((dst, live.protocol)));
     }
     if happened.unanswered {
         host.add(Count::Failed, 1.0);
@@ -365,7 +364,10 @@ fn count(
     host.add(Count::Refused, happened.refused as f32);
     host.add(Count::Accepted, happened.accepted as f32);
     host.add(Count::Violations, said.faulty as f32);
-    host.introduces(said.client, said.user);
+    if happened.expelled {
+        host.add(Count::Expelled, 1.0);
+    }
+    live.new_client |= host.introduces(said.client, said.user);
     if happened.from_actor {
         host.add(Count::Publishes, said.publishes as f32);
         host.add(Count::Bytes, happened.len as f32);
@@ -393,12 +395,11 @@ fn write_host(host: &Behaviour, secs: f32, features: &mut [f32; WIDTH]) {
     set(Place::Refused60, scaled(host.slow(Count::Refused)));
     set(Place::Accepted60, scaled(host.slow(Count::Accepted)));
     set(Place::Publishes10, scaled(host.fast(Count::Publishes)));
-    set(Place::Publishes60, scaled(host.slow(Count::Publishes)));
     set(Place::Bytes10, log_scaled(host.fast(Count::Bytes), 100.0, 1e8));
     set(Place::Clients60, scaled(host.slow(Count::Clients)));
     set(Place::Users60, scaled(host.slow(Count::Users)));
-    set(Place::Violations10, scaled(host.fast(Count::Violations)));
     set(Place::Violations60, scaled(host.slow(Count::Violations)));
+    set(Place::Expelled60, scaled(host.slow(Count::Expelled)));
     set(Place::Held, scaled(host.held as f32));
 }
 

@@ -30,6 +30,8 @@ pub(super) struct Said {
     pub(super) faulty: u32,
     /// A SUBSCRIBE to everything, or to all of the broker's own topics.
     pub(super) wildcard: bool,
+    /// Of those, messages with no fault but that they did not wait for the answer to the CONNECT: allowed, and rare.
+    pub(super) hasty: u32,
     /// Client identifier and user name of a CONNECT, hashed.
     pub(super) client: Option<u64>,
     pub(super) user: Option<u64>,
@@ -165,6 +167,7 @@ impl Connection {
         if !whole {
             found = Violations::NONE;
         }
+        let mut faultless = false;
         if complete {
             let from = if way == 0 { Direction::ToServer } else { Direction::ToClient };
             let version = self.version.unwrap_or_default();
@@ -177,6 +180,7 @@ impl Connection {
             found.insert_if(early, Violation::UnintroducedMessage);
             // Allowed (3.1.4), and rare: a client that does not wait for the answer to its CONNECT.
             let may_be_early = matches!(header.kind, kind::CONNECT | kind::AUTH | kind::DISCONNECT);
+            faultless = found.is_empty();
             let hasty = way == 0 && self.introduced && !self.answered && !may_be_early;
             found.insert_if(hasty, Violation::EarlyMessage);
         }
@@ -186,6 +190,7 @@ impl Connection {
         said.messages += 1;
         said.kinds |= 1 << (header.kind & 15);
         said.faulty += u32::from(!found.is_empty());
+        said.hasty += u32::from(faultless && !found.is_empty());
         match message {
             Message::Connect(connect) => {
                 if connect.header_read {

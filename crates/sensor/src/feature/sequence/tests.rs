@@ -56,13 +56,13 @@ fn login(level: &mut SequenceLevel, at: i64, port: u16, code: u8) -> SequenceRow
 fn logins_are_counted_where_the_broker_answers() {
     let mut level = SequenceLevel::new(small());
     let row = login(&mut level, SECOND, 40_000, 5);
-    assert_eq!(value(&row, "mqtt_refused"), 1.0);
+    assert_eq!(value(&row, "login_refused"), 1.0);
     assert!(value(&row, "host_refused_60s") > 0.09 && value(&row, "host_held") == 0.0);
     for n in 0..4 {
         login(&mut level, SECOND * 2, 41_000 + n, 0);
     }
     let row = login(&mut level, SECOND * 2, 42_000, 0);
-    assert_eq!(value(&row, "mqtt_accepted"), 1.0);
+    assert_eq!(value(&row, "login_accepted"), 1.0);
     assert!((value(&row, "host_held") - columns::log_scaled(5.0, 1.0, 1_000.0)).abs() < 1e-6);
     // A FIN lets go of one, the end of the capture of all.
     let row = add(&mut level, SECOND * 3, &segment((5, 42_000), (9, 1883), 116, FIN_ACK, b""));

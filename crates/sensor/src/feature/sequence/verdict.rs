@@ -1,11 +1,27 @@
 //! From the probabilities after each packet of a conversation to a verdict, packet by packet.
 //!
-//! An attack is called when one minus the probability of benign traffic has stayed over the threshold of the attack
-//! that is likeliest then, for so many packets in a row; in a conversation that ends earlier, over all of them. The
-//! attack's name is the one with the largest sum of probabilities since.
+//! After each packet stands the log-odds of an attack, `ln((1 - p) / p)` for a probability `p` of benign traffic, bounded
+//! to 9 either way. An attack is called when their mean over the last so many packets (over all, in a conversation that
+//! ends earlier) reaches the threshold of the attack that is likeliest then: one packet that shows what it is outweighs
+//! two that might be either, not two that were benign. When a conversation ends, its last packet counts alone too: the
+//! network has seen all of it by then (a connection that was held for a minute shows it in the packet that ends it). The attack's name is the one with the largest sum of
+//! probabilities since an attack became likelier than not.
 
 /// Classes that a model of this level may have at most.
 pub const MOST_CLASSES: usize = 16;
+
+/// Packets that can be averaged.
+pub const MOST_PACKETS: usize = 4;
+
+/// The log-odds of an attack are bounded to this either way (0.99988).
+const MOST_LOG_ODDS: f32 = 9.0;
+
+/// The log-odds of an attack, bounded, by the probability of benign traffic.
+#[inline]
+pub fn attack_log_odds(benign: f32) -> f32 {
+    let benign = benign.clamp(1e-6, 1.0 - 1e-6);
+    ((1.0 - benign) / benign).ln().clamp(-MOST_LOG_ODDS, MOST_LOG_ODDS)
+}
 
 /// How probabilities become verdicts: stands in a model's card beside the network.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -14,16 +30,110 @@ pub struct Settings {
     pub window: u32,
     /// Divides the logits (Guo et al. 2017), fitted on recordings that the network had not seen.
     pub temperature: f32,
-    /// Packets in a row that an attack needs.
+    /// Packets whose log-odds are averaged, at most [`MOST_PACKETS`].
     pub packets: u32,
     /// For each class, in the order of the outputs; that of the first, benign class is not looked at.
     pub thresholds: Vec<f32>,
+    /// Conversations of benign traffic that may be called attacks a day: what the thresholds were chosen for.
+    #[serde(default = "one")]
+    pub false_alerts_per_day: f32,
+    /// An attack of which no name holds so large a share of the attacks' probability is called unknown: its class is
+    /// the number of classes. 0: never.
+    #[serde(default)]
+    pub least_share: f32,
+    /// What the thresholds are chosen from.
+    #[serde(default)]
+    pub benign: Benign,
+}
+
+/// Scores of benign traffic that the network had not seen, as log-odds of an attack, `ln(p / (1 - p))`.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Benign {
+    /// Hours of that traffic.
+    pub hours: f32,
+    /// For each class the highest mean that a conversation reached while the class was likeliest, highest first.
+    pub highest: Vec<Vec<f32>>,
+    /// For each class the threshold that one in a hundred of its own conversations does not reach, in recordings that
+    /// the network had not seen: no threshold is set higher.
+    pub ceilings: Vec<f32>,
+}
+
+/// The lowest threshold of an attack: log-odds of 0.9.
+const LOWEST_LOG_ODDS: f32 = 2.197_224_6;
+/// The highest: log-odds of 0.998. Above it, what other tools look like is lost sooner than false alerts are.
+const HIGHEST_LOG_ODDS: f32 = 6.212_606;
+
+impl Benign {
+    /// Conversations of this benign traffic that reach some log-odds as a class: counted where it has many that do,
+    /// beyond by an exponential tail of the log-odds (Weissman 1978, of the odds).
+    pub fn expected(&self, class: usize, log_odds: f32) -> f32 {
+        let Some((highest, least, scale)) = self.tail(class) else { return 0.0 };
+        if log_odds <= least {
+            return highest.iter().filter(|score| **score >= log_odds).count() as f32;
+        }
+        highest.len() as f32 * (-(log_odds - least) / scale).exp()
+    }
+
+    /// The log-odds that so many of these conversations are expected to reach as a class.
+    fn reached_by(&self, class: usize, conversations: f32) -> f32 {
+        let Some((highest, least, scale)) = self.tail(class) else { return LOWEST_LOG_ODDS };
+        least + scale * (highest.len() as f32 / conversations.max(1e-9)).max(1.0).ln()
+    }
+
+    /// The highest scores, the least of them, and the mean excess of the others over it (Hill 1975).
+    fn tail(&self, class: usize) -> Option<(&[f32], f32, f32)> {
+        let highest = self.highest.get(class)?.as_slice();
+        let least = *highest.last()?;
+        let excess: f32 = highest.iter().map(|score| score - least).sum();
+        Some((highest, least, (excess / (highest.len().max(2) - 1) as f32).max(1e-3)))
+    }
+}
+
+fn one() -> f32 {
+    1.0
+}
+
+fn probability(log_odds: f32) -> f32 {
+    1.0 / (1.0 + (-log_odds).exp())
 }
 
 impl Settings {
     /// One threshold for all of so many classes, temperature 1.
     pub fn plain(window: u32, packets: u32, threshold: f32, classes: usize) -> Settings {
-        Settings { window, temperature: 1.0, packets, thresholds: vec![threshold; classes] }
+        Settings {
+            window,
+            temperature: 1.0,
+            packets,
+            thresholds: vec![threshold; classes],
+            false_alerts_per_day: one(),
+            least_share: 0.0,
+            benign: Benign::default(),
+        }
+    }
+
+    /// The same model with thresholds for so many false alerts a day, each class an equal part of them. Thresholds stay
+    /// between 0.9 and the class's ceiling: [`Settings::expected_per_day`] says what that comes to. Without benign
+    /// scores the thresholds stay as they are.
+    pub fn for_false_alerts(&self, per_day: f32) -> Settings {
+        let mut chosen = Settings { false_alerts_per_day: per_day, ..self.clone() };
+        if self.benign.hours <= 0.0 || self.benign.highest.is_empty() {
+            return chosen;
+        }
+        let attacks = chosen.thresholds.len().saturating_sub(1).max(1) as f32;
+        let of_each = per_day.max(0.0) * self.benign.hours / 24.0 / attacks;
+        for (class, threshold) in chosen.thresholds.iter_mut().enumerate().skip(1) {
+            let ceiling = self.benign.ceilings.get(class).copied().unwrap_or(HIGHEST_LOG_ODDS);
+            let most = ceiling.clamp(LOWEST_LOG_ODDS, HIGHEST_LOG_ODDS);
+            *threshold = probability(self.benign.reached_by(class, of_each).clamp(LOWEST_LOG_ODDS, most));
+        }
+        chosen
+    }
+
+    /// Benign conversations that the thresholds are expected to call, a day of traffic like that of [`Benign`].
+    pub fn expected_per_day(&self) -> f32 {
+        let of_class = |(class, t): (usize, &f32)| self.benign.expected(class, attack_log_odds(1.0 - t));
+        let sum: f32 = self.thresholds.iter().enumerate().skip(1).map(of_class).sum();
+        sum * 24.0 / self.benign.hours.max(1e-3)
     }
 
     /// Calibrates probabilities in place.
@@ -51,19 +161,26 @@ impl Settings {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Running {
     packets: u32,
-    in_row: u32,
+    /// Packets that `sums` are of.
+    counted: u32,
     /// The packet that called it.
     called_at: Option<u32>,
+    /// Whether an end after this packet would call it.
+    would_call: bool,
     most: f32,
+    least_share: f32,
+    classes: u32,
+    /// Log-odds of the last packets.
+    last: [f32; MOST_PACKETS],
     sums: [f32; MOST_CLASSES],
 }
 
 /// What a conversation is called.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Called {
-    /// The class's place among the outputs.
+    /// The class's place among the outputs; their number where no name fits ([`Settings::least_share`]).
     pub class: u32,
-    /// Mean probability of that class since the first packet that counted.
+    /// Mean probability of that class since an attack became likelier than not.
     pub score: f32,
     /// The packet that called it, from 1.
     pub packets: u32,
@@ -74,29 +191,42 @@ impl Running {
     /// before.
     #[inline]
     pub fn step(&mut self, probabilities: &[f32], settings: &Settings) -> bool {
-        self.packets = self.packets.saturating_add(1);
         let Some((benign, attacks)) = probabilities.split_first() else { return false };
         let attack = 1.0 - benign;
+        let wanted = (settings.packets as usize).clamp(1, MOST_PACKETS);
+        if let Some(place) = self.last.get_mut(self.packets as usize % wanted) {
+            *place = attack_log_odds(*benign);
+        }
+        self.packets = self.packets.saturating_add(1);
+        (self.least_share, self.classes) = (settings.least_share, probabilities.len() as u32);
         self.most = self.most.max(attack);
-        let likeliest =
-            (1..).zip(attacks).fold((0, 0.0), |top, (class, p)| if *p > top.1 { (class, *p) } else { top });
-        let over = settings.thresholds.get(likeliest.0).is_some_and(|threshold| attack >= *threshold);
-        if self.called_at.is_none() && !over {
-            (self.in_row, self.sums) = (0, [0.0; MOST_CLASSES]);
+        if self.called_at.is_none() && attack < 0.5 {
+            (self.counted, self.sums) = (0, [0.0; MOST_CLASSES]);
+        }
+        self.counted = self.counted.saturating_add(1);
+        self.sums.iter_mut().zip(probabilities).for_each(|(sum, p)| *sum += p);
+        if self.called_at.is_some() {
             return false;
         }
-        self.in_row = self.in_row.saturating_add(1);
-        self.sums.iter_mut().zip(probabilities).for_each(|(sum, p)| *sum += p);
-        if self.called_at.is_none() && self.in_row >= settings.packets.max(1) {
+        let likeliest =
+            (1..).zip(attacks).fold((0, 0.0), |top, (class, p)| if *p > top.1 { (class, *p) } else { top });
+        let had = wanted.min(self.packets as usize);
+        let mean = self.last.iter().take(had).sum::<f32>() / had as f32;
+        let reaches = |log_odds: f32| {
+            settings.thresholds.get(likeliest.0).is_some_and(|t| log_odds >= attack_log_odds(1.0 - t))
+        };
+        let over = reaches(mean);
+        self.would_call = over || reaches(attack_log_odds(*benign));
+        if over && had == wanted {
             self.called_at = Some(self.packets);
-            return true;
         }
-        false
+        over && had == wanted
     }
 
-    /// The conversation ends: one of fewer packets than an attack needs is called by all of those it had.
+    /// The conversation ends: one of fewer packets than an attack needs is called by all of those it had, any by its
+    /// last packet alone.
     pub fn end(&mut self) -> Option<Called> {
-        if self.called_at.is_none() && self.packets > 0 && self.in_row == self.packets {
+        if self.called_at.is_none() && self.would_call {
             self.called_at = Some(self.packets);
         }
         self.called()
@@ -108,7 +238,9 @@ impl Running {
         let attacks = (0..).zip(self.sums).skip(1);
         let (class, sum) =
             attacks.fold((0, 0.0f32), |top, (class, sum)| if sum > top.1 { (class, sum) } else { top });
-        Some(Called { class, score: sum / self.in_row.max(1) as f32, packets })
+        let all: f32 = self.sums.iter().skip(1).sum();
+        let class = if sum < self.least_share * all { self.classes } else { class };
+        Some(Called { class, score: sum / self.counted.max(1) as f32, packets })
     }
 
     /// Highest probability of any attack after any packet.
@@ -130,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn three_in_a_row_call_and_one_benign_packet_breaks_the_row() {
+    fn the_mean_of_three_calls_and_a_benign_packet_holds_it_back() {
         let mut running = Running::default();
         let steps = [FIRST, FIRST, BENIGN, FIRST, SECOND, SECOND, BENIGN];
         let calls: Vec<bool> = steps.iter().map(|p| running.step(p, &settings())).collect();
@@ -140,15 +272,57 @@ mod tests {
     }
 
     #[test]
+    fn one_packet_that_shows_it_outweighs_two_in_doubt_not_two_that_were_benign() {
+        let call = |doubt: f32| {
+            let mut running = Running::default();
+            let steps = [[doubt, 1.0 - doubt, 0.0], [doubt, 1.0 - doubt, 0.0], [1e-5, 1.0, 0.0]];
+            steps.map(|p| running.step(&p, &settings()))
+        };
+        assert_eq!(call(0.2), [false, false, true]);
+        assert_eq!(call(0.8), [false, false, false]);
+    }
+
+    #[test]
     fn a_short_conversation_is_called_by_all_it_had() {
         let mut running = Running::default();
         assert!(!running.step(&FIRST, &settings()) && running.called().is_none());
         assert_eq!(running.end().map(|called| (called.class, called.packets)), Some((1, 1)));
         let mut mixed = Running::default();
-        mixed.step(&BENIGN, &settings());
         mixed.step(&FIRST, &settings());
+        mixed.step(&BENIGN, &settings());
         assert_eq!(mixed.end(), None);
+        assert!(!mixed.step(&SECOND, &settings()));
+        assert_eq!(mixed.end().map(|called| (called.class, called.packets)), Some((2, 3)));
         assert_eq!(Running::default().end(), None);
+    }
+
+    #[test]
+    fn an_attack_without_a_name_is_unknown() {
+        let named = |least_share: f32| {
+            let settings = Settings { least_share, ..settings() };
+            let mut running = Running::default();
+            (0..3).for_each(|_| _ = running.step(&[0.01, 0.54, 0.45], &settings));
+            running.end().map(|called| called.class)
+        };
+        assert_eq!([named(0.0), named(0.5), named(0.6)], [Some(1), Some(1), Some(3)]);
+    }
+
+    #[test]
+    fn thresholds_follow_the_false_alerts_allowed() {
+        let highest = vec![vec![], vec![5.0, 4.0, 3.5, 3.0, 3.0], vec![]];
+        let benign = Benign { hours: 24.0, highest, ceilings: vec![20.0; 3] };
+        let all = Settings { benign, ..settings() };
+        let of = |per_day: f32| all.for_false_alerts(per_day);
+        assert!(of(0.1).thresholds[1] > of(1.0).thresholds[1]);
+        assert!(of(1.0).thresholds[1] > of(10.0).thresholds[1]);
+        // No benign conversation came near the other class.
+        assert!((of(1.0).thresholds[2] - 0.9).abs() < 1e-4);
+        // Half of two a day is the class's: what the tail expects is what was asked for.
+        assert!((of(2.0).expected_per_day() - 1.0).abs() < 0.05);
+        let low = Benign { ceilings: vec![2.5; 3], ..all.benign.clone() };
+        let kept = Settings { benign: low, ..settings() }.for_false_alerts(0.01);
+        assert!((kept.thresholds[1] - probability(2.5)).abs() < 1e-6);
+        assert_eq!(settings().for_false_alerts(5.0).thresholds, settings().thresholds);
     }
 
     #[test]

@@ -104,6 +104,7 @@ impl Behaviour {
         }
         both(&mut self.ports, &mut each);
         both(&mut self.hosts, &mut each);
+        both(&mut self.ends, &mut each);
         both(&mut self.clients, &mut each);
         both(&mut self.users, &mut each);
     }
@@ -121,7 +122,7 @@ mod tests {
         for n in 0..500 {
             all.with(address(n), i64::from(n), |host, _| {
                 host.add(Count::Refused, n as f32);
-                host.meets(0x17_0000_0017 + u64::from(n), 3);
+                host.meets(0x17_0000_0017 + u64::from(n), 3, 4);
                 host.held = 3;
             });
         }
@@ -133,7 +134,7 @@ mod tests {
         assert_eq!(again.take_up(&kept), 498);
         again.with(address(7), 7, |host, _| {
             assert_eq!((host.slow(Count::Refused), host.slow(Count::Ports), host.held), (7.0, 1.0, 0));
-            host.meets(0x17_0000_0017 + 7, 3);
+            host.meets(0x17_0000_0017 + 7, 3, 4);
             assert_eq!((host.slow(Count::Ports), host.known_since_nanos), (1.0, 7));
         });
     }
