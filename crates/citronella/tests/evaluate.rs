@@ -37,7 +37,7 @@ fn verdicts_are_those_of_detect_and_figures_follow_from_them() {
     assert_eq!(text, fs::read_to_string(&detects).unwrap());
 
     let document: serde_json::Value = serde_json::from_str(&stdout).unwrap();
-    let attacker = document["data"][0]["attacker"].as_str().unwrap();
+    let attacker = document["data"][0]["attackers"][0].as_str().unwrap();
     let (mut benign, mut false_alerts, mut attack, mut found) = (0, 0, 0, 0);
     for line in text.lines().skip(1) {
         let cells: Vec<&str> = line.split(',').collect();
@@ -104,6 +104,21 @@ fn a_capture_that_is_cut_short_is_judged_as_far_as_it_goes() {
     let document: serde_json::Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!((&document["flows"], &document["recall"]), (&1.into(), &serde_json::Value::Null));
     assert_says(document["notes"][0].as_str().unwrap(), &["No flow belongs to an attack"]);
+}
+
+#[test]
+fn an_attack_from_several_sources_is_one_attack() {
+    let folder = Folder::new();
+    folder.write("a.pcap", pcap(&[connect_frame(4000), connect_frame(4001)]));
+    let text = "scenario,file,attacker\nworm,a.pcap,10.0.0.9 10.0.0.1\n";
+    let manifest = folder.write("manifest.csv", text);
+    let (stdout, _) = done(citronella!("evaluate", "--json", &manifest));
+    let document: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((&document["attack_flows"], &document["attacks"]), (&2.into(), &1.into()));
+    // The model has no such class: its flows can be found, not named.
+    assert_eq!(document["per_attack"][0]["class"], "worm");
+    let message = refused(citronella!("train", "--preset", "sequence", "-o", folder.path("m"), &manifest));
+    assert_says(&message, &["manifest.csv, line 2, column attacker", "several attackers"]);
 }
 
 #[test]

@@ -43,7 +43,7 @@ struct Data {
     file: String,
     sha256: String,
     scenario: String,
-    attacker: Option<std::net::IpAddr>,
+    attackers: Vec<std::net::IpAddr>,
 }
 
 pub(super) fn run(arguments: &Arguments, name: &str, model: &ModelFile) -> Result<()> {
@@ -134,7 +134,7 @@ pub(super) fn run(arguments: &Arguments, name: &str, model: &ModelFile) -> Resul
 
 fn data(capture: &Labelled) -> Result<Data> {
     let DataFile { file, sha256 } = capture.data_file()?;
-    Ok(Data { file, sha256, scenario: capture.scenario.clone(), attacker: capture.attacker })
+    Ok(Data { file, sha256, scenario: capture.scenario.clone(), attackers: capture.attackers.clone() })
 }
 
 /// Captures that stand on both sides.

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, path::Path};
 
-use citronella_sensor::feature::packet::Attacker;
+use citronella_sensor::feature::packet::{Attacker, MOST_ATTACKERS};
 
 use super::DatasetError;
 
@@ -20,8 +20,10 @@ pub struct ManifestEntry {
     pub scenario: String,
     /// The capture's file name, relative to the manifest.
     pub file: String,
-    /// Who attacked; nobody where the cell is empty.
+    /// Who attacked, the first of several; nobody where the cell is empty.
     pub attacker: Option<IpAddr>,
+    /// Who else attacked.
+    pub more_attackers: Vec<IpAddr>,
     /// The broker's address, where it is given.
     pub broker: Option<IpAddr>,
     /// Begin and end in epoch seconds, where both are given.
@@ -33,7 +35,18 @@ pub struct ManifestEntry {
 impl ManifestEntry {
     /// The attacker as the packet level takes it.
     pub fn attacker(&self) -> Attacker {
-        self.attacker.map_or(Attacker::Nobody, Attacker::Is)
+        let Some(first) = self.attacker else { return Attacker::Nobody };
+        if self.more_attackers.is_empty() {
+            return Attacker::Is(first);
+        }
+        let mut all = [None; MOST_ATTACKERS];
+        all.iter_mut().zip(self.attackers()).for_each(|(place, attacker)| *place = Some(attacker));
+        Attacker::OneOf(all)
+    }
+
+    /// All who attacked.
+    pub fn attackers(&self) -> impl Iterator<Item = IpAddr> {
+        self.attacker.into_iter().chain(self.more_attackers.iter().copied())
     }
 }
 
@@ -102,6 +115,18 @@ impl Manifest {
                     .map(Some)
                     .map_err(|_| fault(column, format!("{text:?} is not an IP address"))),
             };
+            // Several attackers stand in one cell, with spaces or semicolons between them.
+            let named = cell(attacker).split([' ', ';']).filter(|text| !text.is_empty());
+            let parsed = named.map(|text| {
+                text.parse().map_err(|_| fault(ATTACKER, format!("{text:?} is not an IP address")))
+            });
+            let mut attackers: Vec<IpAddr> = parsed.collect::<Result<_, _>>()?;
+            if attackers.len() > MOST_ATTACKERS {
+                let problem =
+                    format!("{} attackers; at most {MOST_ATTACKERS} are told apart", attackers.len());
+                return Err(fault(ATTACKER, problem));
+            }
+            let more_attackers = attackers.split_off(attackers.len().min(1));
             for (column, at) in [(SCENARIO, scenario), (FILE, file)] {
                 if cell(at).is_empty() {
                     return Err(fault(column, "is empty; every capture needs a scenario and a file".into()));
@@ -111,7 +136,8 @@ impl Manifest {
             entries.push(ManifestEntry {
                 scenario: cell(scenario).to_owned(),
                 file: cell(file).to_owned(),
-                attacker: address(ATTACKER, Some(attacker))?,
+                attacker: attackers.pop(),
+                more_attackers,
                 broker: address(BROKER, place(BROKER))?,
                 span: seconds(BEGIN).zip(seconds(END)),
                 line,
@@ -135,6 +161,20 @@ mod tests {
         let manifest = Manifest::parse("run-9", "manifest.csv", text).unwrap();
         assert_eq!(manifest.entries[0].attacker(), Attacker::Nobody);
         assert_eq!(manifest.entries[1].attacker(), Attacker::Is("10.0.0.9".parse().unwrap()));
+    }
+
+    #[test]
+    fn several_attackers_in_one_cell() {
+        let text = "scenario,file,attacker\nsparta,a.pcap,10.0.0.7 10.0.0.8;fd00::9\n";
+        let manifest = Manifest::parse("r", "m.csv", text).unwrap();
+        let attacker = manifest.entries[0].attacker();
+        let attacks = |src: &str| attacker.label(src.parse().unwrap(), "10.0.0.1".parse().unwrap());
+        assert_eq!(["10.0.0.7", "10.0.0.8", "10.0.0.9"].map(attacks), [Some(true), Some(true), Some(false)]);
+        assert_eq!(attacker.label("fd00::1".parse().unwrap(), "fd00::9".parse().unwrap()), Some(true));
+        let many = ["10.0.0.7"; MOST_ATTACKERS + 1].join(" ");
+        let text = format!("scenario,file,attacker\nsparta,a.pcap,{many}\n");
+        let message = Manifest::parse("r", "m.csv", &text).unwrap_err().to_string();
+        assert!(message.starts_with("m.csv, line 2, column attacker: 9 attackers; at most 8"), "{message}");
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub struct Labelled {
     /// What goes on.
     pub scenario: String,
     /// Who attacks.
-    pub attacker: Option<IpAddr>,
+    pub attackers: Vec<IpAddr>,
     bytes: Bytes,
 }
 
@@ -93,7 +93,7 @@ impl Labelled {
             recording: recording.to_owned(),
             file: entry.file.clone(),
             scenario: entry.scenario.clone(),
-            attacker: entry.attacker,
+            attackers: entry.attackers().collect(),
             bytes,
         }
     }
@@ -114,9 +114,9 @@ impl Labelled {
         format!("{}/{}", self.recording, self.file)
     }
 
-    /// The class of a flow between these hosts: the scenario where the attacker is one of them, else `normal`.
+    /// The class of a flow between these hosts: the scenario where an attacker is one of them, else `normal`.
     pub fn class_of(&self, src: IpAddr, dst: IpAddr) -> &str {
-        let attacks = self.attacker.is_some_and(|attacker| attacker == src || attacker == dst);
+        let attacks = self.attackers.iter().any(|attacker| *attacker == src || *attacker == dst);
         if attacks { &self.scenario } else { NORMAL }
     }
 

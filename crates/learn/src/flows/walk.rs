@@ -133,7 +133,7 @@ fn one<'a>(
     let span = CaptureSpan {
         recording: labelled.recording.clone(),
         file: labelled.file.clone(),
-        is_attacked: labelled.attacker.is_some(),
+        is_attacked: !labelled.attackers.is_empty(),
         span_nanos: walk.span_nanos,
     };
     Ok((span, walk, problem))

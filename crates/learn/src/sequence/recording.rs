@@ -101,6 +101,13 @@ impl Recording {
         bytes_of: impl Fn(&str) -> Result<Arc<[u8]>, DatasetError>,
     ) -> Result<Recording, SequenceError> {
         let captured = |entry: &crate::dataset::ManifestEntry| {
+            if !entry.more_attackers.is_empty() {
+                let file = format!("{}/manifest.csv", listed.recording);
+                let problem = "several attackers: a capture to train on has one at most".to_owned();
+                return Err(
+                    DatasetError::Manifest { file, line: entry.line, column: "attacker", problem }.into()
+                );
+            }
             Ok(Captured {
                 name: format!("{}/{}", listed.recording, entry.file),
                 scenario: entry.scenario.clone(),

@@ -124,7 +124,12 @@ pub enum Attacker {
     Nobody,
     /// This host: rows that it sends or receives are attacks.
     Is(IpAddr),
+    /// One of these.
+    OneOf([Option<IpAddr>; MOST_ATTACKERS]),
 }
+
+/// Attackers that a capture may have.
+pub const MOST_ATTACKERS: usize = 8;
 
 impl Attacker {
     /// Whether a packet between these hosts belongs to the attack; `None` where nothing is known.
@@ -133,6 +138,7 @@ impl Attacker {
             Attacker::Unknown => None,
             Attacker::Nobody => Some(false),
             Attacker::Is(address) => Some(address == src || address == dst),
+            Attacker::OneOf(all) => Some(all.into_iter().flatten().any(|one| one == src || one == dst)),
         }
     }
 }
