@@ -26,6 +26,10 @@ pub(crate) struct Arguments {
     /// Write a row for each flow, as `detect --verdicts` does (sequence models)
     #[arg(long, value_name = "FILE.csv")]
     verdicts: Option<PathBuf>,
+    /// Thresholds for so many false alerts a day, by the model's own record of benign traffic, instead of its own
+    /// (sequence models)
+    #[arg(long, value_name = "X", value_parser = per_day, conflicts_with = "leave_one_out")]
+    false_alerts_per_day: Option<f32>,
     /// Recordings to fit simple classifiers on, shown beside the model (sequence models; several times)
     #[arg(long, value_name = "DATA")]
     train: Vec<PathBuf>,
@@ -48,6 +52,11 @@ pub(crate) struct Arguments {
     data: Vec<PathBuf>,
 }
 
+fn per_day(text: &str) -> Result<f32, String> {
+    let number: Option<f32> = text.parse().ok().filter(|number: &f32| number.is_finite() && *number >= 0.0);
+    number.ok_or_else(|| "expected a number, 0 or more".to_owned())
+}
+
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if arguments.leave_one_out {
         return folds::run(arguments);
@@ -67,8 +76,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         return flows::run(arguments, &name, &model);
     }
     ensure!(
-        arguments.verdicts.is_none() && arguments.train.is_empty(),
-        "{name}: --verdicts and --train go with a sequence model; this one reads rows of the {} level",
+        arguments.verdicts.is_none()
+            && arguments.train.is_empty()
+            && arguments.false_alerts_per_day.is_none(),
+        "{name}: --verdicts, --train and --false-alerts-per-day go with a sequence model; this one reads rows of the {} level",
         level.name()
     );
     rows::run(arguments, &model, level)

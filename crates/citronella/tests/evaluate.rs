@@ -151,7 +151,10 @@ fn what_goes_with_sequence_models_only_is_refused_for_others() {
     let model = trained(&folder);
     let verdicts = folder.path("verdicts.csv");
     let command = citronella!("evaluate", "--model", &model, "--verdicts", &verdicts, lab("run-2"));
-    assert_says(&refused(command), &["--verdicts and --train go with a sequence model", "packet level"]);
+    assert_says(
+        &refused(command),
+        &["--verdicts, --train and --false-alerts-per-day go with a sequence model", "packet level"],
+    );
 }
 
 /// Two small recordings: a training of seconds.

@@ -2,7 +2,10 @@
 
 use anyhow::{Result, ensure};
 use citronella_learn::flows::{Baselines, Classes, Figures, Judged, Labelled, judge, rules};
-use citronella_sensor::detect::{DataFile, Detector, ModelFile, VerdictWriter};
+use citronella_sensor::{
+    detect::{DataFile, Detector, ModelFile, VerdictWriter},
+    feature::sequence::verdict::Settings,
+};
 use serde::Serialize;
 
 use super::Arguments;
@@ -33,7 +36,7 @@ struct Model<'a> {
     program: &'a str,
     seed: u64,
     classes: &'a [String],
-    verdict: Option<&'a serde_json::Value>,
+    verdict: &'a Settings,
     trained_on: &'a [DataFile],
 }
 
@@ -47,7 +50,11 @@ struct Data {
 }
 
 pub(super) fn run(arguments: &Arguments, name: &str, model: &ModelFile) -> Result<()> {
-    let detector = Detector::new(name, model)?;
+    let mut detector = Detector::new(name, model)?;
+    if let Some(per_day) = arguments.false_alerts_per_day {
+        let settings = detector.settings().for_false_alerts(per_day);
+        detector = detector.with_settings(settings);
+    }
     let captures = Labelled::open_all(&arguments.data)?;
     let training = Labelled::open_all(&arguments.train)?;
     let progress = Progress::stderr();
@@ -108,7 +115,7 @@ pub(super) fn run(arguments: &Arguments, name: &str, model: &ModelFile) -> Resul
             program: &model.card.program,
             seed: model.card.seed,
             classes: &model.card.classes,
-            verdict: model.card.training.get("verdict"),
+            verdict: detector.settings(),
             trained_on: &model.card.data,
         },
         data: &data,
