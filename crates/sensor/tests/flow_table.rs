@@ -178,6 +178,38 @@ fn a_million_half_open_flows_stay_within_the_cap() {
     assert_eq!((table.counters().evicted, evicted), (900_000, 900_000));
 }
 
+#[test]
+fn flows_that_time_out_together_end_a_few_at_a_time_and_all_end() {
+    let mut table = FlowTable::new(Limits::default());
+    for number in 0..10_000_u32 {
+        table.add(&packet(0.0, (1000 + number, 1), B, Some(SYN)), |_| ());
+    }
+    let mut ended = Vec::new();
+    for later in 0..4 {
+        let mut now = 0;
+        let mut hear = |event: FlowEvent<'_>| now += u32::from(matches!(event, FlowEvent::Ended { .. }));
+        match later {
+            0 => table.tick(1_700_000_300 * SECOND, &mut hear),
+            _ => drop(table.add(&packet(300.0, A, B, Some(SYN)), &mut hear)),
+        }
+        ended.push(now);
+    }
+    assert_eq!(ended, [4096, 4096, 1808, 0]);
+
+    // At the end of a capture in the order of the slots, so many at a time.
+    for number in 0..10_u32 {
+        table.add(&packet(301.0, (1000 + number, 1), B, Some(SYN)), |_| ());
+    }
+    let (mut from, mut ended) = (Some(0), Vec::new());
+    while let Some(slot) = from {
+        let mut now = 0;
+        from = table.finish_some(slot, 4, |event| now += u32::from(matches!(event, FlowEvent::Ended { .. })));
+        ended.push(now);
+    }
+    assert_eq!(ended, [4, 4, 3]);
+    assert!(table.is_empty());
+}
+
 proptest! {
     /// Whatever comes: every flow that begins ends once, every packet belongs to one, the cap holds.
     #[test]

@@ -87,6 +87,10 @@ const _: () = assert!(WIDTH <= 48, "the sequence level has 48 features or fewer"
 /// `unit` and `most`, it costs one short polynomial.
 #[inline(always)]
 pub(super) fn log_scaled(x: f32, unit: f32, most: f32) -> f32 {
+    // Most counts of most hosts.
+    if x == 0.0 {
+        return 0.0;
+    }
     (ln(1.0 + x * (1.0 / unit)) * (1.0 / ln(1.0 + most * (1.0 / unit)))).clamp(0.0, 1.0)
 }
 
