@@ -11,7 +11,7 @@ use citronella_sensor::capture::{Capture, Packet};
 use citronella_sensor::detect::{Batching, Config, Detector, FlowVerdict, ModelFile, Shard, Sink};
 use citronella_sensor::feature::sequence::{self, EndedFlow, SequenceLevel, verdict::Running};
 use citronella_sensor::flow::Flow;
-use citronella_wire::LinkType;
+use citronella_wire::{Frame, LinkType};
 use proptest::prelude::*;
 
 /// What is told of a flow, without the flow's statistics, which go on while a packet waits.
@@ -151,7 +151,8 @@ fn on_recordings_every_batch_size_tells_what_the_simple_walk_says() {
         let expected = walk.finish();
         assert!(expected.iter().any(|told| matches!(told, Told::Finding { packet: Some(_), .. })), "{file}");
         for batching in BATCHINGS {
-            let mut shard = Shard::new(&detector, Config { sequence: config, batching }).unwrap();
+            let mut shard =
+                Shard::new(&detector, Config { sequence: config, batching, ..Config::default() }).unwrap();
             let (mut notes, mut capture) = (Notes::default(), open());
             while let Some(packet) = capture.next().unwrap() {
                 shard.packet(&packet, &mut notes).unwrap();
@@ -219,7 +220,7 @@ proptest! {
         config.flows.tcp_over = Duration::from_secs(1);
         config.flows.tcp_unanswered = Duration::from_secs(2);
         let batching = Batching { packets, wait_nanos: 5_000_000 };
-        let mut shard = Shard::new(&detector, Config { sequence: config, batching }).unwrap();
+        let mut shard = Shard::new(&detector, Config { sequence: config, batching, ..Config::default() }).unwrap();
         let (mut walk, mut notes, mut time_nanos) = (Walk::new(&detector, config), Notes::default(), 0);
         for (number, segment) in (1..).zip(&segments) {
             time_nanos += i64::from(segment.after_ms) * 1_000_000;
@@ -232,4 +233,59 @@ proptest! {
         shard.finish(&mut notes).unwrap();
         prop_assert_eq!(notes.0, walk.finish());
     }
+}
+
+/// When flows were told of: by the packets' clock, and their last packets' time then.
+#[derive(Default)]
+struct Times {
+    now_nanos: i64,
+    told: Vec<(u64, i64)>,
+    called: Vec<u64>,
+}
+
+impl Sink for Times {
+    fn packet(&mut self, packet: &Packet<'_>, _: &Frame<'_>) {
+        self.now_nanos = packet.time_nanos;
+    }
+
+    fn finding(&mut self, finding: &Finding) {
+        self.told.push((finding.flow.id, self.now_nanos - finding.time_nanos));
+    }
+
+    fn ended(&mut self, verdict: &FlowVerdict) {
+        if verdict.class > 0 {
+            self.called.push(verdict.flow.id);
+        }
+    }
+}
+
+/// A scan's flows have two packets each: without a word on their silence, the first is told of at its end.
+#[test]
+fn short_conversations_that_fall_silent_are_told_of_within_seconds() {
+    let detector = Detector::new("model", &model()).unwrap();
+    let times = |silence| {
+        let config = Config { silence, ..Config::default() };
+        let (mut shard, mut times) = (Shard::new(&detector, config).unwrap(), Times::default());
+        let mut capture = Capture::open(
+            &Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/lab/run-1/scan_A.pcap.zst"),
+        )
+        .unwrap();
+        while let Some(packet) = capture.next().unwrap() {
+            shard.packet(&packet, &mut times).unwrap();
+        }
+        shard.finish(&mut times).unwrap();
+        assert_eq!(shard.counters().findings as usize, times.told.len());
+        times
+    };
+    let (late, early) = (times(None), times(Some(Duration::from_secs(1))));
+    let slow = |times: &Times| times.told.iter().filter(|(_, nanos)| *nanos > 3_000_000_000).count();
+    assert!(slow(&late) > 1000, "{}", slow(&late));
+    assert!(slow(&early) * 100 < slow(&late), "{} of {}", slow(&early), slow(&late));
+    assert_eq!(early.called, late.called, "verdicts are the same");
+    let mut flows: Vec<u64> = early.told.iter().map(|(flow, _)| *flow).collect();
+    flows.sort_unstable();
+    let all = flows.len();
+    flows.dedup();
+    assert_eq!(flows.len(), all, "a flow is told of once");
+    assert!(early.called.iter().all(|flow| flows.binary_search(flow).is_ok()));
 }

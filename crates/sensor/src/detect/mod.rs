@@ -12,6 +12,7 @@ mod input;
 mod model;
 mod reason;
 mod shard;
+mod silence;
 mod verdicts;
 
 pub use card::{Card, DataFile, FORMAT, NetworkCard, RowRule, Shape};

@@ -8,11 +8,13 @@
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use citronella_nn::{Error, StreamCell};
 use citronella_wire::{Frame, decode_frame};
 
 use super::batch::{Batch, Event, Step};
+use super::silence::Silences;
 use super::{Detector, Reason};
 use crate::alert::{Detector as FoundBy, Finding, rules::Seen};
 use crate::capture::Packet;
@@ -49,6 +51,9 @@ pub struct Config {
     pub sequence: sequence::Config,
     /// The micro-batch's.
     pub batching: Batching,
+    /// A conversation of fewer packets than a call needs, all of which speak for an attack, is told of when it has been
+    /// silent for so long; else at its end. Its verdict is given at its end in either case, and may be another.
+    pub silence: Option<Duration>,
 }
 
 impl Config {
@@ -170,6 +175,10 @@ struct Walk {
     running: Running,
     /// Its packets in the micro-batch.
     waiting: u16,
+    /// Looked at when it falls silent.
+    watched: bool,
+    /// Told of when it had fallen silent.
+    told: bool,
 }
 
 /// Detection on one thread.
@@ -181,6 +190,7 @@ pub struct Shard {
     cell: StreamCell,
     walks: Vec<Walk>,
     batch: Batch,
+    silences: Silences,
     counters: Counters,
 }
 
@@ -212,6 +222,7 @@ impl Shard {
             cell: detector.cell(config.sequence.flows.max_flows)?,
             walks: Vec::new(),
             batch: Batch::new(detector.classes().len()),
+            silences: Silences::new(config.silence, config.sequence.flows.max_flows),
             detector: detector.clone(),
             config,
             counters: Counters::default(),
@@ -242,6 +253,7 @@ impl Shard {
     pub fn tick(&mut self, now_nanos: i64, sink: &mut impl Sink) -> Result<(), Error> {
         self.contained(|shard| {
             sink.quiet(now_nanos);
+            shard.tell_silent(now_nanos, sink);
             shard.level.tick(now_nanos);
             shard.queue_ended();
             let waited = shard.batch.waits_since(now_nanos) >= shard.config.batching.wait_nanos;
@@ -317,6 +329,7 @@ impl Shard {
         self.counters.losses.forgotten_hosts -= shared.forgotten_hosts;
         self.counters.losses.forgotten_ends -= shared.forgotten_ends;
         self.batch = Batch::new(self.detector.classes().len());
+        self.silences.clear();
         self.walks.clear();
     }
 
@@ -331,6 +344,7 @@ impl Shard {
         if self.batch.waits_since(time_nanos) >= self.config.batching.wait_nanos {
             self.score(sink)?;
         }
+        self.tell_silent(time_nanos, sink);
         let row = self.level.frame(time_nanos, frame);
         self.queue_ended();
         if let (Some(facts), Some(row)) = (self.level.facts(), row.as_ref())
@@ -365,7 +379,7 @@ impl Shard {
     }
 
     fn score(&mut self, sink: &mut impl Sink) -> Result<(), Error> {
-        let Shard { detector, level, cell, walks, batch, counters, .. } = self;
+        let Shard { detector, level, cell, walks, batch, silences, counters, .. } = self;
         batch.score(cell)?;
         let settings = detector.settings();
         batch.drain(|event, ends| match event {
@@ -374,11 +388,16 @@ impl Shard {
                 let Some(walk) = walks.get_mut(step.slot as usize) else { return };
                 walk.waiting = 0;
                 if step.is_new {
-                    walk.running = Running::default();
+                    (walk.running, walk.watched, walk.told) = (Running::default(), false, false);
                 }
                 settings.calibrate(probabilities);
                 sink.scored(step.number, step.flow, probabilities);
-                if walk.running.step(probabilities, settings) {
+                let calls = walk.running.step(probabilities, settings);
+                if !walk.watched && walk.running.is_short_call(settings) {
+                    walk.watched = true;
+                    silences.watch(step.slot, step.flow, step.time_nanos, step.time_nanos);
+                }
+                if calls && !walk.told {
                     // Its slot may be another's by now.
                     let open = level.flow(step.slot).filter(|flow| flow.id == step.flow);
                     let open = open.and_then(|flow| Some((flow, level.actor(step.slot)?)));
@@ -395,7 +414,7 @@ impl Shard {
             Event::Ended(ended) => {
                 counters.flows += 1;
                 let Some(walk) = walks.get_mut(ended.slot as usize) else { return };
-                let early = walk.running.called().is_some();
+                let early = walk.running.called().is_some() || walk.told;
                 let called = walk.running.end();
                 if !early && let Some(finding) = finding(&walk.running, settings, (&ended.flow, ended.actor))
                 {
@@ -412,6 +431,33 @@ impl Shard {
             }
         });
         Ok(())
+    }
+
+    /// Tells of short conversations that have fallen silent.
+    fn tell_silent(&mut self, now_nanos: i64, sink: &mut impl Sink) {
+        let Shard { detector, level, walks, silences, counters, .. } = self;
+        while let Some(silence) = silences.next_due(now_nanos) {
+            let Some(flow) = level.flow(silence.slot).filter(|flow| flow.id == silence.flow) else {
+                continue;
+            };
+            let Some(walk) = walks.get_mut(silence.slot as usize) else { continue };
+            if !walk.running.is_short_call(detector.settings()) {
+                walk.watched = false;
+                continue;
+            }
+            if walk.waiting > 0 || !silences.is_silent(flow.last_nanos, now_nanos) {
+                silences.watch(silence.slot, silence.flow, flow.last_nanos, now_nanos);
+                continue;
+            }
+            let mut whole = walk.running;
+            whole.end();
+            let Some(actor) = level.actor(silence.slot) else { continue };
+            if let Some(finding) = finding(&whole, detector.settings(), (flow, actor)) {
+                walk.told = true;
+                counters.findings += 1;
+                sink.explained(&finding, &mut Vec::new);
+            }
+        }
     }
 
     /// What it did so far.

@@ -6,7 +6,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, anyhow};
@@ -36,6 +36,12 @@ use crate::{
 
 /// How long a thread sleeps when nothing passes: after that it looks whether it should end. Packets wake it.
 const WAIT: Duration = Duration::from_millis(100);
+
+/// How often a thread tells what its rings have counted.
+const COUNT_EVERY: Duration = Duration::from_secs(1);
+
+/// After so long a conversation of one or two packets is told of: a scan's would else wait for their flows' ends.
+const SILENCE: Duration = Duration::from_secs(1);
 
 pub(super) fn watch(arguments: &Arguments, configuration: &Configuration) -> Result<Found> {
     let detector = load(arguments.model.as_deref(), arguments.precision)?;
@@ -71,7 +77,7 @@ pub(super) fn watch(arguments: &Arguments, configuration: &Configuration) -> Res
         };
         show::complain(&sandbox::confine(&places, rights.require_sandbox)?.to_string());
     }
-    let mut config = Config::default();
+    let mut config = Config { silence: Some(SILENCE), ..Config::default() };
     config.sequence.flows.max_flows = config.sequence.flows.max_flows.div_ceil(lives.len());
     let shared = config.shared();
     let shards: Result<Vec<_>, _> =
@@ -83,6 +89,7 @@ pub(super) fn watch(arguments: &Arguments, configuration: &Configuration) -> Res
         },
         fault: None,
         summary: Summary::new(detector.classes()),
+        captured: vec![LiveCounters::default(); lives.len()],
     }));
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
@@ -107,9 +114,17 @@ pub(super) fn watch(arguments: &Arguments, configuration: &Configuration) -> Res
     )?;
     show::complain(&format!("capturing from {}", settings.interfaces.join(", ")));
     let mut threads = Vec::new();
-    for (live, shard) in lives.into_iter().zip(shards?) {
+    for (at, (live, shard)) in lives.into_iter().zip(shards?).enumerate() {
         let ear = Ear { heard: Arc::clone(&heard), span: None, alerts: alerting.shard() };
-        let mut watcher = Watcher { live, shard, ear, stop: Arc::clone(&stop) };
+        let mut watcher = Watcher {
+            at,
+            live,
+            shard,
+            ear,
+            alerting: Arc::clone(&alerting),
+            counted: Instant::now(),
+            stop: Arc::clone(&stop),
+        };
         let run = move || {
             watcher.run().map(|()| {
                 let counters = watcher.counters();
@@ -129,7 +144,7 @@ pub(super) fn watch(arguments: &Arguments, configuration: &Configuration) -> Res
     alerting.kernel(kernel(&captured));
     let told = alerting.finish();
     let heard = Arc::into_inner(heard).context("a shard still runs")?;
-    let Heard { verdicts, fault, summary } = heard.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let Heard { verdicts, fault, summary, .. } = heard.into_inner().unwrap_or_else(PoisonError::into_inner);
     if let Some(fault) = fault {
         return Err(fault.into());
     }
@@ -167,9 +182,14 @@ fn kernel(captured: &LiveCounters) -> Kernel {
 
 /// One thread's work.
 struct Watcher {
+    /// Its number.
+    at: usize,
     live: LiveShard,
     shard: Shard,
     ear: Ear,
+    alerting: Arc<Alerting>,
+    /// When the rings' counters were told last.
+    counted: Instant,
     stop: Arc<AtomicBool>,
 }
 
@@ -182,8 +202,11 @@ impl Watcher {
     }
 
     fn until_stopped(&mut self) -> Result<()> {
-        let Watcher { live, shard, ear, stop } = self;
-        while !stop.load(Ordering::Relaxed) {
+        while !self.stop.load(Ordering::Relaxed) {
+            if self.counted.elapsed() >= COUNT_EVERY {
+                self.tell_counters();
+            }
+            let Watcher { live, shard, ear, .. } = self;
             let mut fault = None;
             let polled = live.poll(WAIT, |packet| {
                 if fault.is_none() {
@@ -204,6 +227,20 @@ impl Watcher {
         Ok(())
     }
 
+    /// For the statistics, which come while capture goes on.
+    fn tell_counters(&mut self) {
+        self.counted = Instant::now();
+        let own = self.live.counters();
+        let mut heard = self.ear.heard();
+        if let Some(place) = heard.captured.get_mut(self.at) {
+            *place = own;
+        }
+        let mut sum = LiveCounters::default();
+        heard.captured.iter().for_each(|one| sum += *one);
+        drop(heard);
+        self.alerting.kernel(kernel(&sum));
+    }
+
     fn counters(&mut self) -> (Counters, LiveCounters) {
         if let Some((first, last)) = self.ear.span {
             let mut heard = self.ear.heard();
@@ -220,6 +257,8 @@ struct Heard {
     /// The first fault of the verdicts' file; nothing is written after it.
     fault: Option<OutputError>,
     summary: Summary,
+    /// What each shard's rings have counted.
+    captured: Vec<LiveCounters>,
 }
 
 /// One shard's way to tell.

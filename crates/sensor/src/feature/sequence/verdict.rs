@@ -232,6 +232,12 @@ impl Running {
         self.called()
     }
 
+    /// Whether it would be called if it ended now, of one that is shorter than an attack needs.
+    #[inline]
+    pub fn is_short_call(&self, settings: &Settings) -> bool {
+        self.called_at.is_none() && self.would_call && self.packets < settings.packets
+    }
+
     /// The attack that was called.
     pub fn called(&self) -> Option<Called> {
         let packets = self.called_at?;
