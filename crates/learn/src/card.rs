@@ -12,7 +12,7 @@ use citronella_sensor::{
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use crate::{dataset::NORMAL, zoo::Preset};
+use crate::{dataset::NORMAL, flows::share_upper_95, zoo::Preset};
 
 /// Cells of a table's list beyond which the rest is counted only.
 const MOST_ITEMS: usize = 64;
@@ -89,10 +89,47 @@ fn figures(text: &mut String, card: &Card) {
             if metrics.contains_key("leave_one_recording_out") {
                 *text += "Each recording with attacks was left out of training in turn and judged by a network of the others; thresholds came from recordings other than the one judged. The model in the file was trained on all of them, so no figure here is of the model's own training data, and none is of the very weights in the file.\n\n";
             }
-            document(text, metrics, 3);
+            let mut metrics = metrics.clone();
+            if let Some(Value::Array(held_out)) = metrics.get_mut("leave_one_recording_out") {
+                held_out
+                    .iter_mut()
+                    .filter_map(|item| item.get_mut("figures")?.as_object_mut())
+                    .for_each(bound);
+                let means = mean_and_lowest(held_out);
+                held_out.extend(means);
+            }
+            document(text, &metrics, 3);
         }
         _ => *text += "The file holds no figures.\n",
     }
+}
+
+/// Says what the number of benign conversations allows the true rate of false alerts to be.
+fn bound(figures: &mut Map<String, Value>) {
+    let count = |name: &str| figures.get(name).and_then(Value::as_u64);
+    if let (Some(called), Some(benign)) = (count("false_alerts"), count("benign")) {
+        let most = share_upper_95(called, benign);
+        figures.insert("false_alert_rate_at_most_95".to_owned(), most.into());
+    }
+}
+
+/// Shares over the recordings: their mean, and their lowest.
+fn mean_and_lowest(held_out: &[Value]) -> Vec<Value> {
+    let rows: Vec<Map<String, Value>> = held_out.iter().map(|item| flat(item, "")).collect();
+    let of = |name: &str| -> Vec<f64> { rows.iter().filter_map(|row| row.get(name)?.as_f64()).collect() };
+    let row = |name: &str, value: &dyn Fn(&[f64]) -> f64| {
+        let mut row = Map::from_iter([("held_out".to_owned(), Value::from(name))]);
+        for share in ["macro_f1", "attack_recall", "recall_at_fpr_1e3"] {
+            let values = of(share);
+            if values.len() > 1 {
+                row.insert(share.to_owned(), value(&values).into());
+            }
+        }
+        Value::Object(row)
+    };
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    let lowest = |values: &[f64]| values.iter().copied().fold(f64::MAX, f64::min);
+    vec![row("mean", &mean), row("lowest", &lowest)]
 }
 
 fn retrain(text: &mut String, card: &Card, is_detector: bool) {
@@ -241,10 +278,27 @@ fn plain(value: &Value) -> Option<String> {
         Value::Array(items) if items.len() <= 32 => {
             let items: Option<Vec<String>> =
                 items.iter().map(|item| if item.is_array() { None } else { plain(item) }).collect();
-            items.map(|items| items.join(", "))
+            match items {
+                Some(items) => Some(items.join(", ")),
+                None => numbers(value),
+            }
         }
+        Value::Array(_) => numbers(value),
         _ => None,
     }
+}
+
+/// Many numbers, or lists of them, by their size alone: the file has them.
+fn numbers(value: &Value) -> Option<String> {
+    let items = value.as_array()?;
+    if items.iter().all(Value::is_number) {
+        return Some(format!("{} numbers", items.len()));
+    }
+    let inner: Option<Vec<usize>> = items
+        .iter()
+        .map(|item| item.as_array().filter(|inner| inner.iter().all(Value::is_number)).map(Vec::len))
+        .collect();
+    inner.map(|sizes| format!("{} lists of {} numbers", items.len(), sizes.into_iter().max().unwrap_or(0)))
 }
 
 /// Six significant digits at most; what is not quite 1 never rounds to it.
@@ -284,6 +338,7 @@ mod tests {
             json!({ "classes": ["normal", "flood", "scan"], "counts": [[9, 1, 0], [0, 5, 0], [0, 0, 0]] });
         let metrics = json!({
             "seeds": [1, 2],
+            "benign": [[0.1, 0.2], [0.3, 0.4]],
             "leave_one_recording_out": [
                 { "held_out": "run-1", "figures": { "macro_f1": 0.999_999_9, "flows": 15, "confusion": confusion } },
                 { "held_out": "run|2", "figures": { "macro_f1": null, "flows": 3 } },
@@ -293,6 +348,7 @@ mod tests {
         document(&mut text, metrics.as_object().unwrap(), 3);
         for part in [
             "| seeds | 1, 2 |",
+            "| benign | 2 lists of 2 numbers |",
             "### leave one recording out",
             "| held out | macro f1 | flows |",
             "| run-1 | > 0.99999 | 15 |",
@@ -303,6 +359,19 @@ mod tests {
             assert!(text.contains(part), "{part} is not in:\n{text}");
         }
         assert!(!text.contains("scan"));
+    }
+
+    #[test]
+    fn false_alerts_get_the_bound_that_their_number_allows() {
+        let item = |name: &str, f1: f64| json!({ "held_out": name, "figures": { "macro_f1": f1, "benign": 3_000, "false_alerts": 0 } });
+        let mut held_out = vec![item("a", 0.9), item("b", 0.8)];
+        held_out.iter_mut().for_each(|item| bound(item["figures"].as_object_mut().unwrap()));
+        // The rule of three: 3 / 3,000.
+        let most = held_out[0]["figures"]["false_alert_rate_at_most_95"].as_f64().unwrap();
+        assert!((most - 0.001).abs() < 1e-5, "{most}");
+        let means = mean_and_lowest(&held_out);
+        assert_eq!(means[0]["macro_f1"].as_f64().map(short).as_deref(), Some("0.85"));
+        assert_eq!(means[1]["macro_f1"], 0.8);
     }
 
     #[test]
