@@ -290,3 +290,53 @@ impl Work {
         }
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::target::Rotation;
+    use super::*;
+
+    #[test]
+    fn live_what_does_not_fit_is_shed_and_counted_alerts_last() {
+        let target = Target::open(Path::new("/dev/full"), true, Rotation { bytes: 0, keep: 0 }).unwrap();
+        let (mut entry, writer) = begin("/dev/full", target, 2 * PART_BYTES, false).unwrap();
+        let tally = writer.tally();
+        let record = [b'x'; 1_024];
+        for _ in 0..1_000 {
+            entry.write_all(&record).unwrap();
+        }
+        entry.flush().unwrap();
+        let shed = tally.shed();
+        assert!(shed > 800 && shed < 1_000, "{shed}");
+        entry.is_alert();
+        entry.write_all(&record).unwrap();
+        entry.flush().unwrap();
+        assert_eq!((tally.shed(), tally.shed_alerts()), (shed, 0));
+        drop(entry);
+        writer.finish();
+        // What waited for a disk that stayed full is lost at the end, and counted.
+        assert_eq!((tally.lost() + tally.shed(), tally.written()), (1_001, 0));
+        assert_eq!(tally.shed_alerts(), 1);
+    }
+
+    #[test]
+    fn a_file_waits_and_loses_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("eve.json");
+        let target = Target::open(&path, false, Rotation { bytes: 0, keep: 0 }).unwrap();
+        let (mut entry, writer) = begin("eve.json", target, PART_BYTES, true).unwrap();
+        let mut other = entry.another();
+        for n in 0..20_000 {
+            let way = if n % 2 == 0 { &mut entry } else { &mut other };
+            way.write_all(format!("{n:0>99}\n").as_bytes()).unwrap();
+        }
+        let tally = writer.tally();
+        drop((entry, other));
+        writer.finish();
+        assert_eq!((tally.written(), tally.shed(), tally.lost()), (20_000, 0, 0));
+        assert_eq!(std::fs::metadata(path).unwrap().len(), 2_000_000);
+    }
+}
