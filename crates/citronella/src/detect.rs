@@ -162,6 +162,7 @@ pub(crate) fn run(arguments: &mut Arguments, matches: &ArgMatches) -> Result<Fou
         return live::run(arguments, &configuration);
     }
     let detector = load(arguments.model.as_deref(), arguments.precision)?;
+    let detector = allowed(detector, configuration.detect.false_alerts_per_day);
     configuration.check_names(arguments.alerts.name(), detector.classes())?;
     // What is no capture is refused before anything is written.
     for path in arguments.read.iter().filter(|path| path.as_os_str() != "-") {
@@ -308,6 +309,13 @@ fn configure(arguments: &mut Arguments, matches: &ArgMatches) -> Result<Configur
     }
     arguments.alerts.go_before(&mut configuration);
     Ok(configuration)
+}
+
+/// The same with thresholds for so many false alerts a day, where somebody asks for that.
+fn allowed(detector: Detector, false_alerts_per_day: Option<f32>) -> Detector {
+    let Some(per_day) = false_alerts_per_day else { return detector };
+    let settings = detector.settings().for_false_alerts(per_day);
+    detector.with_settings(settings)
 }
 
 /// What stands for a model in alerts.

@@ -117,6 +117,20 @@ fn benign_traffic_raises_nothing_and_an_attack_can_fail_a_script() {
 }
 
 #[test]
+fn fewer_false_alerts_allowed_are_higher_thresholds() {
+    let threshold = |per_day: &str| {
+        let mut command = support::program();
+        command.args(["detect", "--eve", "-", "--false-alerts-per-day", per_day, "-r"]).arg(lab(GUESSING));
+        of(&records(&done(command).0), "alert")[0]["alert"]["context"]["threshold"].as_f64().unwrap()
+    };
+    assert!(threshold("0") > threshold("100000"));
+    let folder = Folder::new();
+    let config = folder.write("c.toml", "[detect]\nfalse_alerts_per_day = -1.0\n");
+    let message = refused(citronella!("config", "check", config));
+    assert_says(&message, &["false_alerts_per_day: has to be 0 or more"]);
+}
+
+#[test]
 fn the_command_line_goes_before_the_file() {
     let folder = Folder::new();
     let (first, second) = (folder.path("first.json"), folder.path("second.json"));

@@ -126,7 +126,7 @@ fn recordings() -> Vec<Entry> {
             let run_name = run.file_name().to_string_lossy().into_owned();
             for line in std::fs::read_to_string(run.path().join("manifest.csv")).unwrap().lines().skip(1) {
                 let cells: Vec<&str> = line.split(',').collect();
-                let name = format!("{run_name}/{}", cells[0]);
+                let name = format!("{run_name}/{}", cells[1]);
                 // The committed runs stand in the other folder, too.
                 if entries.iter().any(|entry: &Entry| entry.name == name) {
                     continue;

@@ -32,6 +32,7 @@ pub(crate) struct Configuration {
 pub(crate) struct DetectSection {
     pub(crate) model: Option<PathBuf>,
     pub(crate) threads: Option<u16>,
+    pub(crate) false_alerts_per_day: Option<f32>,
 }
 
 /// `[capture]`.
@@ -98,6 +99,10 @@ impl Configuration {
         let rising = alerts.updates_secs.windows(2).all(|pair| pair[0] < pair[1]);
         let empty = self.suppress.iter().position(|entry| *entry == Suppression::default());
         for (good, what) in [
+            (
+                self.detect.false_alerts_per_day.is_none_or(|per_day| per_day.is_finite() && per_day >= 0.0),
+                "detect.false_alerts_per_day: has to be 0 or more",
+            ),
             (alerts.flows >= 1, "alerts.flows: has to be 1 or more"),
             (alerts.flows_of.values().all(|flows| *flows >= 1), "alerts.flows_of: has to be 1 or more"),
             (alerts.window_secs >= 1, "alerts.window_secs: has to be 1 or more"),
@@ -199,6 +204,7 @@ mod tests {
             .join("\n");
         let all = toml::from_str::<Configuration>(&uncommented).unwrap();
         assert!(all.detect.model.is_some() && all.detect.threads.is_some());
+        assert!(all.detect.false_alerts_per_day.is_some());
         assert!(all.eve.file.is_some() && all.state.folder.is_some());
         let entry = toml::Value::try_from(&all.suppress[0]).unwrap();
         assert_eq!(entry.as_table().unwrap().len(), 7);

@@ -137,7 +137,7 @@ impl Default for RuleSettings {
             keep_alive: at(5.0),
             held: at(20.0),
             refused_mqtt: at(10.0),
-            refused_ssh: at(10.0),
+            refused_ssh: at(20.0),
             user_names: at(10.0),
             client_ids: at(120.0),
             wildcard: at(600.0),

@@ -13,6 +13,9 @@ pub(crate) struct AlertArguments {
     /// Read the configuration from a TOML file (`citronella config show`); the command line goes before it
     #[arg(long, value_name = "FILE", help_heading = "Alerts")]
     pub(crate) config: Option<PathBuf>,
+    /// Choose the model's thresholds for so many benign flows called an attack a day [default: the model's own, 1]
+    #[arg(long, value_name = "N", value_parser = per_day, help_heading = "Alerts")]
+    pub(crate) false_alerts_per_day: Option<f32>,
     /// Write EVE JSON records, as Suricata's, into FILE; - is stdout, in place of the summary
     #[arg(long, value_name = "FILE", help_heading = "Alerts")]
     eve: Option<PathBuf>,
@@ -27,6 +30,13 @@ pub(crate) struct AlertArguments {
     state: Option<PathBuf>,
 }
 
+fn per_day(text: &str) -> Result<f32, String> {
+    match text.parse() {
+        Ok(number) if f32::is_finite(number) && number >= 0.0 => Ok(number),
+        _ => Err("expected a number such as 1 or 0.1".to_owned()),
+    }
+}
+
 impl AlertArguments {
     /// What the configuration is called in messages.
     pub(crate) fn name(&self) -> &Path {
@@ -35,6 +45,9 @@ impl AlertArguments {
 
     /// Puts what was given in the place of what the file says.
     pub(crate) fn go_before(&self, configuration: &mut Configuration) {
+        if self.false_alerts_per_day.is_some() {
+            configuration.detect.false_alerts_per_day = self.false_alerts_per_day;
+        }
         let eve = &mut configuration.eve;
         if self.eve.is_some() {
             eve.file.clone_from(&self.eve);

@@ -12,7 +12,7 @@ use std::{
 use anyhow::Result;
 use citronella_sensor::{alert::settings::Settings, detect::Detector};
 
-use super::super::{Arguments, Rounding, load};
+use super::super::{Arguments, Rounding, allowed, load};
 use crate::config::Configuration;
 
 /// Hears SIGHUP.
@@ -44,6 +44,8 @@ pub(crate) struct Reload {
     /// Given on the command line: goes before the file's.
     model: Option<PathBuf>,
     precision: Rounding,
+    /// As `model`.
+    false_alerts_per_day: Option<f32>,
 }
 
 /// What was read again.
@@ -60,6 +62,7 @@ impl Reload {
             config: arguments.alerts.config.clone(),
             model: arguments.given_model.clone(),
             precision: arguments.precision,
+            false_alerts_per_day: arguments.alerts.false_alerts_per_day,
         }
     }
 
@@ -68,12 +71,15 @@ impl Reload {
     /// # Errors
     /// One of them is bad.
     pub(crate) fn read(&self) -> Result<Reloaded> {
-        let configuration = match &self.config {
+        let mut configuration = match &self.config {
             Some(path) => Configuration::load(path)?,
             None => Configuration::default(),
         };
+        configuration.detect.false_alerts_per_day =
+            self.false_alerts_per_day.or(configuration.detect.false_alerts_per_day);
         let model = self.model.as_ref().or(configuration.detect.model.as_ref());
         let detector = load(model.map(PathBuf::as_path), self.precision)?;
+        let detector = allowed(detector, configuration.detect.false_alerts_per_day);
         if let Some(path) = &self.config {
             configuration.check_names(path, detector.classes())?;
         }

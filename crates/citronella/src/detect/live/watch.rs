@@ -25,7 +25,7 @@ use citronella_wire::Frame;
 use super::super::{
     Arguments, Found,
     alerts::{self, AlertOptions, Alerting, ShardAlerts},
-    load, name_of_model,
+    allowed, load, name_of_model,
     summary::Summary,
 };
 use crate::{
@@ -45,6 +45,7 @@ const SILENCE: Duration = Duration::from_secs(1);
 
 pub(super) fn watch(arguments: &Arguments, configuration: &Configuration) -> Result<Found> {
     let detector = load(arguments.model.as_deref(), arguments.precision)?;
+    let detector = allowed(detector, configuration.detect.false_alerts_per_day);
     configuration.check_names(arguments.alerts.name(), detector.classes())?;
     let settings = LiveSettings {
         interfaces: arguments.live.interface.clone(),
