@@ -125,6 +125,8 @@ fn rights_are_given_up() {
         return;
     }
     let (running, said) = detect(&network, &["--user", "nobody", "--threads", "2"]);
+    // It says that it captures just before it begins the shards.
+    thread::sleep(Duration::from_millis(500));
     let mut threads = 0;
     for task in fs::read_dir(format!("/proc/{}/task", running.id())).unwrap() {
         let status = fs::read_to_string(task.unwrap().path().join("status")).unwrap();
