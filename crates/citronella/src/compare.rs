@@ -131,9 +131,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     for message in data.problems() {
         progress.note(&format!("warning: {message}"));
     }
-    for line in data.summary() {
-        progress.note(&line);
-    }
     let threads = if arguments.threads == 0 { rayon_threads() } else { arguments.threads };
     let options = Options {
         folds: arguments.folds,
@@ -149,6 +146,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         !cells.is_empty(),
         "nothing to compare: the honest protocol needs two recordings with attacks (the sequence detector three), and not every model runs on every level"
     );
+    for line in data.summary() {
+        progress.note(&line);
+    }
     let folder = arguments.cache.clone().or_else(|| Some(arguments.report.as_ref()?.join("results")));
     let mut heard = Heard::new(&progress, &cells, &options);
     let entries = fill(&data, &cells, &options, folder.as_deref(), &mut heard)?;

@@ -223,7 +223,7 @@ mod tests {
         let (x, y) = xor();
         let config = TrainConfig { batch: 32, learning_rate: 0.01, ..TrainConfig::default() };
         let trained = || {
-            let mut network = DenseNetwork::new(&[2, 8, 8, 2], 7).unwrap();
+            let mut network = DenseNetwork::new(&[2, 32, 32, 2], 7).unwrap();
             let mut losses = Vec::new();
             network.train(&x, &y, 60, &config, &mut |loss| losses.push(loss)).unwrap();
             (network.predict(&x).unwrap(), losses)

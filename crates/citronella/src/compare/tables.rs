@@ -58,7 +58,7 @@ pub(super) fn cells(entry: &Entry) -> [String; 11] {
         figure(entry.mcc),
         figure(entry.tpr_at_fpr_1e3),
         format!("{:.2}", entry.train_s),
-        count(entry.rows_per_s as u64),
+        if entry.rows_per_s > 0.0 { count(entry.rows_per_s as u64) } else { "–".to_owned() },
         bytes(entry.size_bytes),
     ]
 }

@@ -2,12 +2,12 @@
 
 use std::time::Instant;
 
-use citronella_sensor::feature::schema::Level;
+use citronella_sensor::feature::{schema::Level, sequence::verdict::Settings};
 
 use super::{Cell, CompareError, Data, Entry, Options, Protocol, Task, run::Sum};
 use crate::{
     dataset::{CLASSES, NORMAL},
-    sequence::{self, Deaf, HeldOut, Recording, cross_settings, verdict},
+    sequence::{self, Deaf, HeldOut, Recording, ScoredFlow, cross_settings, verdict},
 };
 
 /// The sequence detector, each recording with an attack left out in turn; its rows are conversations. Multi-class, binary.
@@ -32,16 +32,15 @@ pub(super) fn entries(data: &Data, options: &Options) -> Result<[Entry; 2], Comp
     for (held, settings) in held_out.iter().zip(&settings) {
         let (mut truth, mut scores, mut pairs) = (Vec::new(), Vec::new(), Vec::new());
         for flow in &held.flows {
-            let said = verdict(flow, settings);
+            let called = verdict(flow, settings).class;
+            let normal = normal(flow, settings);
+            let attack = if called > 0 { 1.0 - normal } else { 0.0 };
             truth.push(flow.truth);
-            // The verdict decides the class; what remains ranks conversations as their score does.
             let mut row = vec![0.0f32; classes.len()];
-            let called = said.class > 0;
-            let attack = if called { 0.5 + said.score / 2.0 } else { said.score * 0.499 };
-            row.iter_mut().take(1).for_each(|normal| *normal = 1.0 - attack);
-            row.iter_mut().skip(said.class.max(1) as usize).take(1).for_each(|p| *p = attack);
+            row.iter_mut().take(1).for_each(|p| *p = normal);
+            row.iter_mut().skip(called.max(1) as usize).take(1).for_each(|p| *p = attack);
             scores.extend(row);
-            pairs.extend([1.0 - attack, attack]);
+            pairs.extend([normal, attack]);
         }
         let attacks: Vec<u32> = truth.iter().map(|&class| u32::from(class > 0)).collect();
         sums[0].take(&classes, &truth, &scores);
@@ -60,4 +59,19 @@ pub(super) fn entries(data: &Data, options: &Options) -> Result<[Entry; 2], Comp
         Ok(entries) => Ok(entries),
         Err(_) => unreachable!("two tasks give two entries"),
     }
+}
+
+/// The probability of `normal` that a conversation keeps below for as many packets as a call needs: it ranks as the
+/// verdict's score does, and tells apart what 1 - p would round to the same. Only what was called gets a probability of
+/// an attack beside it, so that the verdict decides the class.
+fn normal(flow: &ScoredFlow, settings: &Settings) -> f32 {
+    let each = flow.said.iter().map(|said| {
+        let mut said = *said;
+        settings.calibrate(&mut said);
+        said.first().copied().unwrap_or_default()
+    });
+    let all: Vec<f32> = each.collect();
+    let highest = |row: &[f32]| row.iter().copied().fold(0.0, f32::max);
+    let row = (settings.packets as usize).min(all.len()).max(1);
+    all.windows(row).map(highest).fold(1.0, f32::min)
 }

@@ -16,12 +16,12 @@ const POINTS: usize = 1024;
 /// Products that are passed over at once.
 const LANES: usize = 16;
 
-/// Rows to search, moved to their mean: what is small rounds little.
+/// Rows to search, moved by each input's median: what is small rounds little, and most rows are near it.
 pub(crate) struct Neighbours<'a> {
     points: &'a Matrix,
-    mean: Vec<f32>,
+    medians: Vec<f32>,
     moved: Vec<f32>,
-    /// Squared lengths of the moved rows.
+    /// Squared lengths of the moved rows, less what their products may be off by.
     lengths: Vec<f32>,
 }
 
@@ -34,15 +34,18 @@ struct Nearest {
 
 impl<'a> Neighbours<'a> {
     pub(crate) fn new(points: &'a Matrix) -> Self {
-        let (rows, width) = (points.rows().max(1) as f64, points.width);
-        let mut sums = vec![0.0f64; width];
-        for row in points.data.chunks_exact(width.max(1)) {
-            sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += f64::from(*x));
-        }
-        let mean: Vec<f32> = sums.into_iter().map(|sum| (sum / rows) as f32).collect();
-        let moved = moved(&points.data, &mean);
+        let width = points.width;
+        let median = |column: usize| {
+            let mut values: Vec<f32> = points.data.iter().skip(column).step_by(width).copied().collect();
+            let middle = values.len() / 2;
+            let found =
+                (middle < values.len()).then(|| *values.select_nth_unstable_by(middle, f32::total_cmp).1);
+            found.filter(|value| value.is_finite()).unwrap_or_default()
+        };
+        let medians: Vec<f32> = (0..width).into_par_iter().map(median).collect();
+        let moved = moved(&points.data, &medians);
         let lengths = lengths(&moved, width);
-        Neighbours { points, mean, moved, lengths }
+        Neighbours { points, medians, moved, lengths }
     }
 
     /// For each of `queries`, its `k` nearest points, nearest first; equally near ones in the order of their indices.
@@ -60,7 +63,7 @@ impl<'a> Neighbours<'a> {
 
     fn block(&self, rows: &[f32], own: Option<&[u32]>, k: usize) -> Vec<Vec<u32>> {
         let width = self.points.width.max(1);
-        let queries = moved(rows, &self.mean);
+        let queries = moved(rows, &self.medians);
         let of_queries = lengths(&queries, width);
         let count = of_queries.len();
         let mut best: Vec<Nearest> =
@@ -77,7 +80,6 @@ impl<'a> Neighbours<'a> {
                 0.0,
                 products,
             );
-            let longest = lengths.iter().fold(0.0f32, |a, b| a.max(*b));
             let each = best
                 .iter_mut()
                 .zip(rows.chunks_exact(width))
@@ -85,8 +87,7 @@ impl<'a> Neighbours<'a> {
                 .zip(&of_queries);
             for (at, (((best, query), products), length)) in each.enumerate() {
                 let own = own.and_then(|own| own.get(at)).copied();
-                let slack = slack(width, *length + longest);
-                self.scan(best, query, (products, lengths), *length, slack, first as u32, own, k);
+                self.scan(best, query, (products, lengths), *length, first as u32, own, k);
             }
         }
         best.into_iter().map(|best| best.found.into_iter().map(|(_, row)| row).collect()).collect()
@@ -100,12 +101,11 @@ impl<'a> Neighbours<'a> {
         query: &[f32],
         (products, lengths): (&[f32], &[f32]),
         length: f32,
-        slack: f32,
         first: u32,
         own: Option<u32>,
         k: usize,
     ) {
-        let bound = |worst: f32| worst * (1.0 + 1e-4) + slack - length;
+        let bound = |worst: f32| worst * (1.0 + 1e-4) - length;
         let mut limit = bound(best.worst);
         let blocks = products.chunks(LANES).zip(lengths.chunks(LANES));
         for (block, (products, lengths)) in blocks.enumerate() {
@@ -136,18 +136,19 @@ impl<'a> Neighbours<'a> {
     }
 }
 
-/// How far a product's distance may lie from the one by differences beyond the latter's own rounding: a sum of `width`
-/// terms in any order, and twice the rounding of what was moved, in units of 2^-24 of the squared lengths.
-fn slack(width: usize, lengths: f32) -> f32 {
-    (4.0 * width as f32 + 64.0) * lengths / (1u32 << 24) as f32
+/// How far a product's distance may lie from the one by differences beyond the latter's own rounding, as a share of both
+/// squared lengths: a sum of `width` terms in any order, and twice the rounding of what was moved, in units of 2^-24.
+fn off(width: usize) -> f32 {
+    (4.0 * width as f32 + 64.0) / (1u32 << 24) as f32
 }
 
-fn moved(rows: &[f32], mean: &[f32]) -> Vec<f32> {
-    rows.chunks_exact(mean.len().max(1)).flat_map(|row| row.iter().zip(mean).map(|(x, m)| x - m)).collect()
+fn moved(rows: &[f32], by: &[f32]) -> Vec<f32> {
+    rows.chunks_exact(by.len().max(1)).flat_map(|row| row.iter().zip(by).map(|(x, m)| x - m)).collect()
 }
 
 fn lengths(rows: &[f32], width: usize) -> Vec<f32> {
-    rows.chunks_exact(width.max(1)).map(|row| row.iter().map(|x| x * x).sum()).collect()
+    let kept = 1.0 - off(width);
+    rows.chunks_exact(width.max(1)).map(|row| kept * row.iter().map(|x| x * x).sum::<f32>()).collect()
 }
 
 fn distance(a: &[f32], b: &[f32]) -> f32 {
@@ -174,12 +175,12 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
+        #![proptest_config(ProptestConfig::with_cases(24))]
         /// Also with many equal rows, and with values so large and near that products alone would mix them up.
         #[test]
         fn equal_to_sorting_all_distances(
             width in 1usize..6,
-            values in proptest::collection::vec(0u8..4, 6..900),
+            values in proptest::collection::vec(0u8..4, 6..400),
             k in 1usize..7,
             offset in prop_oneof![Just(0.0f32), Just(1e4), Just(3e7)],
             scale in prop_oneof![Just(1.0f32), Just(1e-3), Just(1e5)],

@@ -57,7 +57,7 @@ fn square(drawing: &mut Drawing, confusion: &Confusion, (left, top): (f64, f64))
                 usize::from(row != column),
                 class(row),
                 class(column),
-                percent(share),
+                escape(&percent(share)),
             );
         }
     }
