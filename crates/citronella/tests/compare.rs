@@ -139,5 +139,5 @@ fn what_cannot_be_compared_is_said() {
         &refused(citronella!("compare", "--protocols", "honest", "--levels", "biflow", lab("run-2"))),
         &["two recordings with attacks"],
     );
-    assert_says(&refused(citronella!("compare", &data)), &["a text file", "KDDTrain+.txt"]);
+    assert_says(&refused(citronella!("compare", &data)), &["the header lacks", "KDDTrain+.txt"]);
 }

@@ -4,10 +4,16 @@
 
 use citronella_learn::{
     evaluate::{Confusion, Epoch, EpochScores, Evaluation, History, Predictions, Scores},
-    report::{Block, ConfusionPlot, KeyFigure, LinePlot, MetricTable, Report, Section, figure},
+    report::{Block, ConfusionPlot, KeyFigure, LinePlot, MetricTable, Multiples, Report, Section, figure},
 };
 
 const HOSTILE: &str = "</svg><script src=\"http://x\">'&\u{1}";
+
+/// One row in 10,001: a share that is written with a sign that XML reads as markup.
+fn rare(classes: &[String]) -> Confusion {
+    let counts = vec![vec![10_000, 1], vec![0, 3]];
+    Confusion { classes: classes.to_vec(), counts, no_verdict: vec![0, 0] }
+}
 
 fn sample(classes: &[String], truth: &[u32], scores: &[f32]) -> Report {
     let of = Evaluation::of(&Predictions::new(classes, truth, Scores::Probabilities(scores))).unwrap();
@@ -19,6 +25,10 @@ fn sample(classes: &[String], truth: &[u32], scores: &[f32]) -> Report {
         Block::Figures(vec![KeyFigure { label: HOSTILE.into(), value: "1".into(), note: HOSTILE.into() }]),
         Block::Table(MetricTable::of_models(HOSTILE, &[(HOSTILE, &of)])),
         Block::Table(MetricTable::per_class(HOSTILE, &of)),
+        Block::Multiples(Multiples {
+            title: HOSTILE.into(),
+            matrices: vec![(HOSTILE.into(), rare(classes))],
+        }),
         Block::Confusion(ConfusionPlot { title: HOSTILE.into(), confusion }),
         Block::Lines(LinePlot::roc(HOSTILE, &[(HOSTILE, roc)])),
         Block::Lines(LinePlot::precision_recall(HOSTILE, &[(HOSTILE, &of.one_vs_rest[0].pr)])),
@@ -41,6 +51,7 @@ fn outside_strings_are_escaped_and_nothing_is_loaded() {
     let page = sample(&classes, &[0, 1, 1], &[0.9, 0.1, 0.2, 0.8, f32::NAN, 0.1]).html().unwrap();
     assert!(!page.contains("<script") && !page.contains("src=\"") && !page.contains("@import"));
     assert!(!page.contains("NaN") && !page.contains("url("));
+    assert!(page.contains("(&lt; 0.1 %)") && !page.contains("(< "), "figures are escaped too");
     assert_eq!(page.matches("<svg").count(), page.matches("</svg>").count());
 }
 
@@ -59,8 +70,8 @@ fn files_are_written_whole_under_their_names() {
     report.write(&dir.path().join("new/report"), &metrics).unwrap();
     let back: serde_json::Value = serde_json::from_slice(&std::fs::read(&written.metrics).unwrap()).unwrap();
     assert_eq!(back, metrics);
-    assert_eq!(written.plots.len(), 6);
-    assert_eq!(std::fs::read_dir(dir.path().join("new/report")).unwrap().count(), 8);
+    assert_eq!(written.plots.len(), 7);
+    assert_eq!(std::fs::read_dir(dir.path().join("new/report")).unwrap().count(), 9);
     for plot in &written.plots {
         let plot = std::fs::read_to_string(plot).unwrap();
         assert!(plot.starts_with("<svg xmlns") && !plot.contains("var(--"));
