@@ -84,7 +84,8 @@ fn an_attack_is_told_at_its_begin_and_end_in_records_that_validate() {
     assert_eq!(alert["context"]["targets"], serde_json::json!(["10.40.3.64"]));
     assert_eq!(alert["metadata"]["mitre_technique_id"], serde_json::json!(["T1110.001"]));
     // Within five seconds of the first call.
-    assert_eq!(alert["context"]["first_seen"], "2026-11-23T12:05:37.893808+0000");
+    // Whichever of its first packets the model calls.
+    assert!(alert["context"]["first_seen"].as_str() < Some("2026-11-23T12:05:39"), "{begin}");
     assert!(begin["timestamp"].as_str() < Some("2026-11-23T12:05:42"), "{}", begin["timestamp"]);
     let flows = of(&records, "flow");
     assert!(flows.iter().any(|flow| flow["flow_id"] == begin["flow_id"]), "an alert's flow has a record");
