@@ -95,7 +95,7 @@ fn choice(text: &str) -> Result<FlowChoice> {
 }
 
 fn end(text: &str) -> Option<(IpAddr, u16)> {
-    let text = text.trim().trim_start_matches('>');
+    let text = text.trim().trim_start_matches('>').trim_start();
     text.parse::<SocketAddr>().ok().map(|end| (end.ip(), end.port()))
 }
 

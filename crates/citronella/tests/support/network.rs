@@ -92,6 +92,11 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
+        // What a shell began outlives the shell.
+        if let Ok(inside) = Command::new("ip").args(["netns", "pids", &self.0]).output() {
+            let pids = String::from_utf8_lossy(&inside.stdout);
+            let _ = Command::new("kill").arg("-9").args(pids.split_whitespace()).output();
+        }
         let _ = Command::new("ip").args(["netns", "del", &self.0]).output();
     }
 }
