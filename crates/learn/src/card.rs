@@ -137,7 +137,8 @@ fn retrain(text: &mut String, card: &Card, is_detector: bool) {
     let mut recordings: Vec<&str> =
         card.data.iter().filter_map(|file| file.file.rsplit_once('/').map(|(folder, _)| folder)).collect();
     recordings.dedup();
-    let data = if is_detector { "data/lab/*/" } else { "DATA" };
+    let folders: Vec<String> = recordings.iter().map(|name| format!("data/lab/{name}")).collect();
+    let data = if is_detector && !folders.is_empty() { folders.join(" ") } else { "DATA".to_owned() };
     let _ = writeln!(
         text,
         "```sh\ncitronella train --preset {} --seed {} -o model.safetensors {data}\n```\n",
@@ -145,7 +146,7 @@ fn retrain(text: &mut String, card: &Card, is_detector: bool) {
     );
     let _ = writeln!(
         text,
-        "with the recordings {}. The same data, seed and instruction set give the same bytes; another CPU may round otherwise.",
+        "with the recordings {}, in this order. The same data, seed and instruction set give the same bytes; another CPU may round otherwise.",
         if recordings.is_empty() { "above".to_owned() } else { recordings.join(", ") }
     );
     if !is_detector && Preset::by_name(&card.preset).is_none() {
