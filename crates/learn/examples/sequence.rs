@@ -1,7 +1,8 @@
 //! The sequence detector's figures from the command line.
 //!
 //! `sequence loro [--seed=N ...] MANIFEST...` leaves each recording out in turn; `sequence hard --hold=NAME,...
-//! [--also=MANIFEST,...] MANIFEST...` judges recordings left out, and others, made harder; `sequence train -o=FILE MANIFEST...`
+//! [--also=MANIFEST,...] MANIFEST...` judges recordings left out, and others, made harder; `sequence unknown
+//! --hold=NAME MANIFEST...` leaves each attack class out of training, too, and counts what it is called; `sequence train -o=FILE MANIFEST...`
 //! writes the model; `sequence judge --model=FILE MANIFEST...` judges it on recordings; `sequence scan --model=FILE
 //! CAPTURE...` counts what it says of captures without a manifest.
 
@@ -80,6 +81,7 @@ fn main() -> AnyResult<()> {
             let also = also.iter().map(|path| Recording::open(path)).collect::<Result<Vec<_>, _>>()?;
             hard(&recordings()?, &held, &also, &options)?;
         }
+        "unknown" => unknown(&recordings()?, &held, &options)?,
         "train" => {
             let trained = train(&recordings()?, &options, &mut aloud)?;
             trained.save(&model)?;
@@ -106,7 +108,7 @@ fn main() -> AnyResult<()> {
                 scan(path, &flows, &settings);
             }
         }
-        _ => return Err("loro, hard, train, judge or scan".into()),
+        _ => return Err("loro, hard, unknown, train, judge or scan".into()),
     }
     Ok(())
 }
@@ -183,6 +185,51 @@ fn hard(recordings: &[Recording], held: &[String], also: &[Recording], options: 
     let all: Vec<Vec<String>> = held.par_iter().with_max_len(1).map(one).collect::<Result<_, String>>()?;
     all.iter().flatten().for_each(|line| println!("{line}"));
     eprintln!("{:7.1} s  done", begun.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// What a class is called that training had not seen, in a recording that it had not seen.
+fn unknown(recordings: &[Recording], held: &[String], options: &Options) -> AnyResult<()> {
+    use rayon::prelude::*;
+    rayon::ThreadPoolBuilder::new().num_threads(options.threads).build_global()?;
+    let pools = gather(&recordings.iter().collect::<Vec<_>>(), options)?;
+    let alone = Options { threads: 1, ..options.clone() };
+    let is_held = |r: &Recording| held.contains(&r.name);
+    let pool = Pool::of(recordings.iter().zip(&pools).filter(|(r, _)| !is_held(r)).map(|(_, pool)| pool));
+    let one = |class: u32| -> Result<Vec<String>, String> {
+        let network =
+            fit(&pool.without_classes(&[class]), &alone, &mut |_, _| ()).map_err(|e| e.to_string())?;
+        let mut lines = Vec::new();
+        for recording in recordings.iter().filter(|r| is_held(r)) {
+            let flows = score(&network, options.steps, &recording.captures).map_err(|e| e.to_string())?;
+            for least_share in [0.5, 0.7, 0.9] {
+                let plain = Settings::plain(options.steps as u32, 3, 0.97, CLASSES.len());
+                let settings = Settings { least_share, ..plain };
+                let (mut counts, mut renamed, mut benign) = (BTreeMap::<&str, usize>::new(), 0, 0);
+                for flow in &flows {
+                    let said = verdict(flow, &settings).class;
+                    let is_unknown = said as usize == CLASSES.len();
+                    if flow.truth == class {
+                        *counts.entry(name_of(said)).or_default() += 1;
+                    } else if flow.truth == 0 {
+                        benign += usize::from(said > 0);
+                    } else {
+                        renamed += usize::from(is_unknown);
+                    }
+                }
+                lines.push(format!(
+                    "{} without {}, share {least_share}: called {counts:?}; of other attacks {renamed} unknown, benign called {benign}",
+                    recording.name,
+                    name_of(class)
+                ));
+            }
+        }
+        Ok(lines)
+    };
+    let classes: Vec<u32> = (1..CLASSES.len() as u32).collect();
+    let all: Vec<Vec<String>> =
+        classes.par_iter().with_max_len(1).map(|c| one(*c)).collect::<Result<_, _>>()?;
+    all.iter().flatten().for_each(|line| println!("{line}"));
     Ok(())
 }
 
