@@ -76,7 +76,7 @@ EVE = ["inspect", "--eve", "/dev/null", "-"]
 CASES = [
     ("half_open", 1_000_000, EVE, 900, None),
     ("half_open", 2_000_000, EVE, 900, "flows were ended early: the table was full"),
-    ("half_open", 1_000_000, ["detect", "-r", "-"], 1_900, None),
+    ("half_open", 1_000_000, ["detect", "-r", "-"], 1_430, None),
     ("gaps", 1_000_000, EVE, 64, None),
     ("single_bytes", 10_000_000, EVE, 64, None),
     ("long_message", 184_000, EVE, 64, None),
