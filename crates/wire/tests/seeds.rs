@@ -24,7 +24,8 @@ fn corpus(target: &str) -> PathBuf {
 fn write_seeds() {
     let (frames, streams) = (corpus("frame"), corpus("mqtt_stream"));
     for (file, path) in lab_captures().iter().enumerate() {
-        let captured = read_pcap(path).unwrap();
+        // One recording is a pcapng.
+        let Some(captured) = read_pcap(path) else { continue };
         let mut connections: BTreeMap<(u16, std::net::IpAddr), Vec<u8>> = BTreeMap::new();
         for (number, one) in captured.iter().enumerate() {
             if number % 97 == 0 {
