@@ -76,6 +76,18 @@ fn a_device_is_not_replaced() {
     assert_eq!(folder.names(), ["pipe"]);
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_device_that_is_full_is_named() {
+    let capture = lab("run-2").join("scan_sU.pcap.zst");
+    for command in [
+        citronella!("detect", "--json", "--verdicts", "/dev/full", "-r", &capture),
+        citronella!("inspect", "--eve", "/dev/full", &capture),
+    ] {
+        assert_says(&refused(command), &["/dev/full: cannot write", "No space left on device"]);
+    }
+}
+
 /// A limit on the size of files fails a write as a full disk does, at a place of our choice.
 #[test]
 fn a_disk_that_fills_up_leaves_nothing() {

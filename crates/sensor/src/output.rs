@@ -28,11 +28,13 @@ fn hint(error: &io::Error) -> &'static str {
     }
 }
 
-/// A file in the making, or stdout. Dropped without [`Output::commit`], the file leaves nothing behind.
+/// A file in the making, a device, or stdout. Dropped without [`Output::commit`], a file leaves nothing behind.
 pub struct Output {
     writer: BufWriter<Box<dyn Write + Send>>,
-    /// Where the file is now and where it will be; `None` for stdout.
-    place: Option<(TempPath, PathBuf)>,
+    /// What messages call it, and where a file will be.
+    path: PathBuf,
+    /// Where a file is until then.
+    temporary: Option<TempPath>,
 }
 
 impl Output {
@@ -42,10 +44,7 @@ impl Output {
     /// The folder does not exist or may not be written to, or `path` is a folder.
     pub fn create(path: &Path) -> Result<Output, OutputError> {
         if path.as_os_str() == "-" {
-            return Ok(Output {
-                writer: BufWriter::with_capacity(1 << 18, Box::new(io::stdout())),
-                place: None,
-            });
+            return Ok(Output::new(io::stdout(), Path::new("stdout"), None));
         }
         let failed = |source| OutputError { path: path.to_owned(), source };
         if path.is_dir() {
@@ -54,12 +53,16 @@ impl Output {
         // A device or a pipe is written to; a rename would put a file in its place.
         if path.exists() && !path.is_file() {
             let file = File::options().write(true).open(path).map_err(failed)?;
-            return Ok(Output { writer: BufWriter::with_capacity(1 << 18, Box::new(file)), place: None });
+            return Ok(Output::new(file, path, None));
         }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let (file, temporary) = begin(folder).map_err(failed)?.into_parts();
-        let writer = BufWriter::with_capacity(1 << 18, Box::new(file) as Box<dyn Write + Send>);
-        Ok(Output { writer, place: Some((temporary, path.to_owned())) })
+        Ok(Output::new(file, path, Some(temporary)))
+    }
+
+    fn new(to: impl Write + Send + 'static, path: &Path, temporary: Option<TempPath>) -> Output {
+        let writer = BufWriter::with_capacity(1 << 18, Box::new(to) as Box<dyn Write + Send>);
+        Output { writer, path: path.to_owned(), temporary }
     }
 
     /// Flushes what was written and gives the file its name.
@@ -67,13 +70,11 @@ impl Output {
     /// # Errors
     /// The disk is full, or the rename fails; then no file is left behind.
     pub fn commit(mut self) -> Result<(), OutputError> {
-        let flushed = self.writer.flush();
-        match self.place {
-            None => flushed.map_err(|source| OutputError { path: "stdout".into(), source }),
-            Some((temporary, path)) => flushed
-                .and_then(|()| temporary.persist(&path).map_err(|error| error.error))
-                .map_err(|source| OutputError { path, source }),
-        }
+        let named = match (self.writer.flush(), self.temporary) {
+            (Ok(()), Some(temporary)) => temporary.persist(&self.path).map_err(|error| error.error),
+            (flushed, _) => flushed,
+        };
+        named.map_err(|source| OutputError { path: self.path, source })
     }
 }
 
