@@ -1,6 +1,7 @@
 //! What alerts are called: number, name, category, severity and MITRE ATT&CK techniques of each kind of attack.
 //!
-//! Numbers lie in the range that Suricata leaves to local rules. Categories are those of Suricata's classification.
+//! Numbers lie in the range that Suricata leaves to local rules. Categories are those of Suricata's classification. Why
+//! each technique is named stands in docs/eve.md.
 
 use super::RuleId;
 
@@ -37,8 +38,8 @@ const SERVICE_DISCOVERY: Technique = technique("T1046", "Network Service Discove
 const SYSTEM_DISCOVERY: Technique = technique("T0846", "Remote System Discovery", "TA0102", "Discovery");
 const GUESSING: Technique =
     technique("T1110.001", "Brute Force: Password Guessing", "TA0006", "Credential Access");
-const SPRAYING: Technique =
-    technique("T1110.003", "Brute Force: Password Spraying", "TA0006", "Credential Access");
+/// Which kind it is, only the passwords would say.
+const BRUTE_FORCE: Technique = technique("T1110", "Brute Force", "TA0006", "Credential Access");
 const SERVICE_FLOOD: Technique =
     technique("T1499.002", "Endpoint Denial of Service: Service Exhaustion Flood", "TA0040", "Impact");
 const EXPLOITATION: Technique = technique(
@@ -201,7 +202,7 @@ pub const RULES: [Rule; 8] = [
             name: "CITRONELLA MQTT keep-alive not kept",
             category: DENIAL,
             severity: 3,
-            techniques: &[SERVICE_FLOOD],
+            techniques: &[SERVICE_FLOOD, ICS_DENIAL],
         },
     },
     Rule {
@@ -245,7 +246,7 @@ pub const RULES: [Rule; 8] = [
             name: "CITRONELLA many MQTT user names from one host",
             category: LOGIN,
             severity: 2,
-            techniques: &[SPRAYING],
+            techniques: &[BRUTE_FORCE],
         },
     },
     Rule {
@@ -278,7 +279,7 @@ pub const RULES: [Rule; 8] = [
             name: "CITRONELLA MQTT messages break the standard",
             category: DENIAL,
             severity: 2,
-            techniques: &[EXPLOITATION],
+            techniques: &[EXPLOITATION, ICS_DENIAL],
         },
     },
 ];
