@@ -185,6 +185,7 @@ impl Summary {
             "packets_scored": counters.scored,
             "first_seen": self.first_nanos.map(seconds),
             "last_seen": self.last_nanos.map(seconds),
+            "flows_begun": counters.begun,
             "flows": counters.flows,
             "flows_called": counters.findings,
             "flows_by_class": self.by_class().map(|(class, flows)| (class.to_owned(), json!(flows)))

@@ -140,6 +140,8 @@ pub struct Counters {
     pub passed_over: u64,
     /// Packets scored.
     pub scored: u64,
+    /// Flows begun. All of them end: those that were open at a panic are [`Counters::lost_flows`].
+    pub begun: u64,
     /// Flows ended.
     pub flows: u64,
     /// Flows called an attack.
@@ -158,6 +160,7 @@ impl Counters {
         self.packets += other.packets;
         self.passed_over += other.passed_over;
         self.scored += other.scored;
+        self.begun += other.begun;
         self.flows += other.flows;
         self.findings += other.findings;
         self.restarts += other.restarts;
@@ -356,6 +359,7 @@ impl Shard {
         match row {
             None => self.counters.passed_over += 1,
             Some(row) => {
+                self.counters.begun += u64::from(row.is_new);
                 let slot = row.slot as usize;
                 if slot >= self.walks.len() {
                     self.walks.resize(slot + 1, Walk::default());
