@@ -289,3 +289,26 @@ fn short_conversations_that_fall_silent_are_told_of_within_seconds() {
     assert_eq!(flows.len(), all, "a flow is told of once");
     assert!(early.called.iter().all(|flow| flows.binary_search(flow).is_ok()));
 }
+
+#[test]
+fn the_same_model_read_again_changes_nothing_of_what_was_called() {
+    let detector = Detector::new("sequence", &model()).unwrap();
+    let mut shard = Shard::new(&detector, Config::default()).unwrap();
+    let mut notes = Notes::default();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/lab/run-2/mqtt_bruteforce.pcap.zst");
+    let mut capture = Capture::open(&path).unwrap();
+    let mut packets = 0;
+    while let Some(packet) = capture.next().unwrap() {
+        shard.packet(&packet, &mut notes).unwrap();
+        packets += 1;
+        if packets % 1_000 == 0 {
+            shard.reload(&detector, &mut notes).unwrap();
+        }
+    }
+    shard.finish(&mut notes).unwrap();
+    let counters = shard.counters();
+    let called = |told: &&Told| matches!(told, Told::Ended { class, .. } if *class > 0);
+    assert!(counters.findings > 500);
+    assert_eq!(notes.0.iter().filter(called).count() as u64, counters.findings);
+    assert_eq!(counters.begun, counters.flows);
+}

@@ -300,7 +300,8 @@ impl Shard {
         Ok(())
     }
 
-    /// Goes on with another model; the states of open flows begin anew.
+    /// Goes on with another model; the states of open flows begin anew. What they were called stays, unless the classes
+    /// are others now.
     ///
     /// # Errors
     /// As [`Shard::packet`].
@@ -308,7 +309,9 @@ impl Shard {
         self.flush(sink)?;
         self.cell = detector.cell(self.config.sequence.flows.max_flows)?;
         self.batch = Batch::new(detector.classes().len());
-        self.walks.iter_mut().for_each(|walk| *walk = Walk::default());
+        if self.detector.classes() != detector.classes() {
+            self.walks.iter_mut().for_each(|walk| *walk = Walk::default());
+        }
         self.detector = detector.clone();
         Ok(())
     }

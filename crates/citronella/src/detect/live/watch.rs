@@ -77,6 +77,15 @@ pub(super) fn watch(arguments: &Arguments, configuration: &Configuration) -> Res
             folders: configuration.state.folder.iter().cloned().collect(),
         };
         show::complain(&sandbox::confine(&places, rights.require_sandbox)?.to_string());
+        // Better to hear of it now than when it is to be read again.
+        for path in &places.read {
+            std::fs::File::open(path).with_context(|| {
+                format!(
+                    "{}: SIGHUP could not read it again: the user needs the right to read it, and the sandbox leaves what is in its folder, not what a link there leads to",
+                    path.display()
+                )
+            })?;
+        }
     }
     let mut config = Config { silence: Some(SILENCE), ..Config::default() };
     config.sequence.flows.max_flows = config.sequence.flows.max_flows.div_ceil(lives.len());
