@@ -1,6 +1,7 @@
 //! `citronella detect -r CAPTURE... | -i INTERFACE...`: the LSTM over every packet, a verdict on every flow.
 
 mod alerts;
+mod listener;
 mod live;
 mod replay;
 mod summary;
@@ -8,26 +9,22 @@ mod summary;
 use std::{
     net::IpAddr,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
 pub(crate) use alerts::EveChoice;
-use alerts::{AlertOptions, Alerting, ShardAlerts};
+use alerts::{AlertOptions, Alerting};
 use anyhow::{Result, bail, ensure};
 use citronella_nn::Precision;
 use citronella_sensor::{
-    alert::{Finding, rules::Seen},
-    capture::{Capture, CaptureError, Packet, filter::Filter},
-    detect::{
-        Batching, Config, Counters, Detector, FlowVerdict, ModelFile, Reason, Shard, Sink, VerdictWriter,
-    },
-    feature::sequence::{Facts, Shared},
-    output::OutputError,
+    capture::{Capture, CaptureError, filter::Filter},
+    detect::{Batching, Config, Counters, Detector, ModelFile, Shard},
+    feature::sequence::Shared,
     pipeline::{self, Files, Next, Source},
 };
-use citronella_wire::Frame;
 use clap::{ArgMatches, parser::ValueSource};
 use ipnet::IpNet;
+use listener::{Listener, Verdicts};
 use summary::Summary;
 
 use crate::{config::Configuration, embedded, progress::Progress, show};
@@ -255,8 +252,8 @@ fn walk(
 ) -> Result<(Summary, Counters)> {
     let config = Config { batching, ..Config::default() };
     let ToldTo { detector, verdicts, alerting, shared } = to;
-    let sink = || FileSink {
-        verdicts: *verdicts,
+    let sink = || Listener {
+        verdicts: verdicts.cloned(),
         summary: Summary::new(detector.classes()),
         alerts: alerting.shard(),
     };
@@ -347,72 +344,5 @@ impl Source for Watched<'_> {
             self.progress.at(self.packets);
         }
         self.files.next()
-    }
-}
-
-/// The verdicts' file, which all shards write to.
-struct Verdicts {
-    writer: Mutex<(VerdictWriter, Option<OutputError>)>,
-}
-
-impl Verdicts {
-    fn create(path: &Path, detector: &Detector) -> Result<Verdicts> {
-        Ok(Verdicts { writer: Mutex::new((VerdictWriter::create(path, detector.classes())?, None)) })
-    }
-
-    /// Nothing is written after the first fault.
-    fn write(&self, verdict: &FlowVerdict) {
-        let (writer, fault) = &mut *self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        if fault.is_none() {
-            *fault = writer.write(verdict).err();
-        }
-    }
-
-    fn finish(self) -> Result<()> {
-        let (writer, fault) = self.writer.into_inner().unwrap_or_else(PoisonError::into_inner);
-        match fault {
-            Some(fault) => Err(fault.into()),
-            None => Ok(writer.finish()?),
-        }
-    }
-}
-
-/// Hears one shard.
-struct FileSink<'a> {
-    verdicts: Option<&'a Verdicts>,
-    summary: Summary,
-    alerts: ShardAlerts,
-}
-
-impl Sink for FileSink<'_> {
-    fn capture(&mut self, name: &str) {
-        self.alerts.capture(name);
-    }
-
-    #[inline]
-    fn packet(&mut self, packet: &Packet<'_>, _: &Frame<'_>) {
-        self.alerts.packet(packet);
-        self.summary.packet(packet.time_nanos);
-    }
-
-    fn explained(&mut self, finding: &Finding, why: &mut dyn FnMut() -> Vec<Reason>) {
-        self.summary.finding(finding);
-        self.alerts.explained(finding, why);
-    }
-
-    fn facts(&mut self, facts: &Facts, seen: &Seen<'_>) {
-        self.alerts.facts(facts, seen);
-    }
-
-    fn quiet(&mut self, now_nanos: i64) {
-        self.alerts.quiet(now_nanos);
-    }
-
-    fn ended(&mut self, verdict: &FlowVerdict) {
-        self.alerts.ended(verdict);
-        self.summary.ended(verdict);
-        if let Some(verdicts) = self.verdicts {
-            verdicts.write(verdict);
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread,
@@ -11,21 +11,17 @@ use std::{
 
 use anyhow::{Context, Result, anyhow};
 use citronella_sensor::{
-    alert::{Finding, eve::Kernel, rules::Seen},
-    capture::{
-        Packet,
-        live::{self, LiveCounters, LiveSettings, LiveShard},
-    },
-    detect::{Config, Counters, FlowVerdict, Reason, Shard, Sink, VerdictWriter},
-    feature::sequence::Facts,
-    output::OutputError,
+    alert::eve::Kernel,
+    capture::live::{self, LiveCounters, LiveSettings, LiveShard},
+    detect::{Config, Counters, Shard},
 };
-use citronella_wire::Frame;
 
 use super::super::{
     Arguments, Found,
-    alerts::{self, AlertOptions, Alerting, ShardAlerts},
-    allowed, load, name_of_model,
+    alerts::{self, AlertOptions, Alerting},
+    allowed,
+    listener::{Listener, Verdicts},
+    load, name_of_model,
     summary::Summary,
 };
 use crate::{
@@ -92,15 +88,11 @@ pub(super) fn watch(arguments: &Arguments, configuration: &Configuration) -> Res
     let shared = config.shared();
     let shards: Result<Vec<_>, _> =
         lives.iter().map(|_| Shard::with_shared(&detector, config, shared.clone())).collect();
-    let heard = Arc::new(Mutex::new(Heard {
-        verdicts: match &arguments.verdicts {
-            Some(path) => Some(VerdictWriter::create(path, detector.classes())?),
-            None => None,
-        },
-        fault: None,
-        summary: Summary::new(detector.classes()),
-        captured: vec![LiveCounters::default(); lives.len()],
-    }));
+    let verdicts = match &arguments.verdicts {
+        Some(path) => Some(Verdicts::create(path, &detector)?),
+        None => None,
+    };
+    let captured = Arc::new(Mutex::new(vec![LiveCounters::default(); lives.len()]));
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         // A second signal does not wait for the first to be obeyed.
@@ -125,39 +117,41 @@ pub(super) fn watch(arguments: &Arguments, configuration: &Configuration) -> Res
     show::complain(&format!("capturing from {}", settings.interfaces.join(", ")));
     let mut threads = Vec::new();
     for (at, (live, shard)) in lives.into_iter().zip(shards?).enumerate() {
-        let ear = Ear { heard: Arc::clone(&heard), span: None, alerts: alerting.shard() };
+        let ear = Listener {
+            verdicts: verdicts.clone(),
+            summary: Summary::new(detector.classes()),
+            alerts: alerting.shard(),
+        };
         let mut watcher = Watcher {
             at,
             live,
             shard,
             ear,
+            captured: Arc::clone(&captured),
             alerting: Arc::clone(&alerting),
             counted: Instant::now(),
             stop: Arc::clone(&stop),
         };
         let run = move || {
             watcher.run().map(|()| {
-                let counters = watcher.counters();
+                let counters = (watcher.shard.counters(), watcher.live.counters());
                 watcher.ear.alerts.finish();
-                counters
+                (watcher.ear.summary, counters)
             })
         };
         threads.push(thread::Builder::new().name("shard".to_owned()).spawn(run)?);
     }
     let mut counters = Counters::default();
     let mut captured = LiveCounters::default();
+    let mut summary = Summary::new(detector.classes());
     for thread in threads {
-        let (shard, live) = thread.join().map_err(|_| anyhow!("a shard's thread panicked"))??;
+        let (own, (shard, live)) = thread.join().map_err(|_| anyhow!("a shard's thread panicked"))??;
+        summary.merge(own);
         counters.merge(&shard);
         captured += live;
     }
     alerting.kernel(kernel(&captured));
     let told = alerting.finish();
-    let heard = Arc::into_inner(heard).context("a shard still runs")?;
-    let Heard { verdicts, fault, summary, .. } = heard.into_inner().unwrap_or_else(PoisonError::into_inner);
-    if let Some(fault) = fault {
-        return Err(fault.into());
-    }
     if let Some(verdicts) = verdicts {
         verdicts.finish()?;
     }
@@ -196,7 +190,9 @@ struct Watcher {
     at: usize,
     live: LiveShard,
     shard: Shard,
-    ear: Ear,
+    ear: Listener,
+    /// What each shard's rings have counted.
+    captured: Arc<Mutex<Vec<LiveCounters>>>,
     alerting: Arc<Alerting>,
     /// When the rings' counters were told last.
     counted: Instant,
@@ -240,79 +236,13 @@ impl Watcher {
     /// For the statistics, which come while capture goes on.
     fn tell_counters(&mut self) {
         self.counted = Instant::now();
-        let own = self.live.counters();
-        let mut heard = self.ear.heard();
-        if let Some(place) = heard.captured.get_mut(self.at) {
-            *place = own;
+        let mut captured = self.captured.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = captured.get_mut(self.at) {
+            *place = self.live.counters();
         }
         let mut sum = LiveCounters::default();
-        heard.captured.iter().for_each(|one| sum += *one);
-        drop(heard);
+        captured.iter().for_each(|one| sum += *one);
+        drop(captured);
         self.alerting.kernel(kernel(&sum));
-    }
-
-    fn counters(&mut self) -> (Counters, LiveCounters) {
-        if let Some((first, last)) = self.ear.span {
-            let mut heard = self.ear.heard();
-            heard.summary.packet(first);
-            heard.summary.packet(last);
-        }
-        (self.shard.counters(), self.live.counters())
-    }
-}
-
-/// What all shards have found.
-struct Heard {
-    verdicts: Option<VerdictWriter>,
-    /// The first fault of the verdicts' file; nothing is written after it.
-    fault: Option<OutputError>,
-    summary: Summary,
-    /// What each shard's rings have counted.
-    captured: Vec<LiveCounters>,
-}
-
-/// One shard's way to tell.
-struct Ear {
-    heard: Arc<Mutex<Heard>>,
-    /// First and last packet, in nanoseconds.
-    span: Option<(i64, i64)>,
-    alerts: ShardAlerts,
-}
-
-impl Ear {
-    fn heard(&self) -> MutexGuard<'_, Heard> {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Sink for Ear {
-    #[inline]
-    fn packet(&mut self, packet: &Packet<'_>, _: &Frame<'_>) {
-        let (first, last) = self.span.unwrap_or((packet.time_nanos, packet.time_nanos));
-        self.span = Some((first.min(packet.time_nanos), last.max(packet.time_nanos)));
-        self.alerts.packet(packet);
-    }
-
-    fn explained(&mut self, finding: &Finding, why: &mut dyn FnMut() -> Vec<Reason>) {
-        self.heard().summary.finding(finding);
-        self.alerts.explained(finding, why);
-    }
-
-    fn facts(&mut self, facts: &Facts, seen: &Seen<'_>) {
-        self.alerts.facts(facts, seen);
-    }
-
-    fn quiet(&mut self, now_nanos: i64) {
-        self.alerts.quiet(now_nanos);
-    }
-
-    fn ended(&mut self, verdict: &FlowVerdict) {
-        self.alerts.ended(verdict);
-        let mut heard = self.heard();
-        heard.summary.ended(verdict);
-        let Heard { verdicts, fault, .. } = &mut *heard;
-        if let (Some(writer), None) = (verdicts, &fault) {
-            *fault = writer.write(verdict).err();
-        }
     }
 }
