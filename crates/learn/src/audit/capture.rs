@@ -17,7 +17,7 @@ use citronella_sensor::{
 use super::{
     AuditError, ReadOptions, Rows,
     role::{Role, role_of},
-    rows::{Cell, Kept, Sampler},
+    rows::{Cell, Sampler},
     source,
 };
 use crate::dataset::{LabelRule, ManifestEntry, NORMAL};
@@ -49,9 +49,8 @@ impl Taker<'_> {
         let by_file = !self.has_manifest || self.options.labels == LabelRule::File;
         let class =
             if by_file || is_attack == Some(true) { self.scenario.clone() } else { NORMAL.to_owned() };
-        let class = self.sampler.class(source::class_name(&class));
-        let number = self.sampler.seen();
-        let Some(place) = self.sampler.draw() else { return true };
+        let drawn = self.sampler.draw_labelled(source::class_name(&class), is_attack);
+        let Some((place, kept)) = drawn else { return true };
         let mut cells = Vec::with_capacity(fields.len());
         for (at, column) in features(self.level).enumerate() {
             let cell = match fields.get(column) {
@@ -65,7 +64,7 @@ impl Taker<'_> {
             };
             cells.push(cell);
         }
-        self.sampler.put(place, &cells, Kept { number, class, is_attack });
+        self.sampler.put(place, &cells, kept);
         true
     }
 }

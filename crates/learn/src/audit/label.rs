@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{
     AuditError, ReadOptions,
-    role::{Role, may_be_label},
+    role::{Role, may_be_label, role_of},
     rows::{Cell, Sampler},
 };
 use crate::dataset::{LabelRule, NORMAL, class_of_file_name, parse_timestamp};
@@ -12,6 +12,31 @@ use crate::dataset::{LabelRule, NORMAL, class_of_file_name, parse_timestamp};
 /// The names of MQTT-IoT-IDS2020's label and of the scenario that `extract` writes.
 const IS_ATTACK: &str = "is_attack";
 const SCENARIO: &str = "scenario";
+
+/// What is read of a file by its header.
+pub(super) struct Plan {
+    pub(super) labeller: Labeller,
+    /// Columns to be kept: place, role, name.
+    pub(super) columns: Vec<(usize, Role, String)>,
+    /// Places of columns without which a row is left out.
+    pub(super) required: Vec<usize>,
+}
+
+impl Plan {
+    pub(super) fn new(path: &Path, header: &[String], options: &ReadOptions) -> Result<Plan, AuditError> {
+        let labeller = Labeller::new(path, header, options)?;
+        let named = labeller.columns().map(|at| (at, header.get(at).cloned().unwrap_or_default()));
+        let columns = named.map(|(at, name)| (at, role_of(&name), name)).collect();
+        let place = |name: &String| header.iter().position(|column| column == name);
+        let required = options.required.iter().filter_map(place).collect();
+        Ok(Plan { labeller, columns, required })
+    }
+
+    /// Names and roles of the columns.
+    pub(super) fn names(self) -> Vec<(String, Role)> {
+        self.columns.into_iter().map(|(_, role, name)| (name, role)).collect()
+    }
+}
 
 /// Says which class a row is.
 pub(super) struct Labeller {

@@ -11,9 +11,9 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::{
     AuditError, ReadOptions, Rows,
-    label::{Labeller, cell_of},
-    role::{Role, role_of},
-    rows::{Cell, Kept, Sampler},
+    label::{Plan, cell_of},
+    role::Role,
+    rows::{Cell, Sampler},
     source,
 };
 use crate::dataset::DatasetError;
@@ -31,15 +31,8 @@ pub(super) fn read(
     let opened = File::open(path).map_err(|source| DatasetError::Read { file: file.clone(), source })?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(opened).map_err(|e| wrong(e.to_string()))?;
     let header: Vec<String> = builder.schema().fields().iter().map(|field| field.name().clone()).collect();
-    let labeller = Labeller::new(path, &header, options)?;
-    let names: Vec<(usize, Role, String)> = labeller
-        .columns()
-        .map(|at| (at, header.get(at).cloned().unwrap_or_default()))
-        .map(|(at, name)| (at, role_of(&name), name))
-        .collect();
-    let required: Vec<usize> =
-        options.required.iter().filter_map(|name| header.iter().position(|column| column == name)).collect();
-    let mut sampler = sampler(names.len());
+    let plan = Plan::new(path, &header, options)?;
+    let mut sampler = sampler(plan.columns.len());
     let (mut incomplete, mut unlabelled, mut read) = (0, 0, 0u64);
     'batches: for batch in builder.build().map_err(|e| wrong(e.to_string()))? {
         let batch = batch.map_err(|e| wrong(e.to_string()))?;
@@ -54,37 +47,37 @@ pub(super) fn read(
                 break 'batches;
             }
             read += 1;
-            if required.iter().any(|&at| columns.get(at).is_none_or(|column| column.is_empty(row))) {
+            if plan.required.iter().any(|&at| columns.get(at).is_none_or(|column| column.is_empty(row))) {
                 incomplete += 1;
                 continue;
             }
-            let texts = labeller
+            let texts = plan
+                .labeller
                 .labels()
                 .map(|at| columns.get(at).map(|column| column.label(row)).unwrap_or_default());
-            let texts: Vec<(usize, String)> = labeller.labels().zip(texts).collect();
+            let texts: Vec<(usize, String)> = plan.labeller.labels().zip(texts).collect();
             let cell =
                 |at: usize| texts.iter().find(|(of, _)| *of == at).map_or("", |(_, text)| text.as_str());
-            let Some((class, is_attack)) = labeller.class(cell) else {
+            let Some((class, is_attack)) = plan.labeller.class(cell) else {
                 unlabelled += 1;
                 continue;
             };
-            let class = sampler.class(source::class_name(&class));
-            let number = sampler.seen();
-            let Some(place) = sampler.draw() else { continue };
-            let cells: Vec<Cell> = names
+            let drawn = sampler.draw_labelled(source::class_name(&class), is_attack);
+            let Some((place, kept)) = drawn else { continue };
+            let cells: Vec<Cell> = plan
+                .columns
                 .iter()
                 .enumerate()
                 .map(|(to, (from, role, _))| {
                     columns.get(*from).map_or(Cell::Empty, |column| column.cell(row, *role, to, &mut sampler))
                 })
                 .collect();
-            sampler.put(place, &cells, Kept { number, class, is_attack });
+            sampler.put(place, &cells, kept);
         }
     }
     rows.leave_out("an empty cell", incomplete);
     rows.leave_out("no label", unlabelled);
-    let names: Vec<_> = names.into_iter().map(|(_, role, name)| (name, role)).collect();
-    sampler.finish(source::describe(path, recording)?, &names, rows);
+    sampler.finish(source::describe(path, recording)?, &plan.names(), rows);
     Ok(())
 }
 

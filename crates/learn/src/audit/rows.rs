@@ -183,6 +183,13 @@ impl Sampler {
         (place < self.cap as u64).then_some(place as usize)
     }
 
+    /// [`Sampler::draw`] for a row of this class, and what is kept of it beside its cells.
+    pub(super) fn draw_labelled(&mut self, class: &str, is_attack: Option<bool>) -> Option<(usize, Kept)> {
+        let (class, number) = (self.class(class), self.seen());
+        let place = self.draw()?;
+        Some((place, Kept { number, class, is_attack }))
+    }
+
     /// The cell of a text in a column.
     pub(super) fn text(&mut self, column: usize, text: &str) -> Cell {
         let Some(texts) = self.texts.get_mut(column) else { return Cell::Empty };

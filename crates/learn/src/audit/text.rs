@@ -6,9 +6,8 @@ use citronella_sensor::feature::schema::NSL_KDD;
 
 use super::{
     AuditError, ReadOptions, Rows,
-    label::{Labeller, cell_of},
-    role::role_of,
-    rows::{Kept, Sampler},
+    label::{Plan, cell_of},
+    rows::Sampler,
     source,
 };
 use crate::dataset::DatasetError;
@@ -41,13 +40,8 @@ pub(super) fn read(
         let bare = |cell: &[u8]| cell.strip_prefix(b"\xef\xbb\xbf").unwrap_or(cell).trim_ascii().to_vec();
         record.iter().map(|cell| String::from_utf8_lossy(&bare(cell)).into_owned()).collect()
     };
-    let labeller = Labeller::new(path, &header, options)?;
-    let names: Vec<_> =
-        labeller.columns().map(|at| (at, header.get(at).cloned().unwrap_or_default())).collect();
-    let names: Vec<_> = names.into_iter().map(|(at, name)| (at, role_of(&name), name)).collect();
-    let required: Vec<usize> =
-        options.required.iter().filter_map(|name| header.iter().position(|column| column == name)).collect();
-    let mut sampler = sampler(names.len());
+    let plan = Plan::new(path, &header, options)?;
+    let mut sampler = sampler(plan.columns.len());
     let (mut fault, mut incomplete, mut unlabelled, mut read) = (0, 0, 0, 0u64);
     let mut has_row = is_nsl_kdd;
     loop {
@@ -67,31 +61,30 @@ pub(super) fn read(
             continue;
         }
         read += 1;
-        if required.iter().any(|&at| cell(at).is_empty() || cell(at).eq_ignore_ascii_case("nan")) {
+        if plan.required.iter().any(|&at| cell(at).is_empty() || cell(at).eq_ignore_ascii_case("nan")) {
             incomplete += 1;
             continue;
         }
-        let Some((class, is_attack)) = labeller.class(cell) else {
+        let Some((class, is_attack)) = plan.labeller.class(cell) else {
             unlabelled += 1;
             continue;
         };
-        let class = sampler.class(source::class_name(&class));
-        let number = sampler.seen();
-        let Some(place) = sampler.draw() else { continue };
-        let cells: Vec<_> = names
+        let drawn = sampler.draw_labelled(source::class_name(&class), is_attack);
+        let Some((place, kept)) = drawn else { continue };
+        let cells: Vec<_> = plan
+            .columns
             .iter()
             .enumerate()
             .map(|(to, (from, role, _))| cell_of(cell(*from), *role, to, &mut sampler))
             .collect();
-        sampler.put(place, &cells, Kept { number, class, is_attack });
+        sampler.put(place, &cells, kept);
     }
     for (reason, count) in
         [("not as many cells as the header", fault), ("an empty cell", incomplete), ("no label", unlabelled)]
     {
         rows.leave_out(reason, count);
     }
-    let names: Vec<_> = names.into_iter().map(|(_, role, name)| (name, role)).collect();
-    sampler.finish(source::describe(path, recording)?, &names, rows);
+    sampler.finish(source::describe(path, recording)?, &plan.names(), rows);
     Ok(())
 }
 
