@@ -4,7 +4,9 @@
 //! a shard's own and hears it. Time is packet time.
 
 mod arguments;
+mod drift;
 mod queue;
+mod shard;
 mod signals;
 mod state;
 mod target;
@@ -22,20 +24,20 @@ use std::{
 use anyhow::{Context, Result};
 use citronella_sensor::{
     alert::{
-        Alert, Finding, Incidents, Stage,
+        Alert, Incidents, Stage,
         eve::{EveOptions, EveWriter, Kernel, Stats},
-        rules::{Rules, Seen},
+        rules::Rules,
         settings::Settings,
     },
-    capture::Packet,
-    detect::{Detector, FlowVerdict, Reason},
-    feature::sequence::Facts,
-    flow::{initiator::Initiators, sessions::Sessions, table::EndReason},
+    detect::Detector,
+    flow::initiator::Initiators,
 };
 
 use crate::show::complain;
 pub(crate) use arguments::{AlertArguments, EveChoice};
+use drift::Suitability;
 use queue::{Entry, Tally, Writer};
+pub(crate) use shard::ShardAlerts;
 pub(crate) use signals::Reload;
 use signals::{Hangup, Reloaded};
 use state::StateFolder;
@@ -94,6 +96,7 @@ struct Common {
     shed_told: u64,
     state: Option<StateFolder>,
     hosts: Arc<Initiators>,
+    suitability: Suitability,
 }
 
 impl Alerting {
@@ -107,9 +110,10 @@ impl Alerting {
         let AlertOptions { settings, eve, offline, model, interface, state, reload } = options;
         let mut incidents = Incidents::new(settings.alerts, settings.suppress, detector.classes());
         let mut rules = Rules::new(settings.rules);
+        let mut suitability = Suitability::new(detector);
         let state = state.map(StateFolder::open).transpose()?;
         if let Some(state) = &state {
-            state.take_up(&mut incidents, &mut rules, hosts);
+            state.take_up(&mut incidents, &mut rules, hosts, &mut suitability);
         }
         let what = eve.options();
         let (mut entry, mut writer) = (None, None);
@@ -141,6 +145,7 @@ impl Alerting {
                 shed_told: 0,
                 state,
                 hosts: Arc::clone(hosts),
+                suitability,
             }),
             sessions: entry.is_some() && (what.mqtt || what.anomaly || what.tls || what.flow),
             eve: what,
@@ -157,26 +162,6 @@ impl Alerting {
         }))
     }
 
-    /// What a shard tells through.
-    pub(crate) fn shard(self: &Arc<Self>) -> ShardAlerts {
-        let sessions = self.sessions.then(|| {
-            let entry = lock(&self.entry);
-            let mut eve = entry.as_ref().map(|entry| EveWriter::new(entry.another(), self.eve.clone()));
-            if let Some(eve) = &mut eve {
-                eve.set_interface(self.interface.as_deref());
-            }
-            (Sessions::default(), eve)
-        });
-        ShardAlerts {
-            all: Arc::clone(self),
-            sessions: sessions.and_then(|(sessions, eve)| Some(Box::new((sessions, eve?)))),
-            counted: Counted::default(),
-            latest_nanos: None,
-            next_tick: None,
-            generation: 0,
-        }
-    }
-
     /// The file of records is opened anew, for somebody may have moved it away; what can be set is read again.
     fn hung_up(&self) {
         if let Some(reopen) = &self.reopen {
@@ -191,6 +176,7 @@ impl Alerting {
                 common.incidents.set(settings.alerts, settings.suppress);
                 common.with_incidents(|incidents, hear| incidents.set_classes(detector.classes(), now, hear));
                 common.model = model;
+                common.suitability.set(&detector);
                 drop(common);
                 *lock(&self.detector) = Some(detector);
                 self.generation.fetch_add(1, Relaxed);
@@ -213,7 +199,7 @@ impl Alerting {
             // What is open goes on after a restart.
             common.with_incidents(|incidents, hear| incidents.settle(now, hear));
             common.list_open();
-            state.keep(&common.incidents, &common.rules, &common.hosts);
+            state.keep(&common.incidents, &common.rules, &common.hosts, &common.suitability);
         } else {
             common.with_incidents(|incidents, hear| incidents.finish(now, hear));
         }
@@ -231,6 +217,7 @@ impl Alerting {
         Told {
             incidents: std::mem::take(&mut common.lines),
             counters: common.incidents.counters(),
+            suitability: common.suitability.document(),
             written: count(Tally::written),
             shed: count(Tally::shed),
             lost: count(Tally::lost),
@@ -287,14 +274,15 @@ impl Common {
         self.latest_nanos = Some(self.latest_nanos.map_or(now, |latest| latest.max(now)));
         self.with_incidents(|incidents, hear| incidents.tick(now, hear));
         self.tell_shed(tally);
-        let Common { state, incidents, rules, hosts, .. } = self;
+        let Common { state, incidents, rules, hosts, suitability, .. } = self;
         if let Some(state) = state {
-            state.tick(now, incidents, rules, hosts);
+            state.tick(now, incidents, rules, hosts, suitability);
         }
         let due = *self.next_stats.get_or_insert(now.saturating_add(STATS_NANOS));
         // A clock that was set back must not silence them.
         if now >= due || due.saturating_sub(now) > 2 * STATS_NANOS {
             self.next_stats = Some(now.saturating_add(STATS_NANOS));
+            self.suitability.warn(now);
             self.tell_stats(now, tally);
         }
     }
@@ -313,7 +301,7 @@ impl Common {
     }
 
     fn tell_stats(&mut self, now: i64, tally: Option<&Tally>) {
-        let Common { stats, incidents, eve, began_nanos, .. } = self;
+        let Common { stats, incidents, eve, began_nanos, suitability, .. } = self;
         let Some(eve) = eve else { return };
         let counters = incidents.counters();
         stats.time_nanos = now;
@@ -331,6 +319,7 @@ impl Common {
             ("records_shed", count(Tally::shed)),
             ("records_lost", count(Tally::lost)),
         ];
+        stats.more.extend(suitability.counters());
         let _ = eve.stats(stats);
         self.flush();
     }
@@ -348,128 +337,5 @@ fn line(alert: &Alert<'_>) -> Line {
         score: incident.score,
         first_nanos: incident.first_nanos,
         last_nanos: incident.last_nanos,
-    }
-}
-
-/// What a shard has counted since it last told.
-#[derive(Clone, Copy, Default)]
-struct Counted {
-    packets: u64,
-    bytes: u64,
-    flows: u64,
-    evicted: u64,
-}
-
-/// A shard's way to tell.
-pub(crate) struct ShardAlerts {
-    all: Arc<Alerting>,
-    /// Where records of sessions are wanted.
-    sessions: Option<Box<(Sessions, EveWriter<Entry>)>>,
-    counted: Counted,
-    latest_nanos: Option<i64>,
-    next_tick: Option<i64>,
-    generation: u64,
-}
-
-impl ShardAlerts {
-    /// The packets of a capture begin.
-    pub(crate) fn capture(&mut self, name: &str) {
-        let name = self.all.several.then_some(name);
-        if let Some(sessions) = &mut self.sessions {
-            sessions.1.begin_capture(name);
-        }
-        if let Some(eve) = &mut self.all.common().eve {
-            eve.begin_capture(name);
-        }
-    }
-
-    /// A packet.
-    #[inline]
-    pub(crate) fn packet(&mut self, packet: &Packet<'_>) {
-        self.counted.packets += 1;
-        self.counted.bytes += u64::from(packet.wire_len);
-        if let Some(sessions) = &mut self.sessions {
-            let (sessions, eve) = &mut **sessions;
-            sessions.packet(packet, |event| {
-                let _ = eve.write(event);
-            });
-        }
-        self.quiet(packet.time_nanos);
-    }
-
-    /// It is so late, by the packets' clock.
-    #[inline]
-    pub(crate) fn quiet(&mut self, now_nanos: i64) {
-        self.latest_nanos = Some(now_nanos);
-        match self.next_tick {
-            // A clock that was set back must not silence anything.
-            Some(next) if now_nanos < next && next.saturating_sub(now_nanos) <= 2 * SECOND => {}
-            _ => self.tick(now_nanos),
-        }
-    }
-
-    #[cold]
-    fn tick(&mut self, now_nanos: i64) {
-        self.next_tick = Some(now_nanos.saturating_add(SECOND));
-        let counted = std::mem::take(&mut self.counted);
-        let mut common = self.all.common();
-        common.rules.begin(now_nanos);
-        common.began_nanos.get_or_insert(now_nanos);
-        common.stats.packets += counted.packets;
-        common.stats.bytes += counted.bytes;
-        common.stats.flows += counted.flows;
-        common.stats.flows_evicted += counted.evicted;
-        common.tick(now_nanos, self.all.tally.as_deref());
-        drop(common);
-        if self.all.hangup.came() {
-            self.all.hung_up();
-        }
-        if let Some(sessions) = &mut self.sessions {
-            let _ = io::Write::flush(sessions.1.get_mut());
-        }
-    }
-
-    /// A model that was read again since this was asked last.
-    pub(crate) fn new_detector(&mut self) -> Option<Detector> {
-        let generation = self.all.generation.load(Relaxed);
-        if generation == self.generation {
-            return None;
-        }
-        self.generation = generation;
-        lock(&self.all.detector).clone()
-    }
-
-    /// A flow is called, and why.
-    pub(crate) fn explained(&mut self, finding: &Finding, why: &mut dyn FnMut() -> Vec<Reason>) {
-        self.all.common().with_incidents(|incidents, hear| incidents.explained(finding, why, hear));
-    }
-
-    /// A packet brought something that rules look at.
-    pub(crate) fn facts(&mut self, facts: &Facts, seen: &Seen<'_>) {
-        let mut common = self.all.common();
-        let rules = common.rules;
-        rules.judge(facts, seen, |finding| {
-            common.with_incidents(|incidents, hear| incidents.finding(finding, hear));
-        });
-    }
-
-    /// A flow has ended.
-    #[inline]
-    pub(crate) fn ended(&mut self, verdict: &FlowVerdict) {
-        self.counted.flows += 1;
-        self.counted.evicted += u64::from(verdict.reason == EndReason::Evicted);
-    }
-
-    /// Writes what is left to be told of sessions.
-    pub(crate) fn finish(mut self) {
-        if let Some(sessions) = self.sessions.take() {
-            let (mut sessions, mut eve) = *sessions;
-            sessions.finish(|event| {
-                let _ = eve.write(event);
-            });
-        }
-        if let Some(now) = self.latest_nanos {
-            self.tick(now);
-        }
     }
 }

@@ -6,6 +6,7 @@
 mod batch;
 mod card;
 mod detector;
+mod drift;
 mod error;
 mod explain;
 mod input;
@@ -17,6 +18,7 @@ mod verdicts;
 
 pub use card::{Card, DataFile, FORMAT, NetworkCard, RowRule, Shape};
 pub use detector::Detector;
+pub use drift::{Drift, Outlook};
 pub use error::ModelError;
 pub use explain::{ExplainError, ExplainedPacket, Explanation, FlowChoice, explain};
 pub use input::{Encoder, Input, Op, Value};

@@ -77,6 +77,8 @@ pub struct FlowVerdict {
     pub score: f32,
     /// The packet that called it, from 1.
     pub packets_to_alert: Option<u32>,
+    /// A bit for each class that it came near ([`Running::near`]).
+    pub near: u16,
 }
 
 /// Hears what a shard sees and finds.
@@ -434,6 +436,7 @@ impl Shard {
                     class: called.map_or(0, |called| called.class),
                     score: called.map_or(walk.running.highest(), |called| called.score),
                     packets_to_alert: called.map(|called| called.packets),
+                    near: walk.running.near(),
                 });
             }
         });

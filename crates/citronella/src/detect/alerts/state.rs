@@ -1,4 +1,4 @@
-//! `--state DIR`: hosts' counts and open incidents over a restart.
+//! `--state DIR`: hosts' counts, open incidents and the account of benign scores over a restart.
 //!
 //! One file: a line that names it, version and length, the SHA-256 of what follows, and that, in postcard's form. It
 //! appears whole or not at all; one that is damaged or of another version is set aside under another name.
@@ -13,17 +13,19 @@ use std::{
 use anyhow::{Context, Result};
 use citronella_sensor::{
     alert::{Incidents, incident::Kept, rules::Rules},
+    detect::Drift,
     flow::initiator::{Initiators, KeptHosts},
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::drift::Suitability;
 use crate::show::{complain, count};
 
 const NAME: &str = "citronella.state";
 const MAGIC: &[u8] = b"citronella state\n";
 /// Grows with every change of what is kept.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const DIGEST_BYTES: usize = 32;
 /// Packet time between two writes.
 const EVERY_NANOS: i64 = 60_000_000_000;
@@ -33,6 +35,7 @@ struct Writing {
     incidents: Kept,
     began_nanos: Option<i64>,
     hosts: KeptHosts,
+    drift: Drift,
 }
 
 #[derive(Deserialize)]
@@ -40,6 +43,7 @@ struct Reading {
     incidents: Kept,
     began_nanos: Option<i64>,
     hosts: KeptHosts,
+    drift: Drift,
 }
 
 /// A folder with a state file.
@@ -67,7 +71,13 @@ impl StateFolder {
     }
 
     /// Takes up what the file has; without one nothing happens.
-    pub(crate) fn take_up(&self, incidents: &mut Incidents, rules: &mut Rules, hosts: &Initiators) {
+    pub(super) fn take_up(
+        &self,
+        incidents: &mut Incidents,
+        rules: &mut Rules,
+        hosts: &Initiators,
+        suitability: &mut Suitability,
+    ) {
         let path = self.path();
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
@@ -84,6 +94,7 @@ impl StateFolder {
         if let Some(began) = kept.began_nanos {
             rules.begin(began);
         }
+        suitability.take_up(kept.drift);
         let taken = hosts.take_up(&kept.hosts);
         let same_classes = incidents.take_up(kept.incidents);
         let open = incidents.counters().open;
@@ -96,7 +107,14 @@ impl StateFolder {
     }
 
     /// Writes the file in the background now and then.
-    pub(crate) fn tick(&mut self, now: i64, incidents: &Incidents, rules: &Rules, hosts: &Initiators) {
+    pub(super) fn tick(
+        &mut self,
+        now: i64,
+        incidents: &Incidents,
+        rules: &Rules,
+        hosts: &Initiators,
+        suitability: &Suitability,
+    ) {
         let due = *self.next_nanos.get_or_insert(now.saturating_add(EVERY_NANOS));
         if now < due && due.saturating_sub(now) <= 2 * EVERY_NANOS {
             return;
@@ -105,22 +123,33 @@ impl StateFolder {
         if self.writing.as_ref().is_some_and(|writing| !writing.is_finished()) {
             return;
         }
-        let (path, writing) = (self.path(), gather(incidents, rules, hosts));
+        let (path, writing) = (self.path(), gather(incidents, rules, hosts, suitability));
         self.writing = std::thread::Builder::new().spawn(move || tell(&path, write(&path, &writing))).ok();
     }
 
     /// Writes the file at the end.
-    pub(crate) fn keep(mut self, incidents: &Incidents, rules: &Rules, hosts: &Initiators) {
+    pub(super) fn keep(
+        mut self,
+        incidents: &Incidents,
+        rules: &Rules,
+        hosts: &Initiators,
+        suitability: &Suitability,
+    ) {
         if let Some(writing) = self.writing.take() {
             let _ = writing.join();
         }
         let path = self.path();
-        tell(&path, write(&path, &gather(incidents, rules, hosts)));
+        tell(&path, write(&path, &gather(incidents, rules, hosts, suitability)));
     }
 }
 
-fn gather(incidents: &Incidents, rules: &Rules, hosts: &Initiators) -> Writing {
-    Writing { incidents: incidents.keep(), began_nanos: rules.began_nanos(), hosts: hosts.keep() }
+fn gather(incidents: &Incidents, rules: &Rules, hosts: &Initiators, suitability: &Suitability) -> Writing {
+    Writing {
+        incidents: incidents.keep(),
+        began_nanos: rules.began_nanos(),
+        hosts: hosts.keep(),
+        drift: suitability.kept().clone(),
+    }
 }
 
 /// Detection goes on without.
@@ -169,6 +198,7 @@ fn set_aside(path: &Path, problem: &str) {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::detect::{Rounding, load};
     use citronella_sensor::alert::settings::Settings;
 
     #[test]
@@ -183,14 +213,19 @@ mod tests {
         let path = folder.path().join(NAME);
         let mut rules = Rules::new(settings.rules);
         rules.begin(77);
-        state().keep(&new(), &rules, &hosts);
+        let suitability = || Suitability::new(&load(None, Rounding::F32).unwrap());
+        let mut seen = suitability();
+        (0..7_200).for_each(|second| seen.account(second * 1_000_000_000, 1, &[0, 1, 0], false));
+        state().keep(&new(), &rules, &hosts, &seen);
         let whole = fs::read(&path).unwrap();
         let taken = || {
             let (hosts, mut rules) = (Initiators::new(Default::default(), 1), Rules::new(settings.rules));
-            state().take_up(&mut new(), &mut rules, &hosts);
-            (hosts.len(), rules.began_nanos())
+            let mut suitability = suitability();
+            state().take_up(&mut new(), &mut rules, &hosts, &mut suitability);
+            (hosts.len(), rules.began_nanos(), suitability.outlook())
         };
-        assert_eq!(taken(), (1, Some(77)));
+        assert_eq!(taken(), (1, Some(77), seen.outlook()));
+        assert!(seen.outlook().unwrap().is_too_many());
         let mut other_version = whole.clone();
         other_version[MAGIC.len()] += 1;
         let mut damaged = whole.clone();
@@ -199,7 +234,7 @@ mod tests {
             [&whole[..whole.len() - 1], &whole[..20], &other_version, &damaged, b"", b"something else"]
         {
             fs::write(&path, bytes).unwrap();
-            assert_eq!(taken(), (0, None));
+            assert_eq!(taken(), (0, None, None));
             assert!(!path.exists());
             assert_eq!(fs::read(folder.path().join("citronella.state.aside")).unwrap(), bytes);
         }

@@ -28,6 +28,8 @@ pub(crate) struct Told {
     /// Incidents, the first so many.
     pub(crate) incidents: Vec<Line>,
     pub(crate) counters: Counters,
+    /// False calls a day to be expected; nothing before an hour of benign traffic was seen.
+    pub(crate) suitability: Value,
     /// Records that were written, shed, or could not be written.
     pub(crate) written: u64,
     pub(crate) shed: u64,
@@ -94,6 +96,7 @@ impl Told {
         document["alerts_told"] = self.counters.alerts.into();
         document["calls_suppressed"] = self.counters.suppressed.into();
         document["alerts_over_rate"] = self.counters.over_rate.into();
+        document["false_calls_per_day"] = self.suitability.clone();
         document["records"] = json!({ "written": self.written, "shed": self.shed, "lost": self.lost });
     }
 }

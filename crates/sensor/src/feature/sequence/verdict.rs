@@ -74,6 +74,14 @@ impl Benign {
         highest.len() as f32 * (-(log_odds - least) / scale).exp()
     }
 
+    /// The log-odds from which on a conversation comes near a class, and how many of these conversations did; `None` where
+    /// none came near it.
+    #[inline]
+    pub fn near(&self, class: usize) -> Option<(f32, usize)> {
+        let highest = self.highest.get(class)?;
+        Some((*highest.last()?, highest.len()))
+    }
+
     /// The log-odds that so many of these conversations are expected to reach as a class.
     fn reached_by(&self, class: usize, conversations: f32) -> f32 {
         let Some((highest, least, scale)) = self.tail(class) else { return LOWEST_LOG_ODDS };
@@ -167,6 +175,9 @@ pub struct Running {
     called_at: Option<u32>,
     /// Whether an end after this packet would call it.
     would_call: bool,
+    /// A bit for each class that it came near, and for the one that it would come near by an end after this packet.
+    near: u16,
+    near_at_end: u16,
     most: f32,
     least_share: f32,
     classes: u32,
@@ -217,6 +228,7 @@ impl Running {
         };
         let over = reaches(mean);
         self.would_call = over || reaches(attack_log_odds(*benign));
+        self.note_near(likeliest.0, mean, attack_log_odds(*benign), had == wanted, settings);
         if over && had == wanted {
             self.called_at = Some(self.packets);
         }
@@ -247,6 +259,29 @@ impl Running {
         let all: f32 = self.sums.iter().skip(1).sum();
         let class = if sum < self.least_share * all { self.classes } else { class };
         Some(Called { class, score: sum / self.counted.max(1) as f32, packets })
+    }
+
+    /// A class that was likeliest when the mean reached the level of its highest benign scores.
+    #[inline]
+    fn note_near(&mut self, class: usize, mean: f32, alone: f32, is_whole: bool, settings: &Settings) {
+        self.near_at_end = 0;
+        // Most packets are benign beyond doubt.
+        if mean.max(alone) <= 0.0 {
+            return;
+        }
+        let Some((least, _)) = settings.benign.near(class) else { return };
+        let bit = 1u16.checked_shl(class as u32).unwrap_or_default();
+        if mean.max(alone) >= least {
+            self.near_at_end = bit;
+        }
+        if is_whole && mean >= least {
+            self.near |= bit;
+        }
+    }
+
+    /// Of a conversation that has ended, a bit for each class that it came near, as [`Benign::near`] says.
+    pub fn near(&self) -> u16 {
+        self.near | self.near_at_end
     }
 
     /// Highest probability of any attack after any packet.
@@ -329,6 +364,25 @@ mod tests {
         let kept = Settings { benign: low, ..settings() }.for_false_alerts(0.01);
         assert!((kept.thresholds[1] - probability(2.5)).abs() < 1e-6);
         assert_eq!(settings().for_false_alerts(5.0).thresholds, settings().thresholds);
+    }
+
+    #[test]
+    fn it_comes_near_a_class_by_the_mean_of_three_or_by_its_last_packet() {
+        let benign =
+            Benign { hours: 1.0, highest: vec![vec![], vec![4.0, 2.0], vec![]], ceilings: vec![9.0; 3] };
+        let settings = Settings { benign, ..Settings::plain(64, 3, 0.999, 3) };
+        let near = |steps: &[[f32; 3]]| {
+            let mut running = Running::default();
+            steps.iter().for_each(|p| _ = running.step(p, &settings));
+            running.near()
+        };
+        // Log-odds of 0.98 attack are 3.9, of 0.1 -2.2.
+        assert_eq!(near(&[FIRST, FIRST, FIRST, BENIGN]), 1 << 1);
+        assert_eq!(near(&[FIRST, BENIGN, BENIGN, BENIGN]), 0);
+        assert_eq!(near(&[BENIGN, BENIGN, BENIGN, FIRST]), 1 << 1);
+        assert_eq!(near(&[FIRST]), 1 << 1);
+        // No benign conversation of the calibration came near the second class.
+        assert_eq!(near(&[SECOND, SECOND, SECOND]), 0);
     }
 
     #[test]
