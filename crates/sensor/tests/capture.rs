@@ -1,6 +1,6 @@
 //! Captures through the public surface: every format and byte order, whole and damaged.
 
-use std::io::{Cursor, Write};
+use std::io::{self, Cursor, Read, Write};
 
 use citronella_sensor::capture::{Capture, CaptureError};
 use proptest::prelude::*;
@@ -179,6 +179,48 @@ fn a_missing_file_and_a_folder_are_named() {
     assert!(missing.starts_with("no/such.pcap: ") && missing.ends_with("check the path"), "{missing}");
     let folder = Capture::open(std::env::temp_dir().as_path()).err().unwrap().to_string();
     assert!(folder.contains("is a folder"), "{folder}");
+}
+
+/// A pipe: hands out as much as it likes, and is interrupted by signals.
+struct Pipe {
+    bytes: Cursor<Vec<u8>>,
+    portions: Vec<usize>,
+    at: usize,
+}
+
+impl Read for Pipe {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        self.at += 1;
+        match self.portions[self.at % self.portions.len()] {
+            0 => Err(io::ErrorKind::Interrupted.into()),
+            portion => {
+                let most = portion.min(to.len());
+                self.bytes.read(&mut to[..most])
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    /// Whatever portions a pipe hands out, every packet comes whole, over several blocks of the buffer.
+    #[test]
+    fn a_pipe_loses_nothing(
+        portions in proptest::collection::vec(prop_oneof![Just(0), 1usize..8, 4_000usize..4_200, Just(65_536), Just(1 << 20)], 1..6),
+        length in 0usize..2_000,
+    ) {
+        prop_assume!(portions.iter().any(|portion| *portion > 1_000));
+        let frames: Vec<Vec<u8>> = (0..3_000_000 / (length + 100))
+            .map(|number| (0..length + number % 7).map(|at| (at ^ number) as u8).collect())
+            .collect();
+        let packets: Vec<_> = frames.iter().map(|frame| (1, 2, frame.as_slice())).collect();
+        let bytes = Cursor::new(pcap(0xa1b2_c3d4, false, &packets));
+        let mut capture = Capture::from_reader("pipe", Box::new(Pipe { bytes, portions, at: 0 })).unwrap();
+        for frame in &frames {
+            prop_assert_eq!(capture.next().unwrap().unwrap().bytes, frame.as_slice());
+        }
+        prop_assert!(capture.next().unwrap().is_none());
+    }
 }
 
 proptest! {

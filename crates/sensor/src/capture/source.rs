@@ -124,6 +124,12 @@ impl Source {
 /// The first four bytes (zeros where there are fewer), left in the reader. A pipe may hand out fewer at first.
 fn peek(reader: &mut BufReader<Box<dyn Read + Send>>) -> io::Result<[u8; 4]> {
     let mut magic = [0; 4];
+    while let Err(error) = reader.fill_buf() {
+        // A signal came.
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
     let head = reader.fill_buf()?;
     if head.len() >= 4 || head.is_empty() {
         magic.iter_mut().zip(head).for_each(|(to, from)| *to = *from);
@@ -135,9 +141,11 @@ fn peek(reader: &mut BufReader<Box<dyn Read + Send>>) -> io::Result<[u8; 4]> {
     let mut rest = vec![0; 4 - seen];
     let mut got = 0;
     while got < rest.len() {
-        match reader.read(rest.get_mut(got..).unwrap_or_default())? {
-            0 => break,
-            n => got += n,
+        match reader.read(rest.get_mut(got..).unwrap_or_default()) {
+            Ok(0) => break,
+            Ok(n) => got += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
     rest.truncate(got);
