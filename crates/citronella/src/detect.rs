@@ -44,8 +44,8 @@ pub(crate) struct Arguments {
     /// As it was on the command line.
     #[arg(skip)]
     given_model: Option<PathBuf>,
-    /// Threads, each with its share of the flows. With one the verdicts are always the same; several count what a host
-    /// did in an order that is not
+    /// Threads. Of recordings one reads and keeps the flows, all compute, and what is told is the same for any number (of
+    /// stdin and with --replay-speed there is but one). Of interfaces each has its share of the hosts
     #[arg(long, value_name = "N", default_value = "1", value_parser = threads)]
     threads: usize,
     /// Replay the recording at X times the pace at which it was recorded; else as fast as possible
@@ -137,9 +137,6 @@ pub(crate) enum Found {
     Nothing,
     Alerts,
 }
-
-/// Packets of a file wait for each other for a second of packet time: a batch fills in less than a millisecond.
-const FILE_BATCHING: Batching = Batching { packets: 192, wait_nanos: 1_000_000_000 };
 
 pub(crate) fn run(arguments: &mut Arguments, matches: &ArgMatches) -> Result<Found> {
     let configuration = configure(arguments, matches)?;
@@ -233,7 +230,7 @@ fn detect(
         None if arguments.read.iter().any(|path| path.as_os_str() == "-") => {
             walk(arguments, files, Batching::default(), to, faults)
         }
-        None => walk(arguments, files, FILE_BATCHING, to, faults),
+        None => walk(arguments, files, Batching::RECORDED, to, faults),
         Some(speed) => {
             // 5 ms by the wall.
             let wait_nanos = (Batching::default().wait_nanos as f64 * speed) as u64;
@@ -250,29 +247,17 @@ fn walk(
     to: &ToldTo<'_>,
     faults: &mut Vec<CaptureError>,
 ) -> Result<(Summary, Counters)> {
-    let config = Config { batching, ..Config::default() };
+    let config = Config { batching, threads: arguments.threads, ..Config::default() };
     let ToldTo { detector, verdicts, alerting, shared } = to;
-    let sink = || Listener {
+    let mut sink = Listener {
         verdicts: verdicts.cloned(),
         summary: Summary::new(detector.classes()),
         alerts: alerting.shard(),
     };
-    let trouble = |fault: CaptureError| faults.push(fault);
-    if arguments.threads <= 1 {
-        let (mut shard, mut sink) = (Shard::with_shared(detector, config, shared.clone())?, sink());
-        pipeline::run(&mut packets, &mut shard, &mut sink, trouble)?;
-        sink.alerts.finish();
-        return Ok((sink.summary, shard.counters()));
-    }
-    let sinks = (0..arguments.threads).map(|_| sink()).collect();
-    let shards = pipeline::run_shards_with(&mut packets, detector, config, shared.clone(), sinks, trouble)?;
-    let (mut summary, mut counters) = (Summary::new(detector.classes()), Counters::default());
-    for (sink, own) in shards {
-        summary.merge(sink.summary);
-        sink.alerts.finish();
-        counters.merge(&own);
-    }
-    Ok((summary, counters))
+    let mut shard = Shard::with_shared(detector, config, shared.clone())?;
+    pipeline::run(&mut packets, &mut shard, &mut sink, |fault| faults.push(fault))?;
+    sink.alerts.finish();
+    Ok((sink.summary, shard.counters()))
 }
 
 /// What the file of `--config` says, if there is one; what the command line says goes before it.

@@ -67,7 +67,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             let mut level = SequenceLevel::new(Config::default());
             let mut sides = [Side::new(&model, Precision::F32)?, Side::new(&model, Precision::Bf16)?];
             let mut settle = |slot: u32, [full, half]: &mut [Side; 2]| {
-                let class = |side: &mut Side| side.running[slot as usize].end().map(|called| called.class);
+                let class =
+                    |side: &mut Side| side.running[slot as usize].end(&settings).map(|called| called.class);
                 let (full, half) = (class(full), class(half));
                 flows += 1;
                 called += u64::from(full.is_some());

@@ -52,13 +52,13 @@ impl Block {
         (h, &mut buffers.c[self.now])
     }
 
-    /// One step of `rows` rows. `x`: rows of `x_stride`, each beginning with its inputs; `fresh`: the state is zero, whatever the buffers hold;
+    /// One step of `rows` rows. `x`: each row begins with its inputs at its place of `x_at`; `fresh`: the state is zero, whatever the buffers hold;
     /// `reverse`: see [`Step`].
     pub(crate) fn step(
         &mut self,
         network: &Network,
         rows: usize,
-        (x, x_stride): (&[f32], usize),
+        (x, x_at): (&[f32], Places<'_>),
         fresh: bool,
         reverse: bool,
     ) {
@@ -68,8 +68,10 @@ impl Block {
             let (layer, buffers) = (&network.layers[l], &mut here[0]);
             let (stride, n) = (layer.depth(), layer.inputs);
             let (from, from_at) = match (below.last(), l.checked_sub(1).map(|l| &network.layers[l])) {
-                (Some(below), Some(layer)) => (&below.xh[1 - now][1 + layer.inputs..], layer.depth()),
-                _ => (x, x_stride),
+                (Some(below), Some(layer)) => {
+                    (&below.xh[1 - now][1 + layer.inputs..], Places::Rows(layer.depth()))
+                }
+                _ => (x, x_at),
             };
             let (xh, next) = pair(&mut buffers.xh, now);
             let (c, c_out) = pair(&mut buffers.c, now);
@@ -77,7 +79,7 @@ impl Block {
                 rows,
                 len: n,
                 from,
-                from_at: Places::Rows(from_at),
+                from_at,
                 to: &mut xh[1..],
                 to_at: Places::Rows(stride),
             });
@@ -162,7 +164,7 @@ pub(crate) fn forward(
     for (x, out) in x.chunks(block_rows * row).zip(out.chunks_mut(block_rows * out_row)) {
         let rows = x.len() / row;
         for t in 0..steps {
-            block.step(network, rows, (&x[t * inputs..], row), t == 0, t % 2 == 1);
+            block.step(network, rows, (&x[t * inputs..], Places::Rows(row)), t == 0, t % 2 == 1);
             if every || t + 1 == steps {
                 let at = if every { t * outputs } else { 0 };
                 let probabilities = block.head(network, rows).chunks_exact(network.head.columns);

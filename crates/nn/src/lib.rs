@@ -42,5 +42,5 @@ pub use product::{View, multiply};
 pub use sequences::Sequences;
 pub use simd::Simd;
 pub use spec::{LossAt, Spec};
-pub use stream::{Precision, StreamCell};
+pub use stream::{Precision, States, Stepper, Steps, StreamCell};
 pub use train::{EpochStats, EvalStats, TrainConfig, Trainer};

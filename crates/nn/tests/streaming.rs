@@ -4,7 +4,7 @@
 
 mod common;
 
-use citronella_nn::{Network, Precision, Simd, Spec, StreamCell};
+use citronella_nn::{Network, Precision, Simd, Spec, Stepper, Steps, StreamCell};
 use common::distance;
 
 const STEPS: usize = 9;
@@ -151,4 +151,43 @@ fn bf16_is_its_scalar_twin() {
     }
     let stacked = Network::new(Spec { hidden: vec![8, 8], ..Spec::new(3, 8, 2) }, 1).unwrap();
     assert!(StreamCell::with_precision(&stacked, 1, Precision::Bf16).is_err());
+}
+
+/// Rows in any order, conversations that begin anew in between, states that go from one place to another and are stepped by
+/// another stepper: the same bits as one by one in one cell.
+#[test]
+fn steps_that_are_shared_out_equal_steps_one_by_one() {
+    for network in networks() {
+        let (inputs, outputs) = (network.spec().inputs, network.spec().outputs);
+        let (n, steps) = (40u32, 200usize);
+        let x = waves(steps * inputs);
+        let slots: Vec<u32> = (0..steps as u32).map(|at| at * at % n).collect();
+        let rows: Vec<u32> = (0..steps as u32).map(|at| at * 7 % steps as u32).collect();
+        let anew: Vec<bool> = (0..steps).map(|at| at % 11 == 3).collect();
+        let mut cell = StreamCell::new(&network, n as usize).unwrap();
+        let mut wanted = vec![0.0; steps * outputs];
+        for (at, out) in wanted.chunks_exact_mut(outputs).enumerate() {
+            if anew[at] {
+                cell.reset(slots[at]);
+            }
+            cell.step(slots[at], &x[rows[at] as usize * inputs..][..inputs], out).unwrap();
+        }
+        let [mut here, mut there] = [0, 1].map(|_| Stepper::new(&network, Precision::F32).unwrap());
+        let (mut home, mut away) = (here.states(n as usize), here.states(n as usize));
+        let mut said = vec![0.0; steps * outputs];
+        let (first, second) = said.split_at_mut(steps / 2 * outputs);
+        let half =
+            |range: std::ops::Range<usize>| (&slots[range.clone()], &rows[range.clone()], &anew[range]);
+        let (slots_of, rows_of, anew_of) = half(0..steps / 2);
+        here.take(&mut home, &Steps { slots: slots_of, rows: rows_of, anew: anew_of }, &x, first).unwrap();
+        (0..n).for_each(|slot| away.copy(n - 1 - slot, &home, slot));
+        let (slots_of, rows_of, anew_of) = half(steps / 2..steps);
+        let turned: Vec<u32> = slots_of.iter().map(|slot| n - 1 - slot).collect();
+        there.take(&mut away, &Steps { slots: &turned, rows: rows_of, anew: anew_of }, &x, second).unwrap();
+        assert_eq!(said, wanted);
+        let bad = Steps { slots: &[0], rows: &[steps as u32], anew: &[false] };
+        assert!(here.take(&mut home, &bad, &x, &mut wanted[..outputs]).is_err());
+        let bad = Steps { slots: &[n], rows: &[0], anew: &[false] };
+        assert!(here.take(&mut home, &bad, &x, &mut wanted[..outputs]).is_err());
+    }
 }

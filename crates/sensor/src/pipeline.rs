@@ -3,8 +3,6 @@
 //! In: a [`Source`] of packets. Out: what a [`Shard`] finds in them, told to a [`Sink`]. Files and live capture differ
 //! in the source only.
 
-mod shards;
-
 use std::path::PathBuf;
 
 use citronella_nn::Error;
@@ -13,7 +11,6 @@ use citronella_wire::decode_frame;
 
 use crate::capture::{Capture, CaptureError, Packet, filter::Filter};
 use crate::detect::{Shard, Sink};
-pub use shards::{run_shards, run_shards_with};
 
 /// What a source has next.
 pub enum Next<'a> {
@@ -38,7 +35,7 @@ pub trait Source {
     fn next(&mut self) -> Result<Next<'_>, CaptureError>;
 }
 
-/// Detects in all packets of a source, on this thread. `trouble` hears what could not be read; what can be read after it
+/// Detects in all packets of a source; this thread reads, and tells. `trouble` hears what could not be read; what can be read after it
 /// is.
 ///
 /// # Errors

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use citronella_nn::{Network, Spec, StreamCell};
+use citronella_nn::{Network, Precision, Spec, Stepper};
 use citronella_sensor::capture::Capture;
 use citronella_sensor::detect::{ModelFile, reasons};
 use citronella_sensor::feature::sequence::{Config, SEQUENCE, SequenceLevel, WIDTH};
@@ -19,21 +19,22 @@ fn the_only_feature_that_is_read_is_the_only_reason() {
     }
     let get = |name: &str| tensors.iter().find(|t| t.0 == name).map(|t| (t.1.clone(), t.2.clone()));
     let deaf = Network::from_tensors(network.spec().clone(), get).unwrap();
-    let mut cell = StreamCell::new(&deaf, 4).unwrap();
+    let mut stepper = Stepper::new(&deaf, Precision::F32).unwrap();
+    let mut states = stepper.states(4);
     let mut said = [0.0; 2];
     // Which way the one weight pulls is chance: one of two signs speaks for an attack.
     let mut found = Vec::new();
     for sign in [1.0, -1.0] {
         let features = [sign; WIDTH];
-        cell.reset(2);
-        cell.step(2, &features, &mut said).unwrap();
-        let before = cell.state(2).unwrap().to_vec();
-        found.extend(reasons(&mut cell, 2, &features, &SEQUENCE, 5).unwrap());
-        assert_eq!(cell.state(2).unwrap(), before);
+        states.reset(2);
+        stepper.step_many(&mut states, &[2], &features, &mut said).unwrap();
+        let before = states.state(2).unwrap().to_vec();
+        found.extend(reasons(&mut stepper, &mut states, 2, &features, &SEQUENCE, 5).unwrap());
+        assert_eq!(states.state(2).unwrap(), before);
     }
     assert!(!found.is_empty());
     assert!(found.iter().all(|reason| reason.column.name == SEQUENCE[7].name && reason.weight > 0.0));
-    assert!(reasons(&mut cell, 4, &[1.0; WIDTH], &SEQUENCE, 5).is_err());
+    assert!(reasons(&mut stepper, &mut states, 4, &[1.0; WIDTH], &SEQUENCE, 5).is_err());
 }
 
 #[test]
@@ -43,19 +44,20 @@ fn guessed_passwords_are_called_by_what_the_broker_answers() {
     let capture = root.join("data/lab/run-2/mqtt_bruteforce.pcap.zst");
     let mut capture = Capture::open(&capture).unwrap();
     let mut level = SequenceLevel::new(Config::default());
-    let mut cell = StreamCell::new(&model.network, Config::default().flows.max_flows).unwrap();
+    let mut stepper = Stepper::new(&model.network, Precision::F32).unwrap();
+    let mut states = stepper.states(Config::default().flows.max_flows);
     let bruteforce = model.card.classes.iter().position(|class| class == "mqtt_bruteforce").unwrap();
-    let mut said = vec![0.0; cell.outputs()];
+    let mut said = vec![0.0; stepper.outputs()];
     let (mut calls, mut by_refusals) = (0, 0);
     while let Some(packet) = capture.next().unwrap() {
         let Some(row) = level.packet(&packet) else { continue };
         if row.is_new {
-            cell.reset(row.slot);
+            states.reset(row.slot);
         }
-        cell.step(row.slot, &row.features, &mut said).unwrap();
+        stepper.step_many(&mut states, &[row.slot], &row.features, &mut said).unwrap();
         if said[bruteforce] > 0.99 && calls < 200 {
             calls += 1;
-            let found = reasons(&mut cell, row.slot, &row.features, &SEQUENCE, 5).unwrap();
+            let found = reasons(&mut stepper, &mut states, row.slot, &row.features, &SEQUENCE, 5).unwrap();
             assert!(found.windows(2).all(|pair| pair[0].weight >= pair[1].weight));
             by_refusals += usize::from(found.iter().any(|reason| reason.column.name.contains("refused")));
         }

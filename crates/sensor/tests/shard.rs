@@ -79,8 +79,8 @@ impl<'a> Walk<'a> {
     fn end(&mut self, all: &[EndedFlow]) {
         for end in all {
             let running = &mut self.running[end.slot as usize];
-            let early = running.called().is_some();
-            let called = running.end();
+            let early = running.is_called();
+            let called = running.end(self.detector.settings());
             if let (Some(c), false) = (called, early) {
                 let (flow, time_nanos) = (name(&end.flow), end.flow.last_nanos);
                 let (class, score, packets) = (c.class, c.score, c.packets);
@@ -111,7 +111,7 @@ impl<'a> Walk<'a> {
         self.cell.step(row.slot, &row.features, &mut out).unwrap();
         settings.calibrate(&mut out);
         if running.step(&out, settings) {
-            let called = running.called().unwrap();
+            let called = running.called(settings).unwrap();
             self.notes.push(Told::Finding {
                 flow: name(flow),
                 packet: Some(packet.number),
@@ -130,11 +130,12 @@ impl<'a> Walk<'a> {
     }
 }
 
-const BATCHINGS: [Batching; 4] = [
-    Batching { packets: 1, wait_nanos: u64::MAX },
-    Batching { packets: 7, wait_nanos: 5_000_000 },
-    Batching { packets: 192, wait_nanos: 5_000_000 },
-    Batching { packets: 5_000, wait_nanos: u64::MAX },
+const BATCHINGS: [Batching; 5] = [
+    Batching { packets: 1, wait_nanos: u64::MAX, ahead: false },
+    Batching { packets: 7, wait_nanos: 5_000_000, ahead: true },
+    Batching { packets: 192, wait_nanos: 5_000_000, ahead: false },
+    Batching { packets: 1_024, wait_nanos: 1_000_000_000, ahead: true },
+    Batching { packets: 5_000, wait_nanos: u64::MAX, ahead: false },
 ];
 
 #[test]
@@ -151,8 +152,8 @@ fn on_recordings_every_batch_size_tells_what_the_simple_walk_says() {
         let expected = walk.finish();
         assert!(expected.iter().any(|told| matches!(told, Told::Finding { packet: Some(_), .. })), "{file}");
         for batching in BATCHINGS {
-            let mut shard =
-                Shard::new(&detector, Config { sequence: config, batching, ..Config::default() }).unwrap();
+            let config = Config { sequence: config, batching, threads: 3, ..Config::default() };
+            let mut shard = Shard::new(&detector, config).unwrap();
             let (mut notes, mut capture) = (Notes::default(), open());
             while let Some(packet) = capture.next().unwrap() {
                 shard.packet(&packet, &mut notes).unwrap();
@@ -211,7 +212,12 @@ proptest! {
 
     /// With room for three flows: places are used again while packets of the flow before wait.
     #[test]
-    fn places_that_are_used_again_change_nothing(segments in segments(), packets in 1usize..80) {
+    fn places_that_are_used_again_change_nothing(
+        segments in segments(),
+        packets in 1usize..80,
+        ahead in any::<bool>(),
+        threads in 1usize..4,
+    ) {
         // An eager model: attacks are called of anything.
         let settings = sequence::verdict::Settings { window: 5, ..sequence::verdict::Settings::plain(5, 2, 0.2, 8) };
         let detector = Detector::new("the model", &model()).unwrap().with_settings(settings);
@@ -219,8 +225,9 @@ proptest! {
         config.flows.max_flows = 3;
         config.flows.tcp_over = Duration::from_secs(1);
         config.flows.tcp_unanswered = Duration::from_secs(2);
-        let batching = Batching { packets, wait_nanos: 5_000_000 };
-        let mut shard = Shard::new(&detector, Config { sequence: config, batching, ..Config::default() }).unwrap();
+        let batching = Batching { packets, wait_nanos: 5_000_000, ahead };
+        let mut shard =
+            Shard::new(&detector, Config { sequence: config, batching, threads, silence: None }).unwrap();
         let (mut walk, mut notes, mut time_nanos) = (Walk::new(&detector, config), Notes::default(), 0);
         for (number, segment) in (1..).zip(&segments) {
             time_nanos += i64::from(segment.after_ms) * 1_000_000;
@@ -311,4 +318,10 @@ fn the_same_model_read_again_changes_nothing_of_what_was_called() {
     assert!(counters.findings > 500);
     assert_eq!(notes.0.iter().filter(called).count() as u64, counters.findings);
     assert_eq!(counters.begun, counters.flows);
+}
+
+#[test]
+fn a_flow_takes_about_a_kibibyte() {
+    let shard = Shard::new(&Detector::new("model", &model()).unwrap(), Config::default()).unwrap();
+    assert_eq!(shard.bytes_per_flow(), 1_028);
 }

@@ -9,7 +9,7 @@ use citronella_sensor::{
     detect::{Batching, Config, Counters, Detector, Shard, Sink},
     feature::sequence::{SequenceLevel, verdict::Running},
     flow::{FlowPacket, FlowTable, table},
-    pipeline::{Next, Source, run as walk, run_shards},
+    pipeline::{Next, Source, run as walk},
 };
 use citronella_wire::decode_frame;
 use serde_json::json;
@@ -30,7 +30,7 @@ pub(super) struct Arguments {
     /// How the LSTM computes
     #[arg(long, value_name = "PRECISION", default_value = "f32")]
     precision: Rounding,
-    /// Shards, each with a thread, beside the one that reads
+    /// Threads: one reads, keeps flows and tells; all step the network
     #[arg(long, default_value_t = 1)]
     threads: usize,
     /// Runs of each part; the best counts
@@ -40,8 +40,6 @@ pub(super) struct Arguments {
     #[arg(long)]
     json: bool,
 }
-
-const BATCHING: Batching = Batching { packets: 192, wait_nanos: 1_000_000_000 };
 
 /// A capture as a source.
 struct Memory(Capture);
@@ -148,7 +146,7 @@ fn measure(input: &Input, detector: &Detector, arguments: &Arguments) -> Result<
             Ok(())
         })
     })?;
-    let config = Config { batching: BATCHING, ..Config::default() };
+    let config = Config { batching: Batching::RECORDED, ..Config::default() };
     let features = best(&|| {
         let mut level = SequenceLevel::new(config.sequence);
         input.pass(|packet| {
@@ -156,24 +154,21 @@ fn measure(input: &Input, detector: &Detector, arguments: &Arguments) -> Result<
             Ok(())
         })
     })?;
-    let one = best(&|| {
-        let begin = Instant::now();
-        let mut shard = Shard::new(detector, config)?;
-        walk(&mut Memory(input.capture()?), &mut shard, &mut Deaf, |_| ())?;
-        Ok((begin.elapsed().as_secs_f64(), shard.counters().packets))
-    })?;
-    let verdict = verdict_nanos(detector);
-    let whole = match arguments.threads {
-        0 | 1 => one,
-        threads => best(&|| {
+    let on = |threads: usize| {
+        let config = Config { threads, ..config };
+        best(&|| {
             let begin = Instant::now();
-            let sinks = (0..threads).map(|_| Deaf).collect();
-            let shards = run_shards(&mut Memory(input.capture()?), detector, config, sinks, |_| ())?;
-            let packets = shards.iter().map(|(_, counters)| counters.packets).sum();
-            Ok((begin.elapsed().as_secs_f64(), packets))
-        })?,
+            let mut shard = Shard::new(detector, config)?;
+            walk(&mut Memory(input.capture()?), &mut shard, &mut Deaf, |_| ())?;
+            Ok((begin.elapsed().as_secs_f64(), shard.counters().packets))
+        })
     };
-    let mut shard = Shard::new(detector, config)?;
+    let one = on(1)?;
+    let verdict = verdict_nanos(detector);
+    let whole = if arguments.threads <= 1 { one } else { on(arguments.threads)? };
+    // As a live capture does, but that packets follow one another as fast as they are taken.
+    let batching = Batching { wait_nanos: Batching::RECORDED.wait_nanos, ..Batching::default() };
+    let mut shard = Shard::new(detector, Config { batching, ..config })?;
     let mut latency = Latency::new();
     input.pass(|packet: &Packet<'_>| {
         latency.arrives(packet.number);
@@ -233,7 +228,7 @@ fn document(input: &Input, arguments: &Arguments, measured: &Measured) -> serde_
 fn print(input: &Input, arguments: &Arguments, measured: &Measured) -> Result<()> {
     let (threads, precision) = (arguments.threads.max(1), arguments.precision.name());
     show::line(&format!(
-        "{}: {} packets, {} flows; {threads} shard(s), {precision}\n",
+        "{}: {} packets, {} flows; {threads} thread(s), {precision}\n",
         input.name(),
         count(measured.counters.packets),
         count(measured.counters.flows)

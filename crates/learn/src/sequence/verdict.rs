@@ -27,7 +27,7 @@ pub fn verdict(flow: &ScoredFlow, settings: &Settings) -> Verdict {
         settings.calibrate(&mut said);
         running.step(&said, settings);
     }
-    let called = running.end();
+    let called = running.end(settings);
     Verdict {
         class: called.map_or(0, |called| called.class),
         score: 1.0 / (1.0 + (-highest_mean(flow, settings, None)).exp()),

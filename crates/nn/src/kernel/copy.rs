@@ -13,7 +13,7 @@ pub(crate) enum Places<'a> {
 
 impl Places<'_> {
     #[inline(always)]
-    fn of(&self, row: usize) -> usize {
+    pub(crate) fn of(&self, row: usize) -> usize {
         match *self {
             Places::Rows(stride) => row * stride,
             Places::Slots { slots, stride, offset } => slots[row] as usize * stride + offset,

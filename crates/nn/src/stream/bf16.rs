@@ -76,14 +76,22 @@ impl Bf16 {
     }
 
     /// Takes the rows' states and inputs.
-    pub(super) fn load(&mut self, simd: Simd, slots: &[u32], stride: usize, arena: &[f32], x: &[f32]) {
+    pub(super) fn load(
+        &mut self,
+        simd: Simd,
+        slots: &[u32],
+        stride: usize,
+        arena: &[f32],
+        (x, x_at): (&[f32], Places<'_>),
+    ) {
         let (rows, units, first) = (slots.len(), self.units, self.inputs.div_ceil(2));
         let place = |offset| Places::Slots { slots, stride, offset };
         let (from_at, to_at, to) = (place(0), Places::Rows(units), &mut *self.c);
         simd.run(CopyRows { rows, len: units, from: arena, from_at, to, to_at });
         let (from_at, to_at, to) = (place(units), Places::Rows(self.pairs), &mut self.xh[first..]);
         simd.run(CopyRows { rows, len: units / 2, from: arena, from_at, to, to_at });
-        for (x, row) in x.chunks_exact(self.inputs).zip(self.xh.chunks_exact_mut(self.pairs)).take(rows) {
+        for (at, row) in (0..rows).zip(self.xh.chunks_exact_mut(self.pairs)) {
+            let x = &x[x_at.of(at)..][..self.inputs];
             let whole = self.inputs - self.inputs % CONVERTED;
             self.simd.convert(&x[..whole], &mut row[..whole / 2]);
             for (to, x) in row[whole / 2..first].iter_mut().zip(x[whole..].chunks(2)) {

@@ -1,11 +1,16 @@
-//! The micro-batch: packets that wait, in rounds of distinct conversations, and ends of flows between them.
+//! The micro-batch: packets that wait, and ends of flows between them, in the order in which they came.
 //!
-//! A conversation's first waiting packet is in the first round, its second in the second: a round's conversations are
-//! all different and step together, rounds follow one another. What comes out is in packet order again.
+//! Packets that wait in one slot are a chain. Where the network is to step them, chains are sorted by length and cut into
+//! [`Bundle`]s; what comes out is in packet order again.
 
-use citronella_nn::{Error, StreamCell};
-
+use super::bundle::{BUNDLES_A_THREAD, Bundle};
 use crate::feature::sequence::EndedFlow;
+
+/// Rows that the network steps in one go; a part of them costs about [`FIRST_ROW`] for its first and [`NEXT_ROW`] for
+/// each other.
+const TILE_ROWS: usize = 6;
+const FIRST_ROW: u32 = 5;
+const NEXT_ROW: u32 = 2;
 
 /// A packet that waits.
 #[derive(Clone, Copy, Debug)]
@@ -29,40 +34,50 @@ pub(super) enum Event<'a> {
 }
 
 enum Item {
-    Packet {
-        step: Step,
-        round: u16,
-        row: u16,
-    },
+    Packet(Step),
     /// Place among the ends.
     End(u32),
 }
 
-/// Packets of distinct conversations.
-#[derive(Default)]
-struct Round {
-    slots: Vec<u32>,
-    /// Conversations among them whose state begins anew.
-    anew: Vec<u32>,
-    x: Vec<f32>,
-    out: Vec<f32>,
+/// Packets that wait in one slot.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Chain {
+    pub(super) slot: u32,
+    packets: u16,
+    /// The state begins anew before the first packet.
+    pub(super) anew: bool,
+    /// Where it is stepped: the bundle, and its place there.
+    pub(super) bundle: u16,
+    pub(super) row: u16,
 }
 
+/// A packet's place in its chain.
+#[derive(Clone, Copy, Debug)]
+struct Link {
+    chain: u16,
+    round: u16,
+    anew: bool,
+}
+
+#[derive(Default)]
 pub(super) struct Batch {
-    outputs: usize,
     items: Vec<Item>,
     ends: Vec<EndedFlow>,
-    rounds: Vec<Round>,
-    packets: usize,
+    chains: Vec<Chain>,
+    links: Vec<Link>,
+    /// Packets x inputs.
+    pub(super) x: Vec<f32>,
     since_nanos: Option<i64>,
+    /// Chains, longest first: the length above the place.
+    order: Vec<u32>,
+    /// Where each packet is stepped: the bundle above the place there.
+    places: Vec<u32>,
+    bundles: Vec<Bundle>,
+    /// Of those, the ones that hold this batch.
+    used: usize,
 }
 
 impl Batch {
-    pub(super) fn new(outputs: usize) -> Batch {
-        let (items, ends, rounds) = (Vec::new(), Vec::new(), Vec::new());
-        Batch { outputs, items, ends, rounds, packets: 0, since_nanos: None }
-    }
-
     /// Packets and ends that wait.
     pub(super) fn len(&self) -> usize {
         self.items.len()
@@ -75,26 +90,39 @@ impl Batch {
 
     /// Whether flows have ended that no packet waits before.
     pub(super) fn only_ends(&self) -> bool {
-        self.packets == 0 && !self.items.is_empty()
+        self.links.is_empty() && !self.items.is_empty()
     }
 
-    /// Adds a packet to a round: as many of its conversation wait. `anew`: the conversation's state begins anew before
-    /// it. Its inputs are to be appended to what comes back.
+    /// The flow's end, if it is in here.
+    pub(super) fn end_of(&self, flow: u64) -> Option<&EndedFlow> {
+        self.ends.iter().find(|ended| ended.flow.id == flow)
+    }
+
+    /// Whether packets wait in this slot; `chain` is what [`Batch::push`] said of the last that came there.
     #[inline]
-    pub(super) fn push(&mut self, step: Step, round: u16, anew: bool) -> &mut Vec<f32> {
+    pub(super) fn holds(&self, slot: u32, chain: u16) -> bool {
+        self.chains.get(usize::from(chain)).is_some_and(|chain| chain.slot == slot)
+    }
+
+    /// Adds a packet; `chain` is what this said of the last in its slot, in whatever batch, and what it says now. `anew`:
+    /// the state begins anew before it. Its inputs are to be appended to what comes back.
+    #[inline]
+    pub(super) fn push(&mut self, step: Step, chain: &mut u16, anew: bool) -> &mut Vec<f32> {
         self.since_nanos.get_or_insert(step.time_nanos);
-        let at = usize::from(round);
-        if at >= self.rounds.len() {
-            self.rounds.resize_with(at + 1, Round::default);
-        }
-        let into = &mut self.rounds[at];
-        self.items.push(Item::Packet { step, round, row: into.slots.len() as u16 });
-        self.packets += 1;
-        into.slots.push(step.slot);
-        if anew {
-            into.anew.push(step.slot);
-        }
-        &mut into.x
+        self.items.push(Item::Packet(step));
+        let round = match self.chains.get_mut(usize::from(*chain)) {
+            Some(known) if known.slot == step.slot => {
+                known.packets += 1;
+                known.packets - 1
+            }
+            _ => {
+                *chain = self.chains.len() as u16;
+                self.chains.push(Chain { slot: step.slot, packets: 1, anew, bundle: 0, row: 0 });
+                0
+            }
+        };
+        self.links.push(Link { chain: *chain, round, anew });
+        &mut self.x
     }
 
     /// Adds the end of a flow.
@@ -104,27 +132,89 @@ impl Batch {
         self.ends.push(*ended);
     }
 
-    /// Steps the conversations.
-    pub(super) fn score(&mut self, cell: &mut StreamCell) -> Result<(), Error> {
-        for round in self.rounds.iter_mut().take_while(|round| !round.slots.is_empty()) {
-            round.anew.iter().for_each(|slot| cell.reset(*slot));
-            round.out.resize(round.slots.len() * self.outputs, 0.0);
-            cell.step_many(&round.slots, &round.x, &mut round.out)?;
-        }
-        Ok(())
+    /// The chains.
+    pub(super) fn chains(&self) -> &[Chain] {
+        &self.chains
     }
 
-    /// Gives out what waited, scored, in the order in which it came, and all the ends beside; the batch is empty then.
+    /// The bundles that it is laid out in.
+    pub(super) fn bundles(&mut self) -> &mut [Bundle] {
+        self.bundles.get_mut(..self.used).unwrap_or_default()
+    }
+
+    /// [`Batch::bundles`] beside the inputs.
+    pub(super) fn bundles_and_x(&mut self) -> (&mut [Bundle], &[f32]) {
+        (self.bundles.get_mut(..self.used).unwrap_or_default(), &self.x)
+    }
+
+    /// Lays it out for so many threads to step; `in_place`: with the conversations' own states, else a conversation's
+    /// state has its chain's place in its bundle.
+    pub(super) fn lay_out(&mut self, threads: usize, in_place: bool) {
+        self.cut(threads, if in_place { 1 } else { threads * BUNDLES_A_THREAD });
+        let Batch { chains, links, places, bundles, .. } = self;
+        places.clear();
+        places.extend((0..).zip(links.iter()).map(|(row, link)| {
+            let Some(chain) = chains.get(usize::from(link.chain)) else { return 0 };
+            let Some(bundle) = bundles.get_mut(usize::from(chain.bundle)) else { return 0 };
+            let slot = if in_place { chain.slot } else { chain.row.into() };
+            u32::from(chain.bundle) << 16 | bundle.set(link.round, chain.row, slot, row, link.anew)
+        }));
+    }
+
+    /// Cuts the chains into at most so many bundles. The first has the longest chains and two thirds of a thread's share
+    /// of the work, each other as much of what is left: chains about as long as one another step together, and threads
+    /// that come to the end find small bundles.
+    fn cut(&mut self, threads: usize, most: usize) {
+        let Batch { chains, order, bundles, used, .. } = self;
+        order.clear();
+        order.extend((0..).zip(chains.iter()).map(|(at, chain)| u32::from(chain.packets) << 16 | at));
+        order.sort_unstable_by(|a, b| b.cmp(a));
+        let cost = |row: usize, key: &u32| {
+            (key >> 16) * if row.is_multiple_of(TILE_ROWS) { FIRST_ROW } else { NEXT_ROW }
+        };
+        let mut left: u32 = order.iter().enumerate().map(|(row, key)| cost(row, key)).sum();
+        let threads = threads.max(1) as u32;
+        let least = left / (8 * threads);
+        bundles.resize_with(bundles.len().max(most), Bundle::default);
+        *used = 0;
+        let mut rest = order.as_slice();
+        while !rest.is_empty() {
+            let (mut rows, mut taken) = (0, 0);
+            let enough = (2 * left / (3 * threads)).max(least);
+            for key in rest {
+                let full = taken >= enough && rows % TILE_ROWS == 0 && *used + 1 < most;
+                if full && rows > 0 {
+                    break;
+                }
+                taken += cost(rows, key);
+                if let Some(chain) = chains.get_mut((key & 0xffff) as usize) {
+                    (chain.bundle, chain.row) = (*used as u16, rows as u16);
+                }
+                rows += 1;
+            }
+            let (own, others) = rest.split_at(rows);
+            if let Some(bundle) = bundles.get_mut(*used) {
+                bundle.begin(own.iter().map(|key| (key >> 16) as u16));
+            }
+            *used += 1;
+            left = left.saturating_sub(taken);
+            rest = others;
+        }
+    }
+
+    /// Gives out what waited, scored, in the order in which it came, with all the ends that wait here.
     #[inline]
-    pub(super) fn drain(&mut self, mut tell: impl FnMut(Event<'_>, &[EndedFlow])) {
-        let Batch { outputs, items, ends, rounds, .. } = self;
+    pub(super) fn drain(&mut self, outputs: usize, mut tell: impl FnMut(Event<'_>, &[EndedFlow])) {
+        let Batch { items, ends, x, places, bundles, links, .. } = self;
+        let width = x.len() / links.len().max(1);
+        let (mut rows, mut places) = (x.chunks_exact(width.max(1)), places.iter());
         for item in items.iter() {
             match item {
-                Item::Packet { step, round, row } => {
-                    let Some(round) = rounds.get_mut(usize::from(*round)) else { continue };
-                    let (row, width) = (usize::from(*row), round.x.len() / round.slots.len().max(1));
-                    let x = round.x.get(row * width..(row + 1) * width).unwrap_or_default();
-                    let out = round.out.get_mut(row * *outputs..(row + 1) * *outputs).unwrap_or_default();
+                Item::Packet(step) => {
+                    let (Some(x), Some(place)) = (rows.next(), places.next()) else { continue };
+                    let bundle = bundles.get_mut((place >> 16) as usize);
+                    let out = bundle.and_then(|bundle| bundle.out_mut(place & 0xffff, outputs));
+                    let out = out.unwrap_or_default();
                     tell(Event::Scored(step, x, out), ends);
                 }
                 Item::End(at) => {
@@ -134,13 +224,18 @@ impl Batch {
                 }
             }
         }
-        for round in rounds.iter_mut().take_while(|round| !round.slots.is_empty()) {
-            round.slots.clear();
-            round.anew.clear();
-            round.x.clear();
-        }
-        items.clear();
-        ends.clear();
-        (self.packets, self.since_nanos) = (0, None);
+        self.clear();
+    }
+
+    /// Forgets what waits.
+    fn clear(&mut self) {
+        self.items.clear();
+        self.ends.clear();
+        self.chains.clear();
+        self.links.clear();
+        self.x.clear();
+        self.places.clear();
+        self.used = 0;
+        self.since_nanos = None;
     }
 }

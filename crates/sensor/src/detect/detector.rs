@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use citronella_nn::{Error, Network, Precision, StreamCell};
+use citronella_nn::{Error, Network, Precision, States, Stepper};
 
 use super::{Encoder, ModelError, ModelFile, Op, Reason, Value, reasons};
 use crate::feature::{
@@ -41,7 +41,7 @@ impl Detector {
     ///
     /// # Errors
     /// The model reads another level's rows, has more than [`MOST_CLASSES`] classes, or its card has no settings for
-    /// verdicts.
+    /// verdicts, or thresholds for other classes.
     pub fn new(file: &str, model: &ModelFile) -> Result<Detector, ModelError> {
         let card = &model.card;
         let refuse = |problem: String| ModelError::NotADetector { file: file.to_owned(), problem };
@@ -57,6 +57,10 @@ impl Detector {
         let stored = card.training.get("verdict").cloned().unwrap_or_default();
         let settings: Settings = serde_json::from_value(stored)
             .map_err(|error| refuse(format!("its card has no settings for verdicts ({error})")))?;
+        let (thresholds, classes) = (settings.thresholds.len(), card.classes.len());
+        if thresholds != classes {
+            return Err(refuse(format!("it has {thresholds} thresholds for {classes} classes")));
+        }
         let plain = Op::Standardise { mean: 0.0, std: 1.0 };
         let columns = Level::Sequence.columns();
         let as_it_is = card.inputs.len() == columns.len()
@@ -81,7 +85,7 @@ impl Detector {
     /// # Errors
     /// This CPU or this network does not allow it.
     pub fn with_precision(self, precision: Precision) -> Result<Detector, Error> {
-        StreamCell::with_precision(&self.network, 0, precision)?;
+        Stepper::new(&self.network, precision)?;
         Ok(Detector { precision, ..self })
     }
 
@@ -115,9 +119,9 @@ impl Detector {
         &self.network
     }
 
-    /// A cell with room for so many conversations.
-    pub(super) fn cell(&self, capacity: usize) -> Result<StreamCell, Error> {
-        StreamCell::with_precision(&self.network, capacity, self.precision)
+    /// What steps the network on one thread.
+    pub(super) fn stepper(&self) -> Result<Stepper, Error> {
+        Stepper::new(&self.network, self.precision)
     }
 
     /// Appends what the network reads of a row.
@@ -137,9 +141,15 @@ impl Detector {
 
     /// The features that speak most for an attack in what the network has just read of a packet; none where the model
     /// chooses or scales its inputs.
-    pub(super) fn reasons(&self, cell: &mut StreamCell, slot: u32, x: &[f32]) -> Vec<Reason> {
+    pub(super) fn reasons(
+        &self,
+        stepper: &mut Stepper,
+        states: &mut States,
+        slot: u32,
+        x: &[f32],
+    ) -> Vec<Reason> {
         match &self.inputs {
-            Inputs::Row => reasons(cell, slot, x, &SEQUENCE, MOST_REASONS).unwrap_or_default(),
+            Inputs::Row => reasons(stepper, states, slot, x, &SEQUENCE, MOST_REASONS).unwrap_or_default(),
             Inputs::Encoded(_) => Vec::new(),
         }
     }

@@ -206,20 +206,21 @@ fn rows(
     asked: Option<u64>,
 ) -> Result<Window, ExplainError> {
     let mut level = SequenceLevel::new(config.sequence);
-    let mut cell = detector.cell(1)?;
+    let mut stepper = detector.stepper()?;
+    let mut states = stepper.states(1);
     let (mut window, mut best, mut highest) = (Window::default(), Window::default(), -1.0);
     let (mut before, mut packets) = (0u64, Capture::open(capture)?);
     while let Some(packet) = packets.next()? {
         let Some(row) = level.packet(&packet).filter(|row| row.flow == flow) else { continue };
         if detector.settings().begins_anew(before) {
             window.packets.clear();
-            cell.reset(0);
+            states.reset(0);
         }
         before += 1;
         let mut features = Vec::new();
         detector.encode(&row.features, &mut features);
         window.probabilities.resize(detector.classes().len(), 0.0);
-        cell.step(0, &features, &mut window.probabilities)?;
+        stepper.step_many(&mut states, &[0], &features, &mut window.probabilities)?;
         detector.settings().calibrate(&mut window.probabilities);
         let (in_capture, time_nanos) = (packet.number, packet.time_nanos);
         window.packets.push(ExplainedPacket { in_flow: before, in_capture, time_nanos, features });

@@ -4,7 +4,11 @@
 //! [`Shard`] with a [`Detector`] finds in them.
 
 mod batch;
+mod bundle;
 mod card;
+mod config;
+mod counters;
+mod crew;
 mod detector;
 mod drift;
 mod error;
@@ -12,11 +16,15 @@ mod explain;
 mod input;
 mod model;
 mod reason;
+mod scorer;
 mod shard;
 mod silence;
+mod sink;
 mod verdicts;
 
 pub use card::{Card, DataFile, FORMAT, NetworkCard, RowRule, Shape};
+pub use config::{Batching, Config};
+pub use counters::Counters;
 pub use detector::Detector;
 pub use drift::{Drift, Outlook};
 pub use error::ModelError;
@@ -24,5 +32,6 @@ pub use explain::{ExplainError, ExplainedPacket, Explanation, FlowChoice, explai
 pub use input::{Encoder, Input, Op, Value};
 pub use model::ModelFile;
 pub use reason::{Reason, reasons};
-pub use shard::{Batching, Config, Counters, FlowVerdict, Shard, Sink};
+pub use shard::Shard;
+pub use sink::{FlowVerdict, Sink};
 pub use verdicts::{COLUMNS as VERDICT_COLUMNS, VerdictWriter};

@@ -5,7 +5,7 @@
 //! a feature that is 0 already weighs nothing. It costs a step of the network for each feature that is not 0, some
 //! 20: for alerts, not for every packet. `citronella explain` has the exact account over all packets.
 
-use citronella_nn::{Error, StreamCell};
+use citronella_nn::{Error, States, Stepper};
 
 use crate::feature::schema::Column;
 
@@ -29,21 +29,22 @@ impl std::fmt::Display for Reason {
 
 /// The features of a packet that speak most for an attack: at most `most`, only those that do speak for it.
 ///
-/// `features`: the packet's numbers, which `cell` has just taken in `slot`; `columns`: what each stands for. The state
+/// `features`: the packet's numbers, which the conversation in `slot` has just taken; `columns`: what each stands for. The state
 /// of the conversation stays as it is. The first output is the benign class.
 ///
 /// # Errors
 /// The slot does not exist, or the network reads other rows.
 pub fn reasons(
-    cell: &mut StreamCell,
+    stepper: &mut Stepper,
+    states: &mut States,
     slot: u32,
     features: &[f32],
     columns: &'static [Column],
     most: usize,
 ) -> Result<Vec<Reason>, Error> {
-    let mut said = vec![0.0; cell.outputs()];
+    let mut said = vec![0.0; stepper.outputs()];
     let mut log_odds = |x: &[f32]| -> Result<f32, Error> {
-        cell.peek(slot, x, &mut said)?;
+        stepper.peek(states, slot, x, &mut said)?;
         Ok(log_odds_of_attack(&said))
     };
     let whole = log_odds(features)?;

@@ -1,42 +1,33 @@
-//! One thread's detection: packets in, findings and verdicts out.
+//! One recording's or one ring's detection: packets in, findings and verdicts out.
 //!
 //! Rows wait in a micro-batch, so that the network steps many conversations at a time; what is told, and in which
 //! order, does not depend on how many wait. Packets of a conversation are scored in order, its state begins anew every
 //! [`Settings::window`](crate::feature::sequence::verdict::Settings) packets, and an end waits for the packets before
-//! it. Memory: the sequence level's, and a state and about 90 bytes a flow.
+//! it. Memory: the sequence level's, and a state and 104 bytes a flow.
+//!
+//! Flows and features are this thread's; the network's steps may be shared out ([`Config::threads`]). With
+//! [`Batching::ahead`](super::Batching) two batches are under way: while one is stepped, the next one fills. When that is
+//! full, it goes out to be stepped with copies of the states that it needs, and the one before it is told of: what is
+//! asked of the network for a finding finds the states as its own batch left them. That order holds for any number of
+//! threads, and so does what is told.
 
-use std::net::IpAddr;
+mod tell;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
 
-use citronella_nn::{Error, StreamCell};
+use citronella_nn::Error;
 use citronella_wire::{Frame, decode_frame};
 
-use super::batch::{Batch, Event, Step};
+use super::batch::{Batch, Step};
+use super::scorer::Scorer;
 use super::silence::Silences;
-use super::{Detector, Reason};
-use crate::alert::{Detector as FoundBy, Finding, rules::Seen};
+use super::{Config, Counters, Detector, Sink};
+use crate::alert::rules::Seen;
 use crate::capture::Packet;
-use crate::feature::sequence::{self, Facts, SequenceLevel, Shared, verdict::Running};
+use crate::feature::sequence::{self, SequenceLevel, Shared};
 use crate::flow::initiator::Initiators;
-use crate::flow::{Flow, table::EndReason};
-
-/// How long packets may wait to be scored together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Batching {
-    /// Packets that wait at most.
-    pub packets: usize,
-    /// Packet time, in nanoseconds, after which what waits is scored when the next packet or tick comes.
-    pub wait_nanos: u64,
-}
-
-impl Default for Batching {
-    /// 192 packets, 5 ms.
-    fn default() -> Batching {
-        Batching { packets: 192, wait_nanos: 5_000_000 }
-    }
-}
+use tell::Walk;
 
 /// Flows that end together, so that a million take no memory of their own.
 const ENDS_AT_ONCE: usize = 1024;
@@ -44,157 +35,19 @@ const ENDS_AT_ONCE: usize = 1024;
 /// More would not do: places in a round are numbered in 16 bits.
 const MOST_WAITING: usize = 1 << 15;
 
-/// Caps, seeds and waiting times.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Config {
-    /// The sequence level's.
-    pub sequence: sequence::Config,
-    /// The micro-batch's.
-    pub batching: Batching,
-    /// A conversation of fewer packets than a call needs, all of which speak for an attack, is told of when it has been
-    /// silent for so long; else at its end. Its verdict is given at its end in either case, and may be another.
-    pub silence: Option<Duration>,
-}
-
-impl Config {
-    /// What one or many shards know together: nothing yet.
-    pub fn shared(&self) -> Shared {
-        Shared::new(&self.sequence)
-    }
-}
-
-/// A flow that has ended, and what it is called.
-#[derive(Clone, Copy, Debug)]
-pub struct FlowVerdict {
-    /// The flow, initiator first.
-    pub flow: Flow,
-    /// Why it ended.
-    pub reason: EndReason,
-    /// Place among the model's classes; 0 is benign traffic.
-    pub class: u32,
-    /// Of an attack, the mean probability of its class since the first packet that counted; of a benign flow, the
-    /// highest probability of any attack after any packet.
-    pub score: f32,
-    /// The packet that called it, from 1.
-    pub packets_to_alert: Option<u32>,
-    /// A bit for each class that it came near ([`Running::near`]).
-    pub near: u16,
-}
-
-/// Hears what a shard sees and finds.
-pub trait Sink {
-    /// The packets of a capture of this name begin.
-    fn capture(&mut self, name: &str) {
-        let _ = name;
-    }
-
-    /// A packet, before it is looked at.
-    #[inline]
-    fn packet(&mut self, packet: &Packet<'_>, frame: &Frame<'_>) {
-        let _ = (packet, frame);
-    }
-
-    /// A packet was scored: its number in the capture, its flow's rank, the calibrated probabilities after it. In the
-    /// order of the packets.
-    #[inline]
-    fn scored(&mut self, number: u64, flow: u64, probabilities: &[f32]) {
-        let _ = (number, flow, probabilities);
-    }
-
-    /// A flow is called an attack: once a flow, in the order of the packets that called them.
-    #[inline]
-    fn finding(&mut self, finding: &Finding) {
-        let _ = finding;
-    }
-
-    /// A packet brought something that rules look at; it is counted in its flow already.
-    #[inline]
-    fn facts(&mut self, facts: &Facts, seen: &Seen<'_>) {
-        let _ = (facts, seen);
-    }
-
-    /// [`Sink::finding`] for those who want to know more: `why` names the features that speak most for it, strongest
-    /// first, in some 20 microseconds; it has nothing to say of a flow that is called at its end.
-    #[inline]
-    fn explained(&mut self, finding: &Finding, why: &mut dyn FnMut() -> Vec<Reason>) {
-        let _ = why;
-        self.finding(finding);
-    }
-
-    /// No packet has come until now, nanoseconds since 1970-01-01 UTC by the packets' clock.
-    fn quiet(&mut self, now_nanos: i64) {
-        let _ = now_nanos;
-    }
-
-    /// A flow has ended.
-    #[inline]
-    fn ended(&mut self, verdict: &FlowVerdict) {
-        let _ = verdict;
-    }
-}
-
-/// What a shard did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Packets seen.
-    pub packets: u64,
-    /// Of those, the ones without a TCP, UDP or ICMP header.
-    pub passed_over: u64,
-    /// Packets scored.
-    pub scored: u64,
-    /// Flows begun. All of them end: those that were open at a panic are [`Counters::lost_flows`].
-    pub begun: u64,
-    /// Flows ended.
-    pub flows: u64,
-    /// Flows called an attack.
-    pub findings: u64,
-    /// Times that detection began again with an empty table after a panic.
-    pub restarts: u64,
-    /// Flows that were open then: they have no verdict.
-    pub lost_flows: u64,
-    /// What did not fit.
-    pub losses: sequence::Losses,
-}
-
-impl Counters {
-    /// Adds what another shard did, which shares what it knows with this one.
-    pub fn merge(&mut self, other: &Counters) {
-        self.packets += other.packets;
-        self.passed_over += other.passed_over;
-        self.scored += other.scored;
-        self.begun += other.begun;
-        self.flows += other.flows;
-        self.findings += other.findings;
-        self.restarts += other.restarts;
-        self.lost_flows += other.lost_flows;
-        self.losses.evicted_flows += other.losses.evicted_flows;
-        self.losses.evicted_datagrams += other.losses.evicted_datagrams;
-        self.losses.forgotten_ends = self.losses.forgotten_ends.max(other.losses.forgotten_ends);
-        self.losses.forgotten_hosts = self.losses.forgotten_hosts.max(other.losses.forgotten_hosts);
-    }
-}
-
-/// What is kept of a flow beside its features and the network's state.
-#[derive(Clone, Copy, Default)]
-struct Walk {
-    running: Running,
-    /// Its packets in the micro-batch.
-    waiting: u16,
-    /// Looked at when it falls silent.
-    watched: bool,
-    /// Told of when it had fallen silent.
-    told: bool,
-}
-
-/// Detection on one thread.
+/// Detection of one stream of packets.
 pub struct Shard {
     detector: Detector,
     config: Config,
     shared: Shared,
     level: SequenceLevel,
-    cell: StreamCell,
+    scorer: Scorer,
     walks: Vec<Walk>,
-    batch: Batch,
+    /// The batch that fills.
+    filling: Batch,
+    /// The one before it, where it has not been told of.
+    under_way: Batch,
+    is_under_way: bool,
     silences: Silences,
     counters: Counters,
 }
@@ -224,9 +77,11 @@ impl Shard {
         Ok(Shard {
             level: SequenceLevel::with_shared(config.sequence, shared.clone()),
             shared,
-            cell: detector.cell(config.sequence.flows.max_flows)?,
             walks: Vec::new(),
-            batch: Batch::new(detector.classes().len()),
+            scorer: scorer(detector, &config)?,
+            filling: Batch::default(),
+            under_way: Batch::default(),
+            is_under_way: false,
             silences: Silences::new(config.silence, config.sequence.flows.max_flows),
             detector: detector.clone(),
             config,
@@ -261,8 +116,8 @@ impl Shard {
             shard.tell_silent(now_nanos, sink);
             shard.level.tick(now_nanos);
             shard.queue_ended();
-            let waited = shard.batch.waits_since(now_nanos) >= shard.config.batching.wait_nanos;
-            if waited || shard.batch.only_ends() { shard.score(sink) } else { Ok(()) }
+            let waited = shard.filling.waits_since(now_nanos) >= shard.config.batching.wait_nanos;
+            if waited || shard.filling.only_ends() { shard.score_all(sink) } else { Ok(()) }
         })
     }
 
@@ -271,7 +126,7 @@ impl Shard {
     /// # Errors
     /// As [`Shard::packet`].
     pub fn flush(&mut self, sink: &mut impl Sink) -> Result<(), Error> {
-        self.contained(|shard| shard.score(sink))
+        self.contained(|shard| shard.score_all(sink))
     }
 
     /// Ends all flows.
@@ -283,10 +138,10 @@ impl Shard {
             loop {
                 let ended = shard.level.finish_some(ENDS_AT_ONCE).len();
                 shard.queue_ended();
-                shard.score(sink)?;
                 if ended == 0 {
-                    return Ok(());
+                    return shard.score_all(sink);
                 }
+                shard.score(sink)?;
             }
         })
     }
@@ -309,8 +164,7 @@ impl Shard {
     /// As [`Shard::packet`].
     pub fn reload(&mut self, detector: &Detector, sink: &mut impl Sink) -> Result<(), Error> {
         self.flush(sink)?;
-        self.cell = detector.cell(self.config.sequence.flows.max_flows)?;
-        self.batch = Batch::new(detector.classes().len());
+        self.scorer = scorer(detector, &self.config)?;
         if self.detector.classes() != detector.classes() {
             self.walks.iter_mut().for_each(|walk| *walk = Walk::default());
         }
@@ -322,10 +176,15 @@ impl Shard {
         // What a panic leaves behind is thrown away.
         catch_unwind(AssertUnwindSafe(|| work(self))).unwrap_or_else(|_| {
             self.counters.restarts += 1;
-            self.counters.lost_flows += self.level.len() as u64;
+            self.counters.lost_flows += self.untold();
             self.empty();
             Ok(())
         })
+    }
+
+    /// Flows that have begun and were not told of: open ones, and those whose end waits.
+    fn untold(&self) -> u64 {
+        self.counters.begun.saturating_sub(self.counters.flows + self.counters.lost_flows)
     }
 
     /// No flows any more.
@@ -336,7 +195,9 @@ impl Shard {
         let shared = self.level.losses();
         self.counters.losses.forgotten_hosts -= shared.forgotten_hosts;
         self.counters.losses.forgotten_ends -= shared.forgotten_ends;
-        self.batch = Batch::new(self.detector.classes().len());
+        self.scorer.abandon();
+        (self.filling, self.under_way) = (Batch::default(), Batch::default());
+        self.is_under_way = false;
         self.silences.clear();
         self.walks.clear();
     }
@@ -349,7 +210,7 @@ impl Shard {
         sink: &mut impl Sink,
     ) -> Result<(), Error> {
         self.counters.packets += 1;
-        if self.batch.waits_since(time_nanos) >= self.config.batching.wait_nanos {
+        if self.filling.waits_since(time_nanos) >= self.config.batching.wait_nanos {
             self.score(sink)?;
         }
         self.tell_silent(time_nanos, sink);
@@ -375,99 +236,45 @@ impl Shard {
                 };
                 let step = Step { slot: row.slot, flow: row.flow, number, time_nanos, is_new: row.is_new };
                 let anew = row.is_new || detector.settings().begins_anew(before);
-                let x = self.batch.push(step, walk.waiting, anew);
-                walk.waiting += 1;
-                detector.encode(&row.features, x);
+                detector.encode(&row.features, self.filling.push(step, &mut walk.chain, anew));
             }
         }
-        if self.batch.len() >= self.config.batching.packets.clamp(1, MOST_WAITING) {
+        if self.filling.len() >= self.config.batching.packets.clamp(1, MOST_WAITING) {
             self.score(sink)
         } else {
             Ok(())
         }
     }
 
+    /// Has the batch that fills stepped and tells of the one under way; tells of the first, too, where it is not to wait
+    /// for the next.
     fn score(&mut self, sink: &mut impl Sink) -> Result<(), Error> {
-        let Shard { detector, level, cell, walks, batch, silences, counters, .. } = self;
-        batch.score(cell)?;
-        let settings = detector.settings();
-        batch.drain(|event, ends| match event {
-            Event::Scored(step, x, probabilities) => {
-                counters.scored += 1;
-                let Some(walk) = walks.get_mut(step.slot as usize) else { return };
-                walk.waiting = 0;
-                if step.is_new {
-                    (walk.running, walk.watched, walk.told) = (Running::default(), false, false);
-                }
-                settings.calibrate(probabilities);
-                sink.scored(step.number, step.flow, probabilities);
-                let calls = walk.running.step(probabilities, settings);
-                if !walk.watched && walk.running.is_short_call(settings) {
-                    walk.watched = true;
-                    silences.watch(step.slot, step.flow, step.time_nanos, step.time_nanos);
-                }
-                if calls && !walk.told {
-                    // Its slot may be another's by now.
-                    let open = level.flow(step.slot).filter(|flow| flow.id == step.flow);
-                    let open = open.and_then(|flow| Some((flow, level.actor(step.slot)?)));
-                    let ended = || ends.iter().find(|ended| ended.flow.id == step.flow);
-                    let ended = || ended().map(|ended| (&ended.flow, ended.actor));
-                    let Some(whose) = open.or_else(ended) else { return };
-                    counters.findings += 1;
-                    let Some(finding) = finding(&walk.running, settings, whose) else { return };
-                    let finding =
-                        Finding { time_nanos: step.time_nanos, packet: Some(step.number), ..finding };
-                    sink.explained(&finding, &mut || detector.reasons(cell, step.slot, x));
-                }
-            }
-            Event::Ended(ended) => {
-                counters.flows += 1;
-                let Some(walk) = walks.get_mut(ended.slot as usize) else { return };
-                let early = walk.running.called().is_some() || walk.told;
-                let called = walk.running.end();
-                if !early && let Some(finding) = finding(&walk.running, settings, (&ended.flow, ended.actor))
-                {
-                    counters.findings += 1;
-                    sink.explained(&finding, &mut Vec::new);
-                }
-                sink.ended(&FlowVerdict {
-                    flow: ended.flow,
-                    reason: ended.reason,
-                    class: called.map_or(0, |called| called.class),
-                    score: called.map_or(walk.running.highest(), |called| called.score),
-                    packets_to_alert: called.map(|called| called.packets),
-                    near: walk.running.near(),
-                });
-            }
-        });
+        self.scorer.prepare(&mut self.filling);
+        self.collect()?;
+        self.scorer.hand_out(&mut self.filling);
+        self.tell(sink);
+        self.scorer.step(&mut self.filling)?;
+        std::mem::swap(&mut self.filling, &mut self.under_way);
+        self.is_under_way = true;
+        if self.config.batching.ahead { Ok(()) } else { self.tell_all(sink) }
+    }
+
+    /// Scores and tells of all that waits.
+    fn score_all(&mut self, sink: &mut impl Sink) -> Result<(), Error> {
+        self.score(sink)?;
+        self.tell_all(sink)
+    }
+
+    /// Tells of the batch under way, when it has been stepped.
+    fn tell_all(&mut self, sink: &mut impl Sink) -> Result<(), Error> {
+        self.collect()?;
+        self.tell(sink);
         Ok(())
     }
 
-    /// Tells of short conversations that have fallen silent.
-    fn tell_silent(&mut self, now_nanos: i64, sink: &mut impl Sink) {
-        let Shard { detector, level, walks, silences, counters, .. } = self;
-        while let Some(silence) = silences.next_due(now_nanos) {
-            let Some(flow) = level.flow(silence.slot).filter(|flow| flow.id == silence.flow) else {
-                continue;
-            };
-            let Some(walk) = walks.get_mut(silence.slot as usize) else { continue };
-            if !walk.running.is_short_call(detector.settings()) {
-                walk.watched = false;
-                continue;
-            }
-            if walk.waiting > 0 || !silences.is_silent(flow.last_nanos, now_nanos) {
-                silences.watch(silence.slot, silence.flow, flow.last_nanos, now_nanos);
-                continue;
-            }
-            let mut whole = walk.running;
-            whole.end();
-            let Some(actor) = level.actor(silence.slot) else { continue };
-            if let Some(finding) = finding(&whole, detector.settings(), (flow, actor)) {
-                walk.told = true;
-                counters.findings += 1;
-                sink.explained(&finding, &mut Vec::new);
-            }
-        }
+    /// Has back the batch under way, if there is one.
+    fn collect(&mut self) -> Result<(), Error> {
+        if std::mem::take(&mut self.is_under_way) { self.scorer.collect(&mut self.under_way) } else { Ok(()) }
     }
 
     /// What it did so far.
@@ -489,7 +296,7 @@ impl Shard {
 
     /// Memory a flow: the table's, the sequence level's, the network's state and the verdict so far.
     pub fn bytes_per_flow(&self) -> usize {
-        SequenceLevel::BYTES_PER_FLOW + self.cell.state_bytes() + size_of::<Walk>()
+        SequenceLevel::BYTES_PER_FLOW + self.scorer.state_bytes() + size_of::<Walk>()
     }
 
     /// Flows that have not ended.
@@ -500,27 +307,16 @@ impl Shard {
     #[inline]
     fn queue_ended(&mut self) {
         for ended in self.level.ended() {
-            self.batch.end(ended);
+            self.filling.end(ended);
         }
     }
 }
 
-/// What is called of a flow, at its latest packet.
-fn finding(
-    running: &Running,
-    settings: &sequence::verdict::Settings,
-    (flow, initiator): (&Flow, IpAddr),
-) -> Option<Finding> {
-    let called = running.called()?;
-    Some(Finding {
-        time_nanos: flow.last_nanos,
-        packet: None,
-        initiator,
-        flow: *flow,
-        class: called.class,
-        score: called.score,
-        threshold: settings.thresholds.get(called.class as usize).copied().unwrap_or_default(),
-        packets: called.packets,
-        detector: FoundBy::Model,
-    })
+/// Where a batch is asked for as soon as it is full, nothing is left to share.
+fn scorer(detector: &Detector, config: &Config) -> Result<Scorer, Error> {
+    let threads = if config.batching.ahead { config.threads } else { 1 };
+    Scorer::new(detector, config.sequence.flows.max_flows, threads)
 }
+
+#[cfg(test)]
+mod tests;

@@ -114,6 +114,12 @@ impl FlowKey {
         self.low == self.high && self.ports >> 16 == self.ports & 0xffff
     }
 
+    /// Whether both ends have one address.
+    #[inline]
+    pub fn is_between_one_host(&self) -> bool {
+        self.low == self.high
+    }
+
     fn address(&self, words: [u64; 2]) -> IpAddr {
         if self.is_ipv4 {
             IpAddr::V4(Ipv4Addr::from_bits(words[1] as u32))

@@ -85,12 +85,12 @@ pub struct Side {
     pub psh: u32,
     /// Segments with RST.
     pub rst: u32,
-    /// Segments with URG.
-    pub urg: u32,
+    /// Segments with URG, up to 65,535.
+    pub urg: u16,
     /// Segments with SYN.
     pub syn: u32,
-    /// Segments with FIN.
-    pub fin: u32,
+    /// Segments with FIN, up to 65,535.
+    pub fin: u16,
 }
 
 impl Side {
@@ -135,9 +135,9 @@ impl Side {
             let bit = |mask: u16| u32::from(flags.0 & mask != 0);
             self.psh = self.psh.saturating_add(bit(TcpFlags::PSH));
             self.rst = self.rst.saturating_add(bit(TcpFlags::RST));
-            self.urg = self.urg.saturating_add(bit(TcpFlags::URG));
+            self.urg = self.urg.saturating_add(bit(TcpFlags::URG) as u16);
             self.syn = self.syn.saturating_add(bit(TcpFlags::SYN));
-            self.fin = self.fin.saturating_add(bit(TcpFlags::FIN));
+            self.fin = self.fin.saturating_add(bit(TcpFlags::FIN) as u16);
         }
     }
 

@@ -45,7 +45,7 @@ pub struct Facts {
 impl Facts {
     /// What a packet brought; `None` where no rule would look at it.
     #[inline]
-    pub(super) fn of(host: &Behaviour, happened: &Happened, live: &LiveFlow) -> Option<Facts> {
+    pub(super) fn of(host: &Behaviour, happened: &Happened, live: &LiveFlow, actor: IpAddr) -> Option<Facts> {
         let said = &happened.said;
         let connects = said.client.is_some();
         let holds = happened.holds == Some(true);
@@ -55,7 +55,7 @@ impl Facts {
         }
         let refuses = |service| happened.refused > 0 && live.service() == service;
         Some(Facts {
-            actor: live.actor,
+            actor,
             refused_mqtt: refuses(Service::Mqtt),
             refused_ssh: refuses(Service::Ssh),
             connects,

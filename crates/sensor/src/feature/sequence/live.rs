@@ -1,7 +1,7 @@
 //! One conversation as the sequence level keeps it: what has to be remembered from packet to packet.
 
 use std::hash::BuildHasher;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use citronella_wire::mqtt::{self, kind};
 use citronella_wire::{Frame, Transport};
@@ -13,6 +13,8 @@ use crate::flow::{Flow, FlowPacket};
 
 /// A step back of more than this is a clock that was set; less is a packet that came late.
 const SET_BACK_NANOS: i64 = 60_000_000_000;
+/// No time of a packet.
+const NEVER: i64 = i64::MIN;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 
@@ -47,13 +49,13 @@ pub(super) struct Happened {
 /// What is remembered of a conversation.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LiveFlow {
-    /// Whose behaviour it belongs to.
-    pub(super) actor: IpAddr,
+    /// Its behaviour is the responder's, not the initiator's.
+    of_responder: bool,
     pub(super) protocol: u8,
     begun_nanos: i64,
     last_nanos: i64,
-    /// The client's last message; `None` where its silence was told.
-    heard_nanos: Option<i64>,
+    /// The client's last message; [`NEVER`] before it, and where its silence was told.
+    heard_nanos: i64,
     mid_stream: bool,
     waits: bool,
     held: bool,
@@ -77,11 +79,11 @@ pub(super) struct LiveFlow {
 impl Default for LiveFlow {
     fn default() -> LiveFlow {
         LiveFlow {
-            actor: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            of_responder: false,
             protocol: 0,
             begun_nanos: 0,
             last_nanos: 0,
-            heard_nanos: None,
+            heard_nanos: NEVER,
             mid_stream: false,
             waits: false,
             held: false,
@@ -101,10 +103,16 @@ impl Default for LiveFlow {
 }
 
 impl LiveFlow {
-    pub(super) fn new(time_nanos: i64, packet: &FlowPacket, actor: IpAddr, service: Service) -> LiveFlow {
+    /// `of_responder`: its behaviour is the responder's.
+    pub(super) fn new(
+        time_nanos: i64,
+        packet: &FlowPacket,
+        of_responder: bool,
+        service: Service,
+    ) -> LiveFlow {
         let mid_stream = packet.tcp.is_some_and(|flags| !flags.syn());
         LiveFlow {
-            actor,
+            of_responder,
             protocol: packet.key.protocol(),
             begun_nanos: time_nanos,
             last_nanos: time_nanos,
@@ -112,6 +120,11 @@ impl LiveFlow {
             service,
             ..LiveFlow::default()
         }
+    }
+
+    /// Whose behaviour it belongs to.
+    pub(super) fn actor(&self, flow: &Flow) -> IpAddr {
+        if self.of_responder { flow.dst().0 } else { flow.src().0 }
     }
 
     /// Takes the next packet; `way` is 0 for the initiator's.
@@ -126,7 +139,7 @@ impl LiveFlow {
     ) -> Happened {
         self.follow_clock(packet.time_nanos);
         let mut happened = Happened { len: packet.len, ..Happened::default() };
-        happened.from_actor = packet.key.sender(packet.direction).0 == self.actor;
+        happened.from_actor = (way == 1) == self.of_responder || packet.key.is_between_one_host();
         let is_error = matches!(frame.transport, Some(Transport::Icmp(icmp)) if icmp.is_error());
         if is_error {
             happened.failed = true;
@@ -160,7 +173,7 @@ impl LiveFlow {
         self.hasty |= happened.said.hasty > 0;
         self.faults = self.faults.saturating_add(happened.said.faulty);
         if way == 0 && happened.said.messages > 0 {
-            self.heard_nanos = Some(packet.time_nanos);
+            self.heard_nanos = packet.time_nanos;
         }
         happened
     }
@@ -171,7 +184,9 @@ impl LiveFlow {
         if back > SET_BACK_NANOS {
             self.begun_nanos = self.begun_nanos.saturating_sub(back);
             self.last_nanos = now_nanos;
-            self.heard_nanos = self.heard_nanos.map(|heard| heard.saturating_sub(back));
+            if self.heard_nanos != NEVER {
+                self.heard_nanos = self.heard_nanos.saturating_sub(back);
+            }
         }
     }
 
@@ -179,13 +194,12 @@ impl LiveFlow {
     /// (MQTT-3.1.2-24); true once a silence.
     fn is_overdue(&mut self, now_nanos: i64) -> bool {
         let secs = i64::from(self.mqtt.keep_alive_secs);
-        let (true, Some(heard)) = (self.mqtt.accepted && !self.mqtt.closed && secs > 0, self.heard_nanos)
-        else {
+        if self.heard_nanos == NEVER || !self.mqtt.accepted || self.mqtt.closed || secs == 0 {
             return false;
-        };
-        let overdue = now_nanos.saturating_sub(heard) > secs * 1_500_000_000;
+        }
+        let overdue = now_nanos.saturating_sub(self.heard_nanos) > secs * 1_500_000_000;
         if overdue {
-            self.heard_nanos = None;
+            self.heard_nanos = NEVER;
         }
         overdue
     }

@@ -4,7 +4,7 @@
 //! [`WIDTH`] numbers between 0 and 1, and the conversations that ended before it. Addresses, ports and absolute time
 //! are not among the numbers: they only find what is counted. Training and detection run this code.
 //!
-//! Memory: [`Config`] caps flows, hosts and service ends; about 190 bytes a flow beside the table's own. O(1) a packet.
+//! Memory: [`Config`] caps flows, hosts and service ends; 104 bytes a flow beside the table's own. O(1) a packet.
 
 mod columns;
 mod ends;
@@ -213,7 +213,9 @@ impl SequenceLevel {
         let live = self.flows.get_mut(slot as usize)?;
         if begun {
             let expected = self.shared.ends().get(flow.dst());
-            *live = LiveFlow::new(time_nanos, &packet, actor(flow, transport), expected);
+            // An ICMP error is its doing that sent what it answers.
+            let of_responder = matches!(transport, Transport::Icmp(icmp) if icmp.is_error());
+            *live = LiveFlow::new(time_nanos, &packet, of_responder, expected);
         }
         let way = usize::from(!from_initiator);
         let happened = live.packet(&packet, frame, way, begun, &self.mqtt_limits, &self.hash);
@@ -222,10 +224,11 @@ impl SequenceLevel {
         }
         let mut features = [0.0; WIDTH];
         let dst = flow.dst();
-        self.shared.hosts.with(live.actor, time_nanos, |behaviour, secs| {
+        let actor = live.actor(flow);
+        self.shared.hosts.with(actor, time_nanos, |behaviour, secs| {
             count(behaviour, &happened, live, dst, &self.hash);
             write_host(behaviour, secs, &mut features);
-            self.facts = Facts::of(behaviour, &happened, live);
+            self.facts = Facts::of(behaviour, &happened, live, actor);
         });
         live.write(&happened, &packet, way, flow, &mut features);
         live.passed(time_nanos);
@@ -245,7 +248,7 @@ impl SequenceLevel {
     /// Whose behaviour the flow in a slot belongs to: its initiator's; of an ICMP error, the host's that sent what it
     /// answers.
     pub fn actor(&self, slot: u32) -> Option<IpAddr> {
-        self.table.get(slot).and(self.flows.get(slot as usize)).map(|live| live.actor)
+        Some(self.flows.get(slot as usize)?.actor(self.table.get(slot)?))
     }
 
     /// The flow in a slot.
@@ -317,21 +320,13 @@ impl SequenceLevel {
     fn release_ended(&mut self) {
         for ended in &mut self.ended {
             let Some(live) = self.flows.get_mut(ended.slot as usize) else { continue };
-            ended.actor = live.actor;
+            ended.actor = live.actor(&ended.flow);
             if live.let_go() {
-                self.shared.hosts.with(live.actor, ended.flow.last_nanos, |host, _| {
+                self.shared.hosts.with(ended.actor, ended.flow.last_nanos, |host, _| {
                     host.held = host.held.saturating_sub(1);
                 });
             }
         }
-    }
-}
-
-/// Whose behaviour a flow belongs to: its initiator's; of an ICMP error, the host's that sent what it answers.
-fn actor(flow: &Flow, transport: &Transport) -> IpAddr {
-    match transport {
-        Transport::Icmp(icmp) if icmp.is_error() => flow.dst().0,
-        _ => flow.src().0,
     }
 }
 

@@ -165,22 +165,23 @@ impl Settings {
     }
 }
 
+/// No attack is called yet.
+const NOT_CALLED: u32 = 0;
+/// None is called yet, but an end after this packet would.
+const WOULD_CALL: u32 = u32::MAX;
+
 /// A conversation's verdict so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Running {
     packets: u32,
     /// Packets that `sums` are of.
     counted: u32,
-    /// The packet that called it.
-    called_at: Option<u32>,
-    /// Whether an end after this packet would call it.
-    would_call: bool,
+    /// The packet that called it, from 1; else one of the constants above.
+    call: u32,
     /// A bit for each class that it came near, and for the one that it would come near by an end after this packet.
     near: u16,
     near_at_end: u16,
     most: f32,
-    least_share: f32,
-    classes: u32,
     /// Log-odds of the last packets.
     last: [f32; MOST_PACKETS],
     sums: [f32; MOST_CLASSES],
@@ -208,15 +209,14 @@ impl Running {
         if let Some(place) = self.last.get_mut(self.packets as usize % wanted) {
             *place = attack_log_odds(*benign);
         }
-        self.packets = self.packets.saturating_add(1);
-        (self.least_share, self.classes) = (settings.least_share, probabilities.len() as u32);
+        self.packets = self.packets.saturating_add(1).min(WOULD_CALL - 1);
         self.most = self.most.max(attack);
-        if self.called_at.is_none() && attack < 0.5 {
+        if !self.is_called() && attack < 0.5 {
             (self.counted, self.sums) = (0, [0.0; MOST_CLASSES]);
         }
         self.counted = self.counted.saturating_add(1);
         self.sums.iter_mut().zip(probabilities).for_each(|(sum, p)| *sum += p);
-        if self.called_at.is_some() {
+        if self.is_called() {
             return false;
         }
         let likeliest =
@@ -227,37 +227,47 @@ impl Running {
             settings.thresholds.get(likeliest.0).is_some_and(|t| log_odds >= attack_log_odds(1.0 - t))
         };
         let over = reaches(mean);
-        self.would_call = over || reaches(attack_log_odds(*benign));
         self.note_near(likeliest.0, mean, attack_log_odds(*benign), had == wanted, settings);
-        if over && had == wanted {
-            self.called_at = Some(self.packets);
-        }
-        over && had == wanted
+        self.call = if over && had == wanted {
+            self.packets
+        } else if over || reaches(attack_log_odds(*benign)) {
+            WOULD_CALL
+        } else {
+            NOT_CALLED
+        };
+        self.is_called()
     }
 
     /// The conversation ends: one of fewer packets than an attack needs is called by all of those it had, any by its
     /// last packet alone.
-    pub fn end(&mut self) -> Option<Called> {
-        if self.called_at.is_none() && self.would_call {
-            self.called_at = Some(self.packets);
+    pub fn end(&mut self, settings: &Settings) -> Option<Called> {
+        if self.call == WOULD_CALL {
+            self.call = self.packets;
         }
-        self.called()
+        self.called(settings)
+    }
+
+    /// Whether an attack was called.
+    #[inline]
+    pub fn is_called(&self) -> bool {
+        self.call != NOT_CALLED && self.call != WOULD_CALL
     }
 
     /// Whether it would be called if it ended now, of one that is shorter than an attack needs.
     #[inline]
     pub fn is_short_call(&self, settings: &Settings) -> bool {
-        self.called_at.is_none() && self.would_call && self.packets < settings.packets
+        self.call == WOULD_CALL && self.packets < settings.packets
     }
 
     /// The attack that was called.
-    pub fn called(&self) -> Option<Called> {
-        let packets = self.called_at?;
+    pub fn called(&self, settings: &Settings) -> Option<Called> {
+        let packets = self.is_called().then_some(self.call)?;
         let attacks = (0..).zip(self.sums).skip(1);
         let (class, sum) =
             attacks.fold((0, 0.0f32), |top, (class, sum)| if sum > top.1 { (class, sum) } else { top });
         let all: f32 = self.sums.iter().skip(1).sum();
-        let class = if sum < self.least_share * all { self.classes } else { class };
+        let classes = settings.thresholds.len() as u32;
+        let class = if sum < settings.least_share * all { classes } else { class };
         Some(Called { class, score: sum / self.counted.max(1) as f32, packets })
     }
 
@@ -308,7 +318,7 @@ mod tests {
         let steps = [FIRST, FIRST, BENIGN, FIRST, SECOND, SECOND, BENIGN];
         let calls: Vec<bool> = steps.iter().map(|p| running.step(p, &settings())).collect();
         assert_eq!(calls, [false, false, false, false, false, true, false]);
-        let called = running.end().unwrap();
+        let called = running.end(&settings()).unwrap();
         assert_eq!((called.class, called.packets), (2, 6));
     }
 
@@ -326,15 +336,15 @@ mod tests {
     #[test]
     fn a_short_conversation_is_called_by_all_it_had() {
         let mut running = Running::default();
-        assert!(!running.step(&FIRST, &settings()) && running.called().is_none());
-        assert_eq!(running.end().map(|called| (called.class, called.packets)), Some((1, 1)));
+        assert!(!running.step(&FIRST, &settings()) && !running.is_called());
+        assert_eq!(running.end(&settings()).map(|called| (called.class, called.packets)), Some((1, 1)));
         let mut mixed = Running::default();
         mixed.step(&FIRST, &settings());
         mixed.step(&BENIGN, &settings());
-        assert_eq!(mixed.end(), None);
+        assert_eq!(mixed.end(&settings()), None);
         assert!(!mixed.step(&SECOND, &settings()));
-        assert_eq!(mixed.end().map(|called| (called.class, called.packets)), Some((2, 3)));
-        assert_eq!(Running::default().end(), None);
+        assert_eq!(mixed.end(&settings()).map(|called| (called.class, called.packets)), Some((2, 3)));
+        assert_eq!(Running::default().end(&settings()), None);
     }
 
     #[test]
@@ -343,7 +353,7 @@ mod tests {
             let settings = Settings { least_share, ..settings() };
             let mut running = Running::default();
             (0..3).for_each(|_| _ = running.step(&[0.01, 0.54, 0.45], &settings));
-            running.end().map(|called| called.class)
+            running.end(&settings).map(|called| called.class)
         };
         assert_eq!([named(0.0), named(0.5), named(0.6)], [Some(1), Some(1), Some(3)]);
     }

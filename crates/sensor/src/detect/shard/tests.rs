@@ -1,0 +1,38 @@
+//! What only the inside can break.
+
+use std::path::Path;
+
+use super::*;
+use crate::capture::Capture;
+use crate::detect::{Batching, ModelFile};
+
+struct Deaf;
+
+impl Sink for Deaf {}
+
+/// The step of inputs that are infinite panics in tests.
+#[test]
+fn a_panic_in_a_helper_costs_the_open_flows_and_nothing_else() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let model = ModelFile::load(&root.join("models/sequence.safetensors")).unwrap();
+    let detector = Detector::new("the model", &model).unwrap();
+    let batching = Batching { packets: 64, ..Batching::RECORDED };
+    for threads in [1, 2, 4] {
+        let mut shard = Shard::new(&detector, Config { batching, threads, ..Config::default() }).unwrap();
+        let mut capture = Capture::open(&root.join("data/lab/run-2/malformed.pcap.zst")).unwrap();
+        let mut packets = 0;
+        while let Some(packet) = capture.next().unwrap() {
+            shard.packet(&packet, &mut Deaf).unwrap();
+            packets += 1;
+            if packets == 1_000 {
+                *shard.filling.x.first_mut().unwrap() = f32::INFINITY;
+            }
+        }
+        shard.finish(&mut Deaf).unwrap();
+        let counters = shard.counters();
+        assert_eq!((counters.packets, counters.restarts), (packets, 1), "{threads} threads");
+        assert!(counters.lost_flows > 0 && counters.findings > 0, "{counters:?}");
+        assert_eq!(counters.flows + counters.lost_flows, counters.begun);
+        assert_eq!(shard.untold(), 0);
+    }
+}
