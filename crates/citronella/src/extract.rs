@@ -1,5 +1,7 @@
 //! `citronella extract --level packet DATA...`: feature rows, as CSV or Parquet.
 
+mod rows;
+
 use std::{
     ffi::OsStr,
     net::IpAddr,
@@ -8,24 +10,10 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use citronella_learn::dataset::Manifest;
-use citronella_sensor::{
-    capture::{Capture, Packet},
-    feature::{
-        Format, RowWriter, WriteError,
-        biflow::BiflowLevel,
-        packet::{Attacker, Cell, PacketLevel},
-        schema::Level,
-        sequence::{Config, SequenceLevel},
-        uniflow::UniflowLevel,
-    },
-    flow::ids2020::{Limits, Losses},
-};
+use citronella_sensor::feature::{Format, packet::Attacker, schema::Level};
 
-use crate::{
-    place,
-    progress::Progress,
-    show::{complain, count},
-};
+use self::rows::write;
+use crate::show::complain;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -50,6 +38,9 @@ pub(crate) struct Arguments {
     /// Take the whole packets of a capture that is cut short, with a warning, instead of refusing it
     #[arg(long)]
     accept_cut: bool,
+    /// Threads; else one a core. The rows and their order are the same with any number
+    #[arg(long, value_name = "N", value_parser = threads)]
+    threads: Option<usize>,
     /// Captures (.pcap, .pcapng, plain, .gz or .zst; - is stdin), a manifest.csv, or a folder with one
     #[arg(required = true, value_name = "DATA")]
     data: Vec<PathBuf>,
@@ -175,139 +166,6 @@ fn check_scenario(job: &Job, column: bool) -> Result<()> {
     Ok(())
 }
 
-/// Writes the rows of some captures into one file and returns their number; a fault leaves no file behind.
-fn write<'a>(
-    arguments: &Arguments,
-    jobs: impl IntoIterator<Item = &'a Job>,
-    output: &Path,
-    level: Level,
-    format: Format,
-) -> Result<u64> {
-    place::check(output)?;
-    let mut writer = if arguments.scenario_column {
-        RowWriter::with_scenario(output, format, level)?
-    } else {
-        RowWriter::create(output, format, level)?
-    };
-    let progress = Progress::stderr();
-    for job in jobs {
-        let name = job.path.display().to_string();
-        progress.begin_unknown(&format!("reading {name}"), "packets");
-        let mut capture = Capture::open(&job.path)?;
-        let mut rows = Rows::new(level, job.attacker);
-        if arguments.scenario_column {
-            // One short name a capture, which lives as long as the program.
-            writer.set_scenario(job.scenario.clone().leak());
-        }
-        loop {
-            match capture.next() {
-                Ok(Some(packet)) => {
-                    if packet.number % 65_536 == 0 {
-                        progress.at(packet.number);
-                    }
-                    rows.add(&packet, &mut writer)?;
-                }
-                Ok(None) => break,
-                Err(error) if error.is_cut() && arguments.accept_cut => {
-                    progress.note(&format!("warning: {error}"));
-                    break;
-                }
-                Err(error) if error.is_cut() => bail!("{error}; --accept-cut takes those"),
-                Err(error) => return Err(error.into()),
-            }
-        }
-        let losses = rows.finish(&mut writer)?;
-        if losses != Losses::default() {
-            progress.note(&format!(
-                "warning: {name}: {} packets of flows beyond the table's cap are left out; {} packets came too late to be put in order",
-                count(losses.packets_over_cap),
-                count(losses.packets_too_late)
-            ));
-        }
-        if capture.unknown_blocks() > 0 {
-            let blocks = count(capture.unknown_blocks());
-            progress.note(&format!("{name}: passed over {blocks} pcapng blocks of unknown types"));
-        }
-    }
-    progress.end();
-    if writer.rows() == 0 {
-        // Dropped, not finished: nothing is left behind.
-        return Ok(0);
-    }
-    let rows = writer.finish()?;
-    if output.as_os_str() != "-" {
-        progress.note(&format!("{}: {} rows", output.display(), count(rows)));
-    }
-    Ok(rows)
-}
-
-/// A capture's rows at one level: packets give theirs at once, flows at the end.
-enum Rows {
-    Packet(Box<PacketLevel>),
-    Sequence(Box<SequenceLevel>),
-    Uniflow(Box<UniflowLevel>, Level),
-    Biflow(Box<BiflowLevel>, Level),
-}
-
-impl Rows {
-    fn new(level: Level, attacker: Attacker) -> Rows {
-        match level {
-            Level::Packet => Rows::Packet(Box::new(PacketLevel::new(attacker))),
-            // The command line has no level of NSL-KDD: it is read, not extracted.
-            Level::Sequence | Level::NslKdd => {
-                Rows::Sequence(Box::new(SequenceLevel::new(Config::default())))
-            }
-            Level::Uniflow | Level::UniflowExtended => {
-                Rows::Uniflow(Box::new(UniflowLevel::new(attacker, Limits::default())), level)
-            }
-            Level::Biflow | Level::BiflowExtended => {
-                Rows::Biflow(Box::new(BiflowLevel::new(attacker, Limits::default())), level)
-            }
-        }
-    }
-
-    fn add(&mut self, packet: &Packet<'_>, writer: &mut RowWriter) -> Result<(), WriteError> {
-        match self {
-            Rows::Sequence(level) => level
-                .packet(packet)
-                .map_or(Ok(()), |row| writer.write(&row.features.map(|number| Cell::Float(number.into())))),
-            Rows::Packet(level) => level.row(packet).map_or(Ok(()), |row| writer.write(&row.cells())),
-            Rows::Uniflow(level, _) => {
-                level.add(packet);
-                Ok(())
-            }
-            Rows::Biflow(level, _) => {
-                level.add(packet);
-                Ok(())
-            }
-        }
-    }
-
-    fn finish(self, writer: &mut RowWriter) -> Result<Losses, WriteError> {
-        match self {
-            Rows::Packet(_) | Rows::Sequence(_) => Ok(Losses::default()),
-            Rows::Uniflow(level, kind) => {
-                let mut rows = level.finish();
-                let losses = rows.losses();
-                rows.try_for_each(|row| match kind {
-                    Level::UniflowExtended => writer.write(&row.extended_cells()),
-                    _ => writer.write(&row.cells()),
-                })?;
-                Ok(losses)
-            }
-            Rows::Biflow(level, kind) => {
-                let mut rows = level.finish();
-                let losses = rows.losses();
-                rows.try_for_each(|row| match kind {
-                    Level::BiflowExtended => writer.write(&row.extended_cells()),
-                    _ => writer.write(&row.cells()),
-                })?;
-                Ok(losses)
-            }
-        }
-    }
-}
-
 fn jobs(arguments: &Arguments) -> Result<Vec<Job>> {
     let mut jobs = Vec::new();
     for path in &arguments.data {
@@ -345,6 +203,13 @@ fn jobs(arguments: &Arguments) -> Result<Vec<Job>> {
         }
     }
     Ok(jobs)
+}
+
+fn threads(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(threads @ 1..=256) => Ok(threads),
+        _ => Err("expected a number from 1 to 256".to_owned()),
+    }
 }
 
 /// A name that ends in a slash, or a folder that is there.

@@ -42,10 +42,18 @@ fn evaluating_and_extracting_do_not_depend_on_threads() {
         done(citronella!("evaluate", "--json", "--threads", threads, "--model", &model, lab("run-2"))).0
     };
     assert_eq!(figures("1"), figures("2"));
-    let rows = |name: &str| {
+    let rows = |level: &str, name: &str, threads: &str| {
         let output = folder.path(name);
-        done(citronella!("extract", "--level", "packet", "-o", &output, lab("run-2")));
+        let capture = lab("run-2");
+        done(citronella!("extract", "--threads", threads, "--level", level, "-o", &output, capture));
         fs::read(output).unwrap()
     };
-    assert!(rows("a.csv") == rows("b.csv") && rows("a.parquet") == rows("b.parquet"));
+    for (level, name) in
+        [("packet", "p.csv"), ("packet", "p.parquet"), ("uniflow", "u.csv"), ("biflow", "b.parquet")]
+    {
+        let one = rows(level, name, "1");
+        for threads in ["2", "3"] {
+            assert!(rows(level, name, threads) == one, "{level}, {name}, {threads} threads");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Cursor, Read, Write};
 
-use citronella_sensor::capture::{Capture, CaptureError};
+use citronella_sensor::capture::{Block, Capture, CaptureError};
 use proptest::prelude::*;
 
 const ETHERNET: u32 = 1;
@@ -55,26 +55,51 @@ fn pcapng(big_endian: bool, packets: &[(u64, &[u8])]) -> Vec<u8> {
 /// Time, wire length, bytes.
 type Seen = (i64, u32, Vec<u8>);
 
-/// All packets, and the error that ended the capture.
+/// All packets, and the error that ended the capture; one by one and by blocks.
 fn read(bytes: Vec<u8>) -> (Vec<Seen>, Option<CaptureError>) {
-    let mut capture = match Capture::from_reader("test", Box::new(Cursor::new(bytes))) {
+    let open = |bytes| Capture::from_reader("test", Box::new(Cursor::new(bytes)));
+    let mut capture = match open(bytes.clone()) {
         Ok(capture) => capture,
         Err(error) => return (Vec::new(), Some(error)),
     };
     let mut packets = Vec::new();
-    loop {
+    let error = loop {
         match capture.next() {
             Ok(Some(packet)) => {
                 assert_eq!(packet.number as usize, packets.len() + 1);
                 packets.push((packet.time_nanos, packet.wire_len, packet.bytes.to_vec()));
             }
-            Ok(None) => return (packets, None),
+            Ok(None) => break None,
             Err(error) => {
                 assert!(matches!(capture.next(), Ok(None)), "nothing follows an error");
-                return (packets, Some(error));
+                break Some(error);
             }
         }
-    }
+    };
+    let Ok(mut by_block) = open(bytes) else { panic!("it opened before") };
+    let mut block = Block::default();
+    let mut at = 0;
+    let end = loop {
+        match by_block.block(&mut block) {
+            Ok(true) => {
+                assert!(!block.is_empty());
+                for packet in block.packets() {
+                    let seen = (packet.time_nanos, packet.wire_len, packet.bytes.to_vec());
+                    assert_eq!((packet.number as usize, Some(&seen)), (at + 1, packets.get(at)));
+                    at += 1;
+                }
+            }
+            Ok(false) => break None,
+            Err(error) => {
+                assert!(matches!(by_block.block(&mut block), Ok(false)), "nothing follows an error");
+                break Some(error);
+            }
+        }
+    };
+    let text = |error: &Option<CaptureError>| error.as_ref().map(ToString::to_string);
+    assert_eq!((at, text(&end)), (packets.len(), text(&error)));
+    assert_eq!((capture.bytes(), capture.unknown_blocks()), (by_block.bytes(), by_block.unknown_blocks()));
+    (packets, error)
 }
 
 #[test]
@@ -240,4 +265,21 @@ proptest! {
         let (packets, _) = read(bytes);
         prop_assert!(packets.iter().map(|packet| packet.2.len()).sum::<usize>() <= length);
     }
+}
+
+#[test]
+fn packets_go_on_from_block_to_block() {
+    // Some blocks' worth, one packet longer than a block, and one that is cut.
+    let long = vec![7; 700_000];
+    let bytes: Vec<Vec<u8>> = (0..6_000).map(|at| vec![at as u8; at % 400]).collect();
+    let mut packets: Vec<(u32, u32, &[u8])> =
+        bytes.iter().enumerate().map(|(at, bytes)| (at as u32, 5, bytes.as_slice())).collect();
+    packets.insert(3_000, (9, 9, &long));
+    let mut whole = pcap(0xa1b2_c3d4, false, &packets);
+    assert_eq!(read(whole.clone()).0.len(), 6_001);
+    whole.truncate(whole.len() - 3);
+    let (seen, error) = read(whole);
+    assert!(seen.len() == 6_000 && error.is_some_and(|error| error.is_cut()));
+    let times: Vec<(u64, &[u8])> = packets.iter().map(|(at, _, bytes)| (u64::from(*at), *bytes)).collect();
+    assert_eq!(read(pcapng(true, &times)).0.len(), 6_001);
 }

@@ -1,7 +1,7 @@
 //! `citronella bench capture FILE`: packets a second of each part of the data path, on one thread and on several.
 //!
-//! On several threads each reads the capture and takes, by a hash of their two hosts, its share of the packets; a level's
-//! rows then go to a file for each thread. Nothing is handed over: to find a packet costs less than to copy it.
+//! On several threads, as `extract` works on them: they take turns at reading, share the flows and encode rows by the
+//! chunk ([adr/0035](../../../../docs/adr/0035-threads.md)).
 
 mod parts;
 
@@ -9,19 +9,17 @@ use std::{
     io::{Cursor, Read as _},
     path::{Path, PathBuf},
     sync::Arc,
-    thread,
     time::Instant,
 };
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use citronella_sensor::{
     capture::{Capture, Packet},
     feature::Format,
-    flow::Shards,
 };
 use serde_json::json;
 
-use self::parts::{Biflows, Decode, Flows, Part, Read, Rows, Uniflows};
+use self::parts::Run;
 use crate::show::{self, count};
 
 #[derive(clap::Args)]
@@ -87,40 +85,13 @@ impl Input {
         }
         Ok((begin.elapsed().as_secs_f64(), capture.packets()))
     }
-    /// Seconds that a part takes over all packets, and their number.
-    fn alone(&self, part: impl Part) -> Result<(f64, u64)> {
-        let begin = Instant::now();
-        let packets = self.read(part, |_| true)?;
-        Ok((begin.elapsed().as_secs_f64(), packets))
-    }
 
-    /// The same with a thread for each part.
-    fn together<P: Part>(&self, parts: Vec<P>) -> Result<(f64, u64)> {
+    /// Packets a second of a part.
+    fn rate(&self, part: Run) -> Result<f64> {
         let begin = Instant::now();
-        let shards = &Shards::new(parts.len());
-        let packets = thread::scope(|scope| {
-            let share = |(index, part)| {
-                scope.spawn(move || self.read(part, |packet| shards.of(packet.link, packet.bytes) == index))
-            };
-            let threads: Vec<_> = parts.into_iter().enumerate().map(share).collect();
-            let results = threads.into_iter().map(|thread| thread.join());
-            results.map(|result| result.map_err(|_| anyhow!("a thread has panicked"))?).sum::<Result<u64>>()
-        })?;
-        Ok((begin.elapsed().as_secs_f64(), packets))
-    }
-
-    /// Gives a part those packets that are its own; their number.
-    fn read(&self, mut part: impl Part, mut is_own: impl FnMut(&Packet<'_>) -> bool) -> Result<u64> {
         let mut capture = self.capture()?;
-        let mut packets = 0;
-        while let Some(packet) = capture.next()? {
-            if is_own(&packet) {
-                packets += 1;
-                part.packet(&packet)?;
-            }
-        }
-        part.finish()?;
-        Ok(packets)
+        part(&mut capture)?;
+        Ok(capture.packets() as f64 / begin.elapsed().as_secs_f64())
     }
 }
 
@@ -140,21 +111,12 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     /// The best of several runs, on one thread and on several.
-    fn part<P: Part>(&self, name: &'static str, make: impl Fn(usize) -> Result<P>) -> Result<Rate> {
-        let best = |pass: &dyn Fn() -> Result<(f64, u64)>| -> Result<f64> {
-            let mut best = 0.0_f64;
-            for _ in 0..self.runs.max(1) {
-                let (seconds, packets) = pass()?;
-                best = best.max(packets as f64 / seconds);
-            }
-            Ok(best)
+    fn part(&self, name: &'static str, part: impl Fn(usize) -> Result<Run>) -> Result<Rate> {
+        let best = |threads: usize| -> Result<f64> {
+            (0..self.runs.max(1)).try_fold(0.0_f64, |best, _| Ok(best.max(self.input.rate(part(threads)?)?)))
         };
-        let alone = best(&|| self.input.alone(make(0)?))?;
-        let parts = || (0..self.threads).map(&make).collect::<Result<Vec<P>>>();
-        let together = match self.threads {
-            0 | 1 => None,
-            _ => Some(best(&|| self.input.together(parts()?))?),
-        };
+        let alone = best(1)?;
+        let together = if self.threads > 1 { Some(best(self.threads)?) } else { None };
         Ok(Rate { name, alone, together })
     }
 }
@@ -163,20 +125,17 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let input = Input::open(&arguments.file)?;
     let folder = tempfile::tempdir()?;
     let bench = Bench { input: &input, runs: arguments.runs, threads: arguments.threads };
-    let rows = |format: Format| {
-        let folder = folder.path();
-        move |thread: usize| Rows::new(&folder.join(format!("rows-{thread}")), format)
-    };
+    let file = folder.path().join("rows");
     let rates = [
-        Bench { threads: 1, ..bench }.part("read", |_| Ok(Read))?,
-        bench.part("read + decode", |_| Ok(Decode))?,
-        bench.part("read + decode + flow table", |_| Ok(Flows::new()))?,
-        bench.part("packet level to CSV", rows(Format::Csv))?,
-        bench.part("packet level to Parquet", rows(Format::Parquet))?,
-        bench.part("uniflow level", |_| Ok(Uniflows::new()))?,
-        bench.part("biflow level", |_| Ok(Biflows::new()))?,
+        Bench { threads: 1, ..bench }.part("read", parts::read)?,
+        bench.part("read + decode", parts::decode)?,
+        bench.part("read + decode + flow table", parts::flows)?,
+        bench.part("packet level to CSV", |threads| parts::packets(threads, &file, Format::Csv))?,
+        bench.part("packet level to Parquet", |threads| parts::packets(threads, &file, Format::Parquet))?,
+        bench.part("uniflow level", parts::uniflows)?,
+        bench.part("biflow level", parts::biflows)?,
     ];
-    let (_, packets) = input.alone(Read)?;
+    let (_, packets) = input.pass(|_| Ok(()))?;
     let size = input.bytes.0.len();
     if arguments.json {
         let alone: serde_json::Map<_, _> =

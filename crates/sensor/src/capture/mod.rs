@@ -3,6 +3,7 @@
 //! In: a pcap or pcapng file, plain or compressed, or a reader. Out: [`Packet`]s, one at a time, borrowed from one
 //! buffer. A file that is cut short yields its whole packets first, then an error that says where it breaks.
 
+mod block;
 mod error;
 pub mod filter;
 #[cfg(target_os = "linux")]
@@ -19,6 +20,7 @@ use std::{
 
 use citronella_wire::LinkType;
 
+pub use block::Block;
 pub use error::CaptureError;
 use pcap::Pcap;
 use pcapng::PcapNg;
@@ -57,6 +59,8 @@ pub struct Capture {
     /// Length of the record handed out last, still in the buffer.
     pending: usize,
     failed: bool,
+    /// What comes after the packets of the block handed out last.
+    fault: Option<CaptureError>,
 }
 
 /// A record within the source's window.
@@ -129,7 +133,7 @@ impl Capture {
             let head = source.available();
             return Err(CaptureError::NotACapture { found: describe(head.get(..16).unwrap_or(head)), name });
         };
-        Ok(Capture { name, source, format, packets: 0, pending: 0, failed: false })
+        Ok(Capture { name, source, format, packets: 0, pending: 0, failed: false, fault: None })
     }
 
     /// The next packet, or `None` at the end. After an error there are no more packets.

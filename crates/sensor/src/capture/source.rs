@@ -39,6 +39,10 @@ pub(super) struct Source {
     /// Offset of `buffer[start]` in the decompressed stream.
     offset: u64,
     finished: bool,
+    /// Nothing is read or moved: what is buffered has to do.
+    held: bool,
+    /// It did not do.
+    short: bool,
 }
 
 impl Source {
@@ -61,6 +65,8 @@ impl Source {
             end: 0,
             offset: 0,
             finished: false,
+            held: false,
+            short: false,
         })
     }
 
@@ -90,6 +96,10 @@ impl Source {
 
     #[cold]
     fn fill_slow(&mut self, needed: usize) -> io::Result<bool> {
+        if self.held {
+            self.short = true;
+            return Ok(false);
+        }
         self.buffer.copy_within(self.start..self.end, 0);
         self.end -= self.start;
         self.start = 0;
@@ -110,6 +120,35 @@ impl Source {
             }
         }
         Ok(self.end >= needed)
+    }
+
+    /// From now on nothing is read and nothing moves, or the stream goes on.
+    #[inline]
+    pub(super) fn hold(&mut self, held: bool) {
+        self.held = held;
+    }
+
+    /// Whether more was asked for than was buffered while nothing was read; asked once.
+    #[inline]
+    pub(super) fn ran_short(&mut self) -> bool {
+        std::mem::take(&mut self.short)
+    }
+
+    /// Where in the buffer the next unread byte stands.
+    #[inline]
+    pub(super) fn position(&self) -> usize {
+        self.start
+    }
+
+    /// Gives the buffer away for another one, in which the stream goes on with what is not consumed.
+    pub(super) fn swap(&mut self, other: &mut Vec<u8>, least_bytes: usize) {
+        let rest = self.end - self.start;
+        if other.len() < least_bytes.max(rest) {
+            other.resize(least_bytes.max(rest), 0);
+        }
+        other.iter_mut().zip(self.available()).for_each(|(to, from)| *to = *from);
+        std::mem::swap(&mut self.buffer, other);
+        (self.start, self.end) = (0, rest);
     }
 
     /// Passes over `bytes`, which a caller has seen through [`Source::available`].

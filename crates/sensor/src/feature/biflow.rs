@@ -9,11 +9,12 @@ use std::net::IpAddr;
 
 use hashbrown::HashMap;
 
+use super::chunks::{Extended, Table};
 use super::packet::{Attacker, Cell};
 use super::schema::BIFLOW_EXTRA;
 use super::uniflow::{whole, without};
-use crate::capture::Packet;
-use crate::flow::ids2020::{Conversations, Finished, Limits, Losses, Seen, Uniflow};
+use crate::capture::{Capture, CaptureError, Packet};
+use crate::flow::ids2020::{Conversations, Finished, Limits, Losses, Uniflow};
 
 const UDP: u8 = 17;
 
@@ -117,17 +118,18 @@ impl BiflowLevel {
 
     /// Ends the capture.
     pub fn finish(self) -> BiflowRows {
-        let flows = self.conversations.finish();
-        let forward = |seen: &Seen<'_>| seen.is_forward();
-        let answered = |seen: &Seen<'_>| seen.reply.is_some();
-        let ranks = |keep: &dyn Fn(&Seen<'_>) -> bool| -> Vec<usize> {
-            let kept = flows.iter().enumerate().filter(|(_, seen)| keep(seen));
-            kept.map(|(rank, _)| rank).collect()
-        };
-        let mut order = ranks(&|seen| forward(seen) && answered(seen));
-        order.extend(ranks(&|seen| !answered(seen) && seen.key.protocol() == UDP));
-        let sources = sources(order.iter().filter_map(|rank| flows.get(*rank)));
-        BiflowRows { attacker: self.attacker, flows, order: order.into_iter(), sources }
+        BiflowRows::new(self.attacker, self.conversations.finish())
+    }
+
+    /// The rows of a capture, by so many threads: see [`Conversations::of_capture`].
+    pub fn of_capture(
+        capture: &mut Capture,
+        (attacker, limits): (Attacker, Limits),
+        threads: usize,
+        told: impl FnMut(u64),
+    ) -> (BiflowRows, Result<(), CaptureError>) {
+        let (flows, ended) = Conversations::of_capture(capture, limits, threads, told);
+        (BiflowRows::new(attacker, flows), ended)
     }
 }
 
@@ -135,22 +137,39 @@ impl BiflowLevel {
 pub struct BiflowRows {
     attacker: Attacker,
     flows: Finished,
-    order: std::vec::IntoIter<usize>,
+    /// The ranks of their forward directions.
+    order: Vec<u32>,
     sources: HashMap<IpAddr, Source, foldhash::fast::RandomState>,
+    next: usize,
 }
 
 impl BiflowRows {
+    fn new(attacker: Attacker, flows: Finished) -> BiflowRows {
+        let mut order = Vec::with_capacity(flows.len() / 2);
+        let mut unanswered = Vec::new();
+        let mut ports: HashMap<IpAddr, Ports, foldhash::fast::RandomState> = HashMap::default();
+        for (rank, seen) in (0..).zip(flows.iter()) {
+            match seen.reply {
+                Some(_) if seen.is_forward() => order.push(rank),
+                None if seen.key.protocol() == UDP => unanswered.push(rank),
+                _ => continue,
+            }
+            let (src, dst) = (seen.key.sender(seen.direction), seen.key.receiver(seen.direction));
+            ports.entry(src.0).or_default().add(dst.1);
+        }
+        order.append(&mut unanswered);
+        let sources = ports.into_iter().map(|(source, ports)| (source, ports.summary())).collect();
+        BiflowRows { attacker, flows, order, sources, next: 0 }
+    }
+
     /// What was not counted, or not exactly.
     pub fn losses(&self) -> Losses {
         self.flows.losses()
     }
-}
 
-impl Iterator for BiflowRows {
-    type Item = BiflowRow;
-
-    fn next(&mut self) -> Option<BiflowRow> {
-        let seen = self.flows.get(self.order.next()?)?;
+    /// The row of this rank, from 0.
+    pub fn get(&self, rank: usize) -> Option<BiflowRow> {
+        let seen = self.flows.get(*self.order.get(rank)? as usize)?;
         let (src, dst) = (seen.key.sender(seen.direction), seen.key.receiver(seen.direction));
         Some(BiflowRow {
             src,
@@ -162,26 +181,70 @@ impl Iterator for BiflowRows {
             is_attack: self.attacker.label(src.0, dst.0),
         })
     }
-}
 
-fn sources<'a>(
-    biflows: impl Iterator<Item = Seen<'a>>,
-) -> HashMap<IpAddr, Source, foldhash::fast::RandomState> {
-    let mut ports: HashMap<IpAddr, Vec<u16>, foldhash::fast::RandomState> = HashMap::default();
-    for seen in biflows {
-        let (src, dst) = (seen.key.sender(seen.direction), seen.key.receiver(seen.direction));
-        ports.entry(src.0).or_default().push(dst.1);
+    /// Rows in all.
+    pub fn total(&self) -> usize {
+        self.order.len()
     }
-    ports.into_iter().map(|(source, ports)| (source, summary(&ports))).collect()
 }
 
-/// The gaps of sorted ports add up to the distance between the ends.
-fn summary(ports: &[u16]) -> Source {
-    let (min, max) = ports.iter().fold((u16::MAX, 0), |(min, max), port| (min.min(*port), max.max(*port)));
-    let port_delta = match ports.len() {
-        0 => 0.0,
-        1 => f64::from(max),
-        n => f64::from(max - min) / (n - 1) as f64,
-    };
-    Source { flows: ports.len() as u64, port_delta }
+impl Table for BiflowRows {
+    fn total(&self) -> usize {
+        self.total()
+    }
+
+    fn cells<R>(&self, rank: usize, tell: impl FnOnce(&[Cell]) -> R) -> Option<R> {
+        self.get(rank).map(|row| tell(&row.cells()))
+    }
+}
+
+impl Table for Extended<BiflowRows> {
+    fn total(&self) -> usize {
+        self.0.total()
+    }
+
+    fn cells<R>(&self, rank: usize, tell: impl FnOnce(&[Cell]) -> R) -> Option<R> {
+        self.0.get(rank).map(|row| tell(&row.extended_cells()))
+    }
+}
+
+impl Iterator for BiflowRows {
+    type Item = BiflowRow;
+
+    fn next(&mut self) -> Option<BiflowRow> {
+        let row = self.get(self.next)?;
+        self.next += 1;
+        Some(row)
+    }
+}
+
+/// The destination ports of a source's biflows.
+struct Ports {
+    count: u64,
+    min: u16,
+    max: u16,
+}
+
+impl Default for Ports {
+    fn default() -> Ports {
+        Ports { count: 0, min: u16::MAX, max: 0 }
+    }
+}
+
+impl Ports {
+    fn add(&mut self, port: u16) {
+        self.count += 1;
+        self.min = self.min.min(port);
+        self.max = self.max.max(port);
+    }
+
+    /// The gaps of sorted ports add up to the distance between the ends.
+    fn summary(&self) -> Source {
+        let port_delta = match self.count {
+            0 => 0.0,
+            1 => f64::from(self.max),
+            n => f64::from(self.max - self.min) / (n - 1) as f64,
+        };
+        Source { flows: self.count, port_delta }
+    }
 }

@@ -3,6 +3,7 @@
 //! In: decoded packets. Out: rows whose cells stand in the schema's order, as CSV, Parquet or values.
 
 pub mod biflow;
+pub mod chunks;
 mod csv;
 pub mod packet;
 mod parquet;
@@ -12,5 +13,6 @@ pub mod sequence;
 pub mod uniflow;
 mod write;
 
+pub use chunks::ChunkWriter;
 pub use parquet::arrow_schema;
 pub use write::{Format, RowWriter, WriteError};

@@ -16,9 +16,15 @@ use arrow::{
 };
 use hashbrown::HashMap;
 use parquet::{
-    arrow::ArrowWriter,
+    arrow::{
+        ArrowWriter,
+        arrow_writer::{ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves},
+    },
     basic::{Compression, Encoding},
-    file::properties::{EnabledStatistics, WriterProperties},
+    file::{
+        properties::{EnabledStatistics, WriterProperties},
+        writer::SerializedFileWriter,
+    },
 };
 
 use super::{
@@ -27,7 +33,9 @@ use super::{
 };
 
 const BATCH_ROWS: usize = 8192;
-const ROW_GROUP_ROWS: usize = 1 << 17;
+/// A multiple of a batch: groups that are encoded apart have the same pages.
+pub(super) const ROW_GROUP_ROWS: usize = 1 << 16;
+const _: () = assert!(ROW_GROUP_ROWS.is_multiple_of(BATCH_ROWS));
 
 /// A column's values within a batch and a bit for each that is there; a missing one stands as 0.
 struct Values<T: ArrowPrimitiveType> {
@@ -107,60 +115,156 @@ pub fn arrow_schema(columns: &[Column]) -> Schema {
 pub(super) struct ParquetWriter<W: Write + Send> {
     writer: ArrowWriter<W>,
     schema: Arc<Schema>,
-    builders: Vec<Builder>,
-    rows: usize,
+    batch: Batch,
 }
 
 impl<W: Write + Send> ParquetWriter<W> {
     pub(super) fn new(output: W, columns: &[Column]) -> io::Result<ParquetWriter<W>> {
-        let schema = Arc::new(arrow_schema(columns));
-        let begun = WriterProperties::builder()
-            .set_compression(Compression::SNAPPY)
-            .set_statistics_enabled(EnabledStatistics::Chunk)
-            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS));
-        let properties = columns.iter().fold(begun, |properties, column| match column.kind {
-            // Looking numbers up in a dictionary takes a fifth of the time.
-            Kind::UInt | Kind::Flag | Kind::Timestamp => {
-                let properties = properties
-                    .set_column_dictionary_enabled(column.name.into(), false)
-                    .set_column_encoding(column.name.into(), Encoding::DELTA_BINARY_PACKED);
-                // The least and the greatest of 0 and 1 tell a reader nothing.
-                match column.kind {
-                    Kind::Flag => {
-                        properties.set_column_statistics_enabled(column.name.into(), EnabledStatistics::None)
-                    }
-                    _ => properties,
-                }
-            }
-            Kind::Text | Kind::Float => properties,
-        });
-        let writer = ArrowWriter::try_new(output, schema.clone(), Some(properties.build()))
-            .map_err(io::Error::other)?;
-        let builders = columns.iter().map(|column| Builder::new(column.kind)).collect();
-        Ok(ParquetWriter { writer, schema, builders, rows: 0 })
+        let (writer, schema) = begin(output, columns)?;
+        Ok(ParquetWriter { writer, schema, batch: Batch::new(columns) })
     }
 
     #[inline]
     pub(super) fn write(&mut self, cells: &[Cell]) -> io::Result<()> {
-        for (builder, cell) in self.builders.iter_mut().zip(cells) {
-            builder.append(*cell);
-        }
-        self.rows += 1;
-        if self.rows >= BATCH_ROWS { self.write_batch() } else { Ok(()) }
+        if self.batch.append(cells) { self.write_batch() } else { Ok(()) }
     }
 
     fn write_batch(&mut self) -> io::Result<()> {
-        let arrays = self.builders.iter_mut().map(Builder::finish).collect::<Result<Vec<_>, _>>();
-        self.rows = 0;
-        arrays
-            .and_then(|arrays| RecordBatch::try_new(self.schema.clone(), arrays))
-            .map_err(io::Error::other)
-            .and_then(|batch| self.writer.write(&batch).map_err(unwrap_io))
+        let arrays = self.batch.finish()?;
+        let batch = RecordBatch::try_new(self.schema.clone(), arrays).map_err(io::Error::other)?;
+        self.writer.write(&batch).map_err(unwrap_io)
     }
 
     pub(super) fn finish(mut self) -> io::Result<W> {
         self.write_batch()?;
         self.writer.into_inner().map_err(unwrap_io)
+    }
+}
+
+/// An encoded row group.
+pub(super) struct Group(Vec<ArrowColumnChunk>);
+
+/// Writes the same file from row groups that are encoded elsewhere.
+pub(super) struct GroupWriter<W: Write + Send> {
+    writer: SerializedFileWriter<W>,
+    columns: Arc<ArrowRowGroupWriterFactory>,
+    schema: Arc<Schema>,
+}
+
+impl<W: Write + Send> GroupWriter<W> {
+    pub(super) fn new(output: W, columns: &[Column]) -> io::Result<GroupWriter<W>> {
+        let (writer, schema) = begin(output, columns)?;
+        let (writer, factory) = writer.into_serialized_writer().map_err(unwrap_io)?;
+        Ok(GroupWriter { writer, columns: Arc::new(factory), schema })
+    }
+
+    pub(super) fn encoder(&self, columns: &[Column]) -> GroupEncoder {
+        let (factory, schema) = (self.columns.clone(), self.schema.clone());
+        GroupEncoder { factory, schema, batch: Batch::new(columns), writers: Vec::new() }
+    }
+
+    pub(super) fn append(&mut self, Group(columns): Group) -> io::Result<()> {
+        let mut group = self.writer.next_row_group().map_err(unwrap_io)?;
+        for column in columns {
+            column.append_to_row_group(&mut group).map_err(unwrap_io)?;
+        }
+        group.close().map(|_| ()).map_err(unwrap_io)
+    }
+
+    pub(super) fn finish(self) -> io::Result<W> {
+        self.writer.into_inner().map_err(unwrap_io)
+    }
+}
+
+/// Encodes one row group after the other.
+pub(super) struct GroupEncoder {
+    factory: Arc<ArrowRowGroupWriterFactory>,
+    schema: Arc<Schema>,
+    batch: Batch,
+    /// Of the group's columns; none before its first batch.
+    writers: Vec<ArrowColumnWriter>,
+}
+
+impl GroupEncoder {
+    #[inline]
+    pub(super) fn append(&mut self, cells: &[Cell]) -> io::Result<()> {
+        if self.batch.append(cells) { self.encode_batch() } else { Ok(()) }
+    }
+
+    fn encode_batch(&mut self) -> io::Result<()> {
+        if self.writers.is_empty() {
+            self.writers = self.factory.create_column_writers(0).map_err(unwrap_io)?;
+        }
+        let arrays = self.batch.finish()?;
+        // No column is nested: each is one leaf.
+        for ((field, array), writer) in self.schema.fields().iter().zip(&arrays).zip(&mut self.writers) {
+            for leaf in compute_leaves(field, array).map_err(unwrap_io)? {
+                writer.write(&leaf).map_err(unwrap_io)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the group.
+    pub(super) fn finish(&mut self) -> io::Result<Group> {
+        if self.batch.rows > 0 {
+            self.encode_batch()?;
+        }
+        let writers = std::mem::take(&mut self.writers).into_iter();
+        writers.map(ArrowColumnWriter::close).collect::<Result<_, _>>().map(Group).map_err(unwrap_io)
+    }
+}
+
+fn begin<W: Write + Send>(output: W, columns: &[Column]) -> io::Result<(ArrowWriter<W>, Arc<Schema>)> {
+    let schema = Arc::new(arrow_schema(columns));
+    let begun = WriterProperties::builder()
+        .set_compression(Compression::SNAPPY)
+        .set_statistics_enabled(EnabledStatistics::Chunk)
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS));
+    let properties = columns.iter().fold(begun, |properties, column| match column.kind {
+        // Looking numbers up in a dictionary takes a fifth of the time.
+        Kind::UInt | Kind::Flag | Kind::Timestamp => {
+            let properties = properties
+                .set_column_dictionary_enabled(column.name.into(), false)
+                .set_column_encoding(column.name.into(), Encoding::DELTA_BINARY_PACKED);
+            // The least and the greatest of 0 and 1 tell a reader nothing.
+            match column.kind {
+                Kind::Flag => {
+                    properties.set_column_statistics_enabled(column.name.into(), EnabledStatistics::None)
+                }
+                _ => properties,
+            }
+        }
+        Kind::Text | Kind::Float => properties,
+    });
+    let writer = ArrowWriter::try_new(output, schema.clone(), Some(properties.build())).map_err(unwrap_io)?;
+    Ok((writer, schema))
+}
+
+/// Rows that become arrays together.
+struct Batch {
+    builders: Vec<Builder>,
+    rows: usize,
+}
+
+impl Batch {
+    fn new(columns: &[Column]) -> Batch {
+        Batch { builders: columns.iter().map(|column| Builder::new(column.kind)).collect(), rows: 0 }
+    }
+
+    /// Whether the batch is full with this row.
+    #[inline]
+    fn append(&mut self, cells: &[Cell]) -> bool {
+        for (builder, cell) in self.builders.iter_mut().zip(cells) {
+            builder.append(*cell);
+        }
+        self.rows += 1;
+        self.rows >= BATCH_ROWS
+    }
+
+    fn finish(&mut self) -> io::Result<Vec<ArrayRef>> {
+        self.rows = 0;
+        self.builders.iter_mut().map(Builder::finish).collect::<Result<_, _>>().map_err(io::Error::other)
     }
 }
 

@@ -6,9 +6,10 @@
 
 use std::net::IpAddr;
 
+use super::chunks::{Extended, Table};
 use super::packet::{Attacker, Cell};
 use super::schema::UNIFLOW_EXTRA;
-use crate::capture::Packet;
+use crate::capture::{Capture, CaptureError, Packet};
 use crate::flow::ids2020::{Conversations, Finished, Limits, Losses, Seen, Uniflow};
 
 /// One row of the uniflow level.
@@ -94,6 +95,17 @@ impl UniflowLevel {
     pub fn finish(self) -> UniflowRows {
         UniflowRows { attacker: self.attacker, flows: self.conversations.finish(), next: 0 }
     }
+
+    /// The rows of a capture, by so many threads: see [`Conversations::of_capture`].
+    pub fn of_capture(
+        capture: &mut Capture,
+        (attacker, limits): (Attacker, Limits),
+        threads: usize,
+        told: impl FnMut(u64),
+    ) -> (UniflowRows, Result<(), CaptureError>) {
+        let (flows, ended) = Conversations::of_capture(capture, limits, threads, told);
+        (UniflowRows { attacker, flows, next: 0 }, ended)
+    }
 }
 
 /// The uniflow rows of a capture.
@@ -108,15 +120,45 @@ impl UniflowRows {
     pub fn losses(&self) -> Losses {
         self.flows.losses()
     }
+
+    /// The row of this rank, from 0.
+    pub fn get(&self, rank: usize) -> Option<UniflowRow> {
+        Some(UniflowRow::new(&self.flows.get(rank)?, self.attacker))
+    }
+
+    /// Rows in all.
+    pub fn total(&self) -> usize {
+        self.flows.len()
+    }
+}
+
+impl Table for UniflowRows {
+    fn total(&self) -> usize {
+        self.total()
+    }
+
+    fn cells<R>(&self, rank: usize, tell: impl FnOnce(&[Cell]) -> R) -> Option<R> {
+        self.get(rank).map(|row| tell(&row.cells()))
+    }
+}
+
+impl Table for Extended<UniflowRows> {
+    fn total(&self) -> usize {
+        self.0.total()
+    }
+
+    fn cells<R>(&self, rank: usize, tell: impl FnOnce(&[Cell]) -> R) -> Option<R> {
+        self.0.get(rank).map(|row| tell(&row.extended_cells()))
+    }
 }
 
 impl Iterator for UniflowRows {
     type Item = UniflowRow;
 
     fn next(&mut self) -> Option<UniflowRow> {
-        let seen = self.flows.get(self.next)?;
+        let row = self.get(self.next)?;
         self.next += 1;
-        Some(UniflowRow::new(&seen, self.attacker))
+        Some(row)
     }
 }
 

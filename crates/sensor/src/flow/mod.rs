@@ -18,12 +18,11 @@ pub mod record;
 mod records;
 mod services;
 pub mod sessions;
-mod shard;
+pub mod spread;
 pub mod table;
 pub mod tcp_analysis;
 mod timers;
 
 pub use key::{Direction, FlowKey, HashSeed};
 pub use record::{Flow, FlowPacket, Phase, Side};
-pub use shard::Shards;
 pub use table::{EndReason, FlowEvent, FlowTable};

@@ -1,138 +1,205 @@
-//! The parts of the data path that `bench capture` measures.
+//! The parts of the data path that `bench capture` measures, on one thread and on several.
 
-use std::{hint::black_box, path::Path};
+use std::{hint::black_box, path::Path, thread};
 
 use anyhow::Result;
 use citronella_sensor::{
-    capture::Packet,
+    capture::{Capture, CaptureError, Packet},
     feature::{
-        Format, RowWriter,
+        ChunkWriter, Format, RowWriter,
         biflow::BiflowLevel,
-        packet::{Attacker, PacketLevel},
+        chunks::{Feeder, Table},
+        packet::{Attacker, PacketLevel, PacketRow},
         schema::Level,
         uniflow::UniflowLevel,
     },
-    flow::{FlowPacket, FlowTable, ids2020::Limits, table},
+    flow::{
+        FlowPacket, FlowTable, HashSeed,
+        ids2020::Limits,
+        spread::{Spread, spread},
+        table,
+    },
 };
 use citronella_wire::decode_frame;
 
-/// What a thread does with its packets.
-pub(super) trait Part: Send {
-    fn packet(&mut self, packet: &Packet<'_>) -> Result<()>;
+/// What is done with a capture, everything being ready for it.
+pub(super) type Run = Box<dyn FnOnce(&mut Capture) -> Result<()>>;
 
-    fn finish(self) -> Result<()>
-    where
-        Self: Sized,
-    {
-        Ok(())
+fn each(capture: &mut Capture, mut part: impl FnMut(&Packet<'_>) -> Result<()>) -> Result<()> {
+    while let Some(packet) = capture.next()? {
+        part(&packet)?;
     }
+    Ok(())
 }
 
-pub(super) struct Read;
-
-impl Part for Read {
-    fn packet(&mut self, packet: &Packet<'_>) -> Result<()> {
-        black_box(packet.bytes.len());
-        Ok(())
-    }
+pub(super) fn read(_: usize) -> Result<Run> {
+    Ok(Box::new(|capture| {
+        each(capture, |packet| {
+            black_box(packet.bytes.len());
+            Ok(())
+        })
+    }))
 }
 
-pub(super) struct Decode;
+pub(super) fn decode(threads: usize) -> Result<Run> {
+    Ok(Box::new(move |capture| match threads {
+        1 => each(capture, |packet| {
+            black_box(decode_frame(packet.link, packet.bytes));
+            Ok(())
+        }),
+        _ => Ok(spread(&Decoding, capture, (vec![()], ()), threads, |_| ()).1?),
+    }))
+}
 
-impl Part for Decode {
-    fn packet(&mut self, packet: &Packet<'_>) -> Result<()> {
+struct Decoding;
+
+impl Spread for Decoding {
+    type Item = ();
+    type Shard = ();
+    type Order = ();
+    type Note = ();
+
+    fn item(&self, packet: &Packet<'_>, _: u32) -> Option<(u64, ())> {
         black_box(decode_frame(packet.link, packet.bytes));
-        Ok(())
+        None
+    }
+
+    fn batch(&self, (): &mut (), _: Vec<i64>) {}
+
+    fn take(&self, (): &mut (), _: &[()], (): &()) {}
+
+    fn index((): &()) -> u32 {
+        0
     }
 }
 
-pub(super) struct Flows(FlowTable);
-
-impl Flows {
-    pub(super) fn new() -> Flows {
-        Flows(FlowTable::new(table::Limits::default()))
-    }
+pub(super) fn flows(threads: usize) -> Result<Run> {
+    let limits = table::Limits::default();
+    let limits = table::Limits { max_flows: limits.max_flows / threads.max(1), ..limits };
+    let mut tables: Vec<FlowTable> = (0..threads).map(|_| FlowTable::new(limits)).collect();
+    Ok(Box::new(move |capture| match tables.as_mut_slice() {
+        [table] => each(capture, |packet| {
+            let frame = decode_frame(packet.link, packet.bytes);
+            if let Some(packet) = FlowPacket::of_frame(packet.time_nanos, &frame) {
+                count(table, &packet);
+            }
+            Ok(())
+        }),
+        _ => Ok(spread(&Flows(HashSeed::new()), capture, (tables, ()), threads, |_| ()).1?),
+    }))
 }
 
-impl Part for Flows {
-    fn packet(&mut self, packet: &Packet<'_>) -> Result<()> {
+fn count(table: &mut FlowTable, packet: &FlowPacket) {
+    table.add(packet, |event| {
+        black_box(&event);
+    });
+}
+
+struct Flows(HashSeed);
+
+impl Spread for Flows {
+    type Item = FlowPacket;
+    type Shard = FlowTable;
+    type Order = ();
+    type Note = ();
+
+    #[inline]
+    fn item(&self, packet: &Packet<'_>, _: u32) -> Option<(u64, FlowPacket)> {
         let frame = decode_frame(packet.link, packet.bytes);
-        if let Some(packet) = FlowPacket::of_frame(packet.time_nanos, &frame) {
-            self.0.add(&packet, |event| {
-                black_box(&event);
-            });
-        }
+        let packet = FlowPacket::of_frame(packet.time_nanos, &frame)?;
+        Some((self.0.flow(&packet.key), packet))
+    }
+
+    fn batch(&self, (): &mut (), _: Vec<i64>) {}
+
+    fn take(&self, table: &mut FlowTable, items: &[FlowPacket], (): &()) {
+        items.iter().for_each(|packet| count(table, packet));
+    }
+
+    fn index(_: &FlowPacket) -> u32 {
+        0
+    }
+}
+
+/// Rows of the packet level, into a file.
+pub(super) fn packets(threads: usize, file: &Path, format: Format) -> Result<Run> {
+    let mut level = Box::new(PacketLevel::new(Attacker::Unknown));
+    if threads == 1 {
+        let mut writer = RowWriter::create(file, format, Level::Packet)?;
+        return Ok(Box::new(move |capture| {
+            each(capture, |packet| match level.row(packet) {
+                Some(row) => Ok(writer.write(&row.cells())?),
+                None => Ok(()),
+            })?;
+            writer.finish()?;
+            Ok(())
+        }));
+    }
+    let mut writer = ChunkWriter::create(file, format, Level::Packet, false)?;
+    Ok(Box::new(move |capture| {
+        writer.write_on(threads, |feeder: &mut Feeder<'_, Vec<PacketRow>>| {
+            each(capture, |packet| match level.row(packet) {
+                Some(row) => Ok(feeder.add(row)?),
+                None => Ok(()),
+            })
+        })?;
+        writer.finish()?;
         Ok(())
-    }
+    }))
 }
 
-pub(super) struct Rows {
-    level: PacketLevel,
-    writer: RowWriter,
+pub(super) fn uniflows(threads: usize) -> Result<Run> {
+    of_capture(threads, UniflowLevel::new, UniflowLevel::add, UniflowLevel::finish, |capture, threads| {
+        UniflowLevel::of_capture(capture, (Attacker::Unknown, Limits::default()), threads, |_| ())
+    })
 }
 
-impl Rows {
-    /// Rows of the packet level, into a file.
-    pub(super) fn new(file: &Path, format: Format) -> Result<Rows> {
-        let writer = RowWriter::create(file, format, Level::Packet)?;
-        Ok(Rows { level: PacketLevel::new(Attacker::Unknown), writer })
-    }
+pub(super) fn biflows(threads: usize) -> Result<Run> {
+    of_capture(threads, BiflowLevel::new, BiflowLevel::add, BiflowLevel::finish, |capture, threads| {
+        BiflowLevel::of_capture(capture, (Attacker::Unknown, Limits::default()), threads, |_| ())
+    })
 }
 
-impl Part for Rows {
-    fn packet(&mut self, packet: &Packet<'_>) -> Result<()> {
-        match self.level.row(packet) {
-            Some(row) => Ok(self.writer.write(&row.cells())?),
-            None => Ok(()),
-        }
-    }
+/// Rows, and what ended their capture.
+type Together<T> = (T, Result<(), CaptureError>);
 
-    fn finish(self) -> Result<()> {
-        self.writer.finish()?;
-        Ok(())
-    }
-}
-
-pub(super) struct Uniflows(UniflowLevel);
-
-impl Uniflows {
-    pub(super) fn new() -> Uniflows {
-        Uniflows(UniflowLevel::new(Attacker::Unknown, Limits::default()))
-    }
-}
-
-impl Part for Uniflows {
-    fn packet(&mut self, packet: &Packet<'_>) -> Result<()> {
-        self.0.add(packet);
-        Ok(())
-    }
-
-    fn finish(self) -> Result<()> {
-        self.0.finish().for_each(|row| {
-            black_box(row.cells());
+/// Rows of a flow level, into nothing.
+fn of_capture<L: 'static, T: Table + 'static>(
+    threads: usize,
+    new: impl FnOnce(Attacker, Limits) -> L,
+    add: fn(&mut L, &Packet<'_>) -> bool,
+    finish: fn(L) -> T,
+    together: fn(&mut Capture, usize) -> Together<T>,
+) -> Result<Run> {
+    let mut level = new(Attacker::Unknown, Limits::default());
+    Ok(Box::new(move |capture| {
+        let rows = if threads == 1 {
+            each(capture, |packet| {
+                add(&mut level, packet);
+                Ok(())
+            })?;
+            finish(level)
+        } else {
+            let (rows, ended) = together(capture, threads);
+            ended?;
+            rows
+        };
+        let share = rows.total().div_ceil(threads.max(1));
+        thread::scope(|scope| {
+            let rows = &rows;
+            for thread in 1..threads {
+                scope.spawn(move || cells(rows, share * thread, share));
+            }
+            cells(rows, 0, share);
         });
         Ok(())
-    }
+    }))
 }
 
-pub(super) struct Biflows(BiflowLevel);
-
-impl Biflows {
-    pub(super) fn new() -> Biflows {
-        Biflows(BiflowLevel::new(Attacker::Unknown, Limits::default()))
-    }
-}
-
-impl Part for Biflows {
-    fn packet(&mut self, packet: &Packet<'_>) -> Result<()> {
-        self.0.add(packet);
-        Ok(())
-    }
-
-    fn finish(self) -> Result<()> {
-        self.0.finish().for_each(|row| {
-            black_box(row.cells());
+fn cells<T: Table>(rows: &T, from: usize, count: usize) {
+    for rank in from..from + count {
+        rows.cells(rank, |cells| {
+            black_box(cells);
         });
-        Ok(())
     }
 }
