@@ -190,7 +190,7 @@ fn jobs(arguments: &Arguments) -> Result<Vec<Job>> {
                 let described = Some((manifest.clone(), entry.line));
                 jobs.push(Job {
                     path: capture,
-                    attacker: entry.attacker(),
+                    attacker: entry.attacker,
                     scenario: entry.scenario,
                     described,
                 });

@@ -16,6 +16,7 @@ use citronella_learn::sequence::{
     figures, fit, gather, leave_one_out, score, score_variant, settings_of, train, verdict,
 };
 use citronella_sensor::detect::ModelFile;
+use citronella_sensor::feature::packet::Attacker;
 use citronella_sensor::feature::sequence::verdict::Settings;
 
 type AnyResult<T> = Result<T, Box<dyn std::error::Error>>;
@@ -102,8 +103,13 @@ fn main() -> AnyResult<()> {
             for path in &paths {
                 let name = path.display().to_string();
                 let bytes = std::fs::read(path)?.into();
-                let capture =
-                    Captured { name, scenario: "normal".into(), attacker: None, broker: None, bytes };
+                let capture = Captured {
+                    name,
+                    scenario: "normal".into(),
+                    attacker: Attacker::Nobody,
+                    broker: None,
+                    bytes,
+                };
                 let flows = score(&trained.network, settings.window as usize, &[capture])?;
                 scan(path, &flows, &settings);
             }

@@ -71,7 +71,7 @@ fn csv_and_parquet_of_a_recording_read_as_its_captures() {
     let captures: Vec<_> = manifest
         .entries
         .iter()
-        .map(|entry| (run.join(&entry.file), entry.attacker(), Some(&*entry.scenario.clone().leak())))
+        .map(|entry| (run.join(&entry.file), entry.attacker, Some(&*entry.scenario.clone().leak())))
         .collect();
     for name in ["one.csv", "one.parquet"] {
         let written = read(&extract(&folder.path().join(name), &captures));

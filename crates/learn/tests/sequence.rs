@@ -6,6 +6,7 @@ use citronella_learn::dataset::CLASSES;
 use citronella_learn::sequence::{
     Deaf, Options, Pool, Recording, Variant, figures, gather, score, train_network, variants,
 };
+use citronella_sensor::feature::packet::Attacker;
 use citronella_sensor::feature::sequence::verdict::Settings;
 
 fn recording(name: &str) -> Recording {
@@ -54,7 +55,7 @@ fn labels_never_enter_the_rows() {
         drawn.into_iter().map(|windows| windows.x).collect::<Vec<_>>()
     };
     let plain = rows(&seen);
-    seen.captures.iter_mut().for_each(|capture| capture.attacker = None);
+    seen.captures.iter_mut().for_each(|capture| capture.attacker = Attacker::Nobody);
     assert!(rows(&seen) == plain);
 }
 

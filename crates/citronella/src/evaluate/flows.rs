@@ -141,7 +141,12 @@ pub(super) fn run(arguments: &Arguments, name: &str, model: &ModelFile) -> Resul
 
 fn data(capture: &Labelled) -> Result<Data> {
     let DataFile { file, sha256 } = capture.data_file()?;
-    Ok(Data { file, sha256, scenario: capture.scenario.clone(), attackers: capture.attackers.clone() })
+    Ok(Data {
+        file,
+        sha256,
+        scenario: capture.scenario.clone(),
+        attackers: capture.attacker.hosts().collect(),
+    })
 }
 
 /// Captures that stand on both sides.

@@ -79,7 +79,7 @@ pub(crate) fn open(data: &[std::path::PathBuf]) -> Result<Vec<Recording>> {
 
 /// Recordings that somebody attacks in.
 pub(crate) fn attacked(recordings: &[Recording]) -> usize {
-    recordings.iter().filter(|r| r.captures.iter().any(|capture| capture.attacker.is_some())).count()
+    recordings.iter().filter(|r| r.captures.iter().any(|capture| capture.is_attacked())).count()
 }
 
 /// Counts epochs on the bar; off a terminal tells of each network that is trained.

@@ -95,7 +95,7 @@ pub(super) fn read(
     }
     let mut file = source::describe(path, recording)?;
     let mut capture = Capture::open(path).map_err(crate::dataset::DatasetError::from)?;
-    let attacker = entry.map_or(Attacker::Unknown, ManifestEntry::attacker);
+    let attacker = entry.map_or(Attacker::Unknown, |entry| entry.attacker);
     let place = |name: &String| level.columns().iter().position(|column| column.name == name);
     let mut taker = Taker {
         sampler: sampler(features(level).count()),
@@ -169,8 +169,7 @@ impl Maker {
                 level.row(packet).is_none_or(|row| taker.take(&row.cells(), row.is_attack))
             }
             Maker::Sequence(level) => level.packet(packet).is_none_or(|row| {
-                let ip = citronella_wire::decode_frame(packet.link, packet.bytes).ip;
-                let is_attack = ip.and_then(|ip| attacker.label(ip.src, ip.dst));
+                let is_attack = attacker.label_of(&citronella_wire::decode_frame(packet.link, packet.bytes));
                 taker.take(&row.features.map(|number| Field::Float(number.into())), is_attack)
             }),
             Maker::Uniflow(level) => {

@@ -66,7 +66,7 @@ pub(super) enum Job {
     Capture {
         path: PathBuf,
         recording: String,
-        entry: Option<ManifestEntry>,
+        entry: Option<Box<ManifestEntry>>,
     },
     Text {
         path: PathBuf,
@@ -98,7 +98,7 @@ pub fn read(train: &[PathBuf], test: &[PathBuf], options: &ReadOptions) -> Resul
         let sampler = |width| Sampler::new(width, cap, options.seed.wrapping_add(number));
         match job {
             Job::Capture { path, recording, entry } => {
-                capture::read(path, recording, entry.as_ref(), options, &sampler, &mut rows)?;
+                capture::read(path, recording, entry.as_deref(), options, &sampler, &mut rows)?;
             }
             Job::Text { path, recording } => text::read(path, recording, options, &sampler, &mut rows)?,
             Job::Parquet { path, recording } => parquet::read(path, recording, options, &sampler, &mut rows)?,
@@ -220,7 +220,7 @@ fn plan_manifest(path: &Path, jobs: &mut Vec<Job>) -> Result<(), AuditError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     for entry in manifest.entries {
         let (path, recording) = (folder.join(&entry.file), manifest.recording.clone());
-        jobs.push(Job::Capture { path, recording, entry: Some(entry) });
+        jobs.push(Job::Capture { path, recording, entry: Some(Box::new(entry)) });
     }
     Ok(())
 }

@@ -107,7 +107,7 @@ pub fn plan(data: &Data, wanted: impl Fn(&Cell) -> bool) -> Vec<Cell> {
         }
     }
     // Temperature and thresholds come from recordings other than the one that is judged.
-    if data.recordings.iter().filter(|r| r.captures.iter().any(|c| c.attacker.is_some())).count() > 2 {
+    if data.recordings.iter().filter(|r| r.captures.iter().any(|c| c.is_attacked())).count() > 2 {
         add(Level::Sequence, &[Protocol::Recordings]);
     }
     cells

@@ -12,7 +12,7 @@ use crate::{
 
 /// The sequence detector, each recording with an attack left out in turn; its rows are conversations. Multi-class, binary.
 pub(super) fn entries(data: &Data, options: &Options) -> Result<[Entry; 2], CompareError> {
-    let attacked = |r: &&Recording| r.captures.iter().any(|capture| capture.attacker.is_some());
+    let attacked = |r: &&Recording| r.captures.iter().any(|capture| capture.is_attacked());
     let (mut held_out, mut train_s, mut test_s, mut bytes) = (Vec::new(), 0.0, 0.0, 0u64);
     for held in data.recordings.iter().filter(attacked) {
         let others: Vec<&Recording> = data.recordings.iter().filter(|r| r.name != held.name).collect();

@@ -109,12 +109,12 @@ enum Rows {
 impl Rows {
     fn new(level: Level, entry: &ManifestEntry) -> Option<Rows> {
         match level {
-            Level::Packet => Some(Rows::Packet(PacketLevel::new(entry.attacker()))),
+            Level::Packet => Some(Rows::Packet(PacketLevel::new(entry.attacker))),
             Level::Uniflow | Level::UniflowExtended => {
-                Some(Rows::Uniflow(UniflowLevel::new(entry.attacker(), Limits::default()), level))
+                Some(Rows::Uniflow(UniflowLevel::new(entry.attacker, Limits::default()), level))
             }
             Level::Biflow | Level::BiflowExtended => {
-                Some(Rows::Biflow(BiflowLevel::new(entry.attacker(), Limits::default()), level))
+                Some(Rows::Biflow(BiflowLevel::new(entry.attacker, Limits::default()), level))
             }
             _ => None,
         }

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, path::Path};
 
-use citronella_sensor::feature::packet::{Attacker, MOST_ATTACKERS};
+use citronella_sensor::feature::packet::{Attacker, Attackers, MOST_ATTACKERS};
 
 use super::DatasetError;
 
@@ -12,6 +12,7 @@ const ATTACKER: &str = "attacker";
 const BROKER: &str = "broker";
 const BEGIN: &str = "begin";
 const END: &str = "end";
+const HONEST_PORTS: &str = "honest_ports";
 
 /// One capture of a recording.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,34 +21,14 @@ pub struct ManifestEntry {
     pub scenario: String,
     /// The capture's file name, relative to the manifest.
     pub file: String,
-    /// Who attacked, the first of several; nobody where the cell is empty.
-    pub attacker: Option<IpAddr>,
-    /// Who else attacked.
-    pub more_attackers: Vec<IpAddr>,
+    /// Who attacked; [`Attacker::Nobody`] where the cell is empty.
+    pub attacker: Attacker,
     /// The broker's address, where it is given.
     pub broker: Option<IpAddr>,
     /// Begin and end in epoch seconds, where both are given.
     pub span: Option<(f64, f64)>,
     /// The entry's line in the manifest, from 1.
     pub line: u64,
-}
-
-impl ManifestEntry {
-    /// The attacker as the packet level takes it.
-    pub fn attacker(&self) -> Attacker {
-        let Some(first) = self.attacker else { return Attacker::Nobody };
-        if self.more_attackers.is_empty() {
-            return Attacker::Is(first);
-        }
-        let mut all = [None; MOST_ATTACKERS];
-        all.iter_mut().zip(self.attackers()).for_each(|(place, attacker)| *place = Some(attacker));
-        Attacker::OneOf(all)
-    }
-
-    /// All who attacked.
-    pub fn attackers(&self) -> impl Iterator<Item = IpAddr> {
-        self.attacker.into_iter().chain(self.more_attackers.iter().copied())
-    }
 }
 
 /// A recording's captures in the manifest's order.
@@ -120,13 +101,27 @@ impl Manifest {
             let parsed = named.map(|text| {
                 text.parse().map_err(|_| fault(ATTACKER, format!("{text:?} is not an IP address")))
             });
-            let mut attackers: Vec<IpAddr> = parsed.collect::<Result<_, _>>()?;
+            let attackers: Vec<IpAddr> = parsed.collect::<Result<_, _>>()?;
             if attackers.len() > MOST_ATTACKERS {
                 let problem =
                     format!("{} attackers; at most {MOST_ATTACKERS} are told apart", attackers.len());
                 return Err(fault(ATTACKER, problem));
             }
-            let more_attackers = attackers.split_off(attackers.len().min(1));
+            let honest_ports = match place(HONEST_PORTS).map(cell).unwrap_or_default() {
+                "" => None,
+                text => Some(ports(text).ok_or_else(|| {
+                    fault(HONEST_PORTS, format!("{text:?} is no range of ports such as 20000-29999"))
+                })?),
+            };
+            let attacker = match attackers.as_slice() {
+                [] => Attacker::Nobody,
+                [one] if honest_ports.is_none() => Attacker::Is(*one),
+                all => {
+                    let mut hosts = [None; MOST_ATTACKERS];
+                    hosts.iter_mut().zip(all).for_each(|(place, host)| *place = Some(*host));
+                    Attacker::These(Attackers { hosts, honest_ports })
+                }
+            };
             for (column, at) in [(SCENARIO, scenario), (FILE, file)] {
                 if cell(at).is_empty() {
                     return Err(fault(column, "is empty; every capture needs a scenario and a file".into()));
@@ -136,8 +131,7 @@ impl Manifest {
             entries.push(ManifestEntry {
                 scenario: cell(scenario).to_owned(),
                 file: cell(file).to_owned(),
-                attacker: attackers.pop(),
-                more_attackers,
+                attacker,
                 broker: address(BROKER, place(BROKER))?,
                 span: seconds(BEGIN).zip(seconds(END)),
                 line,
@@ -151,26 +145,57 @@ impl Manifest {
     }
 }
 
+/// `20000-29999`, both included.
+fn ports(text: &str) -> Option<(u16, u16)> {
+    let (first, last) = text.split_once('-')?;
+    let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+    (first <= last).then_some((first, last))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn end(host: &str, port: u16) -> (IpAddr, u16) {
+        (host.parse().unwrap(), port)
+    }
+
+    #[test]
+    fn honest_work_of_an_attacker_is_told_by_its_own_ports() {
+        let text = "scenario,file,attacker,honest_ports\nsparta,a.pcap,10.0.0.7,20000-29999\nsparta,b.pcap,10.0.0.8,\n";
+        let manifest = Manifest::parse("r", "m.csv", text).unwrap();
+        let label = |port, to| manifest.entries[0].attacker.label(end("10.0.0.7", port), end("10.0.0.1", to));
+        assert_eq!(
+            [label(40_000, 22), label(20_000, 1_883), label(29_999, 1_883)],
+            [Some(true), Some(false), Some(false)]
+        );
+        // Another host's port says nothing.
+        assert_eq!(label(40_000, 25_000), Some(true));
+        assert_eq!(manifest.entries[1].attacker, Attacker::Is("10.0.0.8".parse().unwrap()));
+        let message =
+            Manifest::parse("r", "m.csv", &text.replace("20000-", "30000-")).unwrap_err().to_string();
+        assert!(
+            message.starts_with("m.csv, line 2, column honest_ports: \"30000-29999\" is no range"),
+            "{message}"
+        );
+    }
 
     #[test]
     fn columns_in_any_order_and_an_empty_attacker() {
         let text = "file,scenario,attacker\nnormal.pcap,normal,\nflood.pcap,flood,10.0.0.9\n";
         let manifest = Manifest::parse("run-9", "manifest.csv", text).unwrap();
-        assert_eq!(manifest.entries[0].attacker(), Attacker::Nobody);
-        assert_eq!(manifest.entries[1].attacker(), Attacker::Is("10.0.0.9".parse().unwrap()));
+        assert_eq!(manifest.entries[0].attacker, Attacker::Nobody);
+        assert_eq!(manifest.entries[1].attacker, Attacker::Is("10.0.0.9".parse().unwrap()));
     }
 
     #[test]
     fn several_attackers_in_one_cell() {
         let text = "scenario,file,attacker\nsparta,a.pcap,10.0.0.7 10.0.0.8;fd00::9\n";
         let manifest = Manifest::parse("r", "m.csv", text).unwrap();
-        let attacker = manifest.entries[0].attacker();
-        let attacks = |src: &str| attacker.label(src.parse().unwrap(), "10.0.0.1".parse().unwrap());
+        let attacker = manifest.entries[0].attacker;
+        let attacks = |src: &str| attacker.label(end(src, 50_000), end("10.0.0.1", 1_883));
         assert_eq!(["10.0.0.7", "10.0.0.8", "10.0.0.9"].map(attacks), [Some(true), Some(true), Some(false)]);
-        assert_eq!(attacker.label("fd00::1".parse().unwrap(), "fd00::9".parse().unwrap()), Some(true));
+        assert_eq!(attacker.label(end("fd00::1", 22), end("fd00::9", 40_000)), Some(true));
         let many = ["10.0.0.7"; MOST_ATTACKERS + 1].join(" ");
         let text = format!("scenario,file,attacker\nsparta,a.pcap,{many}\n");
         let message = Manifest::parse("r", "m.csv", &text).unwrap_err().to_string();

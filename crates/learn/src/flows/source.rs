@@ -11,6 +11,7 @@ use std::{
 use citronella_sensor::{
     capture::{Capture, CaptureError},
     detect::DataFile,
+    feature::packet::Attacker,
 };
 
 use crate::dataset::{DatasetError, Hashing, Manifest, ManifestEntry, NORMAL};
@@ -28,7 +29,7 @@ pub struct Labelled {
     /// What goes on.
     pub scenario: String,
     /// Who attacks.
-    pub attackers: Vec<IpAddr>,
+    pub attacker: Attacker,
     bytes: Bytes,
 }
 
@@ -93,7 +94,7 @@ impl Labelled {
             recording: recording.to_owned(),
             file: entry.file.clone(),
             scenario: entry.scenario.clone(),
-            attackers: entry.attackers().collect(),
+            attacker: entry.attacker,
             bytes,
         }
     }
@@ -114,10 +115,9 @@ impl Labelled {
         format!("{}/{}", self.recording, self.file)
     }
 
-    /// The class of a flow between these hosts: the scenario where an attacker is one of them, else `normal`.
-    pub fn class_of(&self, src: IpAddr, dst: IpAddr) -> &str {
-        let attacks = self.attackers.iter().any(|attacker| *attacker == src || *attacker == dst);
-        if attacks { &self.scenario } else { NORMAL }
+    /// The class of a flow between these ends: the scenario where an attacker is one of them, else `normal`.
+    pub fn class_of(&self, src: (IpAddr, u16), dst: (IpAddr, u16)) -> &str {
+        if self.attacker.label(src, dst) == Some(true) { &self.scenario } else { NORMAL }
     }
 
     /// Name and fingerprint.

@@ -6,6 +6,7 @@ use citronella_sensor::{
     alert::Finding,
     capture::{CaptureError, Packet},
     detect::{Config, Detector, FlowVerdict, Shard, Sink},
+    feature::packet::Attacker,
     feature::sequence::verdict::MOST_CLASSES,
 };
 use citronella_wire::Frame;
@@ -133,7 +134,7 @@ fn one<'a>(
     let span = CaptureSpan {
         recording: labelled.recording.clone(),
         file: labelled.file.clone(),
-        is_attacked: !labelled.attackers.is_empty(),
+        is_attacked: labelled.attacker != Attacker::Nobody,
         span_nanos: walk.span_nanos,
     };
     Ok((span, walk, problem))
@@ -209,7 +210,7 @@ impl Sink for Walk<'_> {
             last_nanos: flow.last_nanos,
             ended_nanos: self.span_nanos.map_or(flow.last_nanos, |(_, last)| last),
             packets: flow.packets(),
-            truth: self.classes.number(self.labelled.class_of(src, dst)),
+            truth: self.classes.number(self.labelled.class_of(flow.src(), flow.dst())),
             called: verdict.class,
             score,
             alert: open.alert.filter(|_| verdict.class != self.classes.normal()),

@@ -96,7 +96,7 @@ fn folds(
     heard: &mut dyn Heard,
 ) -> Result<(Vec<HeldOut>, Option<Network>), SequenceError> {
     let heard = Mutex::new(heard);
-    let attacked = |r: &&Recording| r.captures.iter().any(|capture| capture.attacker.is_some());
+    let attacked = |r: &&Recording| r.captures.iter().any(|capture| capture.is_attacked());
     let mut tasks: Vec<Option<&Recording>> = recordings.iter().filter(attacked).map(Some).collect();
     tasks.extend(whole.then_some(None));
     let alone = Options { threads: 1, ..options.clone() };

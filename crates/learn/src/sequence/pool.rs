@@ -28,11 +28,17 @@ pub(super) fn config() -> Config {
     Config { flows, ..Config::default() }
 }
 
+fn place(name: &str) -> Option<usize> {
+    SEQUENCE.iter().position(|column| column.name == name)
+}
+
 /// Where the columns stand that tell kinds of conversations apart.
-static KIND_PLACES: LazyLock<[Option<usize>; 6]> = LazyLock::new(|| {
-    let names = ["tcp", "udp", "mqtt", "other_service", "ssh", "mid_stream"];
-    names.map(|name| SEQUENCE.iter().position(|column| column.name == name))
-});
+static KIND_PLACES: LazyLock<[Option<usize>; 6]> =
+    LazyLock::new(|| ["tcp", "udp", "mqtt", "other_service", "ssh", "mid_stream"].map(place));
+
+/// Where the column stands that tells how many flows the host begins, and where its steps lie: 3, 10, 40 a minute.
+static PACE_PLACE: LazyLock<Option<usize>> = LazyLock::new(|| place("host_flows_60s"));
+const PACES: [f32; 3] = [0.2, 0.35, 0.54];
 
 /// One piece of a conversation.
 #[derive(Clone)]
@@ -52,7 +58,8 @@ struct Conversation {
 }
 
 impl Conversation {
-    /// What kind it is: the service that its last kept row shows, the protocol, its length.
+    /// What kind it is: the service that its last kept row shows, the protocol, its length, its host's pace. Without
+    /// the pace an attack slowed to a few conversations would be lost among those of the same attack at full speed.
     fn kind(&self) -> usize {
         let last = self.pieces.last().and_then(|piece| piece.rows.rchunks_exact(WIDTH).next());
         let flag = |place: &Option<usize>| {
@@ -60,7 +67,9 @@ impl Conversation {
         };
         let bits = KIND_PLACES.iter().fold(0, |bits, place| bits << 1 | usize::from(flag(place)));
         let long = [8, 64, 512].iter().filter(|rows| self.rows > **rows).count();
-        usize::from(self.beside_attack) << 16 | bits << 2 | long
+        let flows = PACE_PLACE.and_then(|place| last?.get(place)).copied().unwrap_or(0.0);
+        let pace = PACES.iter().filter(|step| flows > **step).count();
+        usize::from(self.beside_attack) << 16 | bits << 4 | pace << 2 | long
     }
 
     /// Keeps the begin, and each later piece with a chance that leaves all equally likely.

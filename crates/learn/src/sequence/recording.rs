@@ -7,7 +7,8 @@ use std::{
     sync::Arc,
 };
 
-use citronella_sensor::{capture::Capture, detect::DataFile};
+use citronella_sensor::{capture::Capture, detect::DataFile, feature::packet::Attacker};
+use citronella_wire::Frame;
 use sha2::{Digest, Sha256};
 
 use super::{SequenceError, traffic::Traffic};
@@ -20,8 +21,8 @@ pub struct Captured {
     pub name: String,
     /// What went on.
     pub scenario: String,
-    /// Who attacked; nobody where `None`.
-    pub attacker: Option<IpAddr>,
+    /// Who attacked.
+    pub attacker: Attacker,
     /// The broker, where the manifest names it.
     pub broker: Option<IpAddr>,
     /// The file.
@@ -37,13 +38,14 @@ impl Captured {
         Ok(Capture::from_reader(&self.name, Box::new(Cursor::new(self.bytes.clone())))?)
     }
 
-    /// The class of a conversation between these hosts: the scenario where the attacker is one of them.
-    pub fn class_of(&self, src: IpAddr, dst: IpAddr) -> &str {
-        if self.attacker.is_some_and(|attacker| attacker == src || attacker == dst) {
-            &self.scenario
-        } else {
-            NORMAL
-        }
+    /// The class of a packet's conversation: the scenario where an attacker is an end of it.
+    pub fn class_of(&self, frame: &Frame<'_>) -> &str {
+        if self.attacker.label_of(frame) == Some(true) { &self.scenario } else { NORMAL }
+    }
+
+    /// Whether anybody attacks in it.
+    pub fn is_attacked(&self) -> bool {
+        self.attacker.hosts().next().is_some()
     }
 
     /// Name and fingerprint, for a model's card.
@@ -101,13 +103,6 @@ impl Recording {
         bytes_of: impl Fn(&str) -> Result<Arc<[u8]>, DatasetError>,
     ) -> Result<Recording, SequenceError> {
         let captured = |entry: &crate::dataset::ManifestEntry| {
-            if !entry.more_attackers.is_empty() {
-                let file = format!("{}/manifest.csv", listed.recording);
-                let problem = "several attackers: a capture to train on has one at most".to_owned();
-                return Err(
-                    DatasetError::Manifest { file, line: entry.line, column: "attacker", problem }.into()
-                );
-            }
             Ok(Captured {
                 name: format!("{}/{}", listed.recording, entry.file),
                 scenario: entry.scenario.clone(),

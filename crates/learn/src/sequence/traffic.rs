@@ -82,8 +82,8 @@ impl Traffic {
         for (time_nanos, number) in order {
             let Some(mut frame) = self.packets.get(number).map(frame) else { continue };
             let Some(ip) = frame.ip else { continue };
-            let class = pool::class_number(capture.class_of(ip.src, ip.dst));
-            let beside_attack = class == 0 && changer.is_inside(ip.src, ip.dst);
+            let class = pool::class_number(capture.class_of(&frame));
+            let beside_attack = class == 0 && changer.attacks(ip.src, ip.dst);
             changer.disguise(&mut frame);
             let Some(row) = level.frame(time_nanos, &frame) else { continue };
             hear(&level, Walked { time_nanos, class, beside_attack, row });
@@ -100,9 +100,14 @@ mod tests {
 
     /// Benign packets, attack conversations and honest packets beside an attack, of a recorded attack.
     fn counted(scenario: &str, variant: Variant) -> (usize, usize, usize) {
-        let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/lab/run-1/manifest.csv");
-        let recording = Recording::open(Path::new(manifest)).unwrap();
-        let capture = recording.captures.iter().find(|capture| capture.scenario == scenario).unwrap();
+        counted_of("run-1", scenario, variant)
+    }
+
+    fn counted_of(recording: &str, file: &str, variant: Variant) -> (usize, usize, usize) {
+        let lab = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/lab");
+        let recording = Recording::open(&lab.join(recording).join("manifest.csv")).unwrap();
+        let named = |name: &str| name.contains(&format!("/{file}."));
+        let capture = recording.captures.iter().find(|capture| named(&capture.name)).unwrap();
         let (mut counts, mut latest) = ((0, 0, 0), i64::MIN);
         Traffic::read(capture).unwrap().walk(capture, variant, |_, walked| {
             assert!(walked.time_nanos >= latest);
@@ -120,6 +125,20 @@ mod tests {
         let slow = counted("slowite", Variant { attack_scale: 10.0, ..Variant::PLAIN });
         assert_eq!(slow.0, plain.0);
         assert!(slow.1 * 8 < plain.1 && slow.1 * 12 > plain.1, "{slow:?} of {plain:?}");
+    }
+
+    #[test]
+    fn attacks_from_inside_and_from_several_sources_are_told_by_port_and_address() {
+        let (benign, attacks, beside) = counted_of("hard-3", "hold_inside", Variant::PLAIN);
+        assert!(
+            (10..40).contains(&attacks) && beside > 100 && beside * 2 < benign,
+            "{benign} {attacks} {beside}"
+        );
+        let spread = counted_of("hard-3", "pub_spread", Variant::PLAIN);
+        assert!(spread.1 > 10 && spread.2 == 0, "{spread:?}");
+        // The attack moves to another device; who attacked goes on with its honest work.
+        let moved = counted_of("hard-3", "hold_inside", Variant { inside: true, ..Variant::PLAIN });
+        assert_eq!((moved.0, moved.1), (benign, attacks));
     }
 
     #[test]

@@ -8,8 +8,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::BuildHasher;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use citronella_sensor::feature::packet::Attacker;
 use citronella_wire::{Frame, Transport};
 
 use super::recording::Captured;
@@ -57,7 +58,7 @@ pub(super) struct Changer {
     first_nanos: i64,
     last_nanos: i64,
     packets: u64,
-    attacker: Option<IpAddr>,
+    attacker: Attacker,
     /// When each of the attacker's conversations began.
     begun: HashMap<(u16, u16), i64>,
     attack_began: Option<i64>,
@@ -133,14 +134,16 @@ impl Changer {
         }
     }
 
-    /// Whether one of two hosts does the attack beside its honest work.
-    pub(super) fn is_inside(&self, src: IpAddr, dst: IpAddr) -> bool {
-        self.inside.is_some_and(|inside| inside == src || inside == dst)
+    /// Whether an attack comes from one of two hosts, whatever else they do.
+    pub(super) fn attacks(&self, src: IpAddr, dst: IpAddr) -> bool {
+        match self.inside {
+            Some(inside) => inside == src || inside == dst,
+            None => self.attacker.is(src) || self.attacker.is(dst),
+        }
     }
 
     fn is_attack(&self, frame: &Frame<'_>) -> bool {
-        self.attacker.is_some()
-            && frame.ip.is_some_and(|ip| [ip.src, ip.dst].contains(&self.attacker.unwrap_or(ip.src)))
+        self.attacker.label_of(frame) == Some(true)
     }
 
     fn chance(&self, of: u64) -> f64 {
@@ -153,22 +156,21 @@ impl Changer {
 
     /// Gives a packet of the attack its new hosts.
     pub(super) fn disguise(&self, frame: &mut Frame<'_>) {
-        let Some(attacker) = self.attacker else { return };
         if !self.is_attack(frame) {
             return;
         }
         let number = (self.hash.hash_one(flow_of(frame)) >> 7) % u64::from(self.variant.sources.max(1));
-        let other = match (number, self.inside, attacker) {
+        let other = |attacker: IpAddr| match (number, self.inside, attacker) {
             (0, Some(inside), _) => inside,
             (0, None, _) => attacker,
-            // TEST-NET-2 (RFC 5737): nobody in a recording.
+            // Documentation addresses (RFC 5737, RFC 3849): nobody in a recording.
             (n, _, IpAddr::V4(_)) => IpAddr::V4(Ipv4Addr::new(198, 51, 100, n as u8)),
-            (_, _, v6) => v6,
+            (n, _, IpAddr::V6(_)) => IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, n as u16)),
         };
         if let Some(ip) = &mut frame.ip {
             for end in [&mut ip.src, &mut ip.dst] {
-                if *end == attacker {
-                    *end = other;
+                if self.attacker.is(*end) {
+                    *end = other(*end);
                 }
             }
         }
@@ -179,7 +181,7 @@ impl Changer {
 fn clients<'a>(capture: &Captured, frames: impl Iterator<Item = (i64, Frame<'a>)>) -> Vec<IpAddr> {
     let client = |(_, frame): (i64, Frame<'a>)| match (frame.ip, frame.transport) {
         (Some(ip), Some(Transport::Tcp(tcp)))
-            if Some(ip.dst) == capture.broker && Some(ip.src) != capture.attacker && tcp.flags.psh() =>
+            if Some(ip.dst) == capture.broker && !capture.attacker.is(ip.src) && tcp.flags.psh() =>
         {
             Some(ip.src)
         }

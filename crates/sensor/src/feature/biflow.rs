@@ -178,7 +178,7 @@ impl BiflowRows {
             forward: *seen.flow,
             backward: *seen.reply.unwrap_or(seen.flow),
             source: self.sources.get(&src.0).copied().unwrap_or_default(),
-            is_attack: self.attacker.label(src.0, dst.0),
+            is_attack: self.attacker.label(src, dst),
         })
     }
 

@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use citronella_wire::{TcpFlags, Transport, decode_frame};
+use citronella_wire::{Frame, TcpFlags, Transport, decode_frame};
 
 use super::protocol::ProtocolNames;
 use crate::{capture::Packet, flow::fragments::Fragments};
@@ -124,22 +124,61 @@ pub enum Attacker {
     Nobody,
     /// This host: rows that it sends or receives are attacks.
     Is(IpAddr),
-    /// One of these.
-    OneOf([Option<IpAddr>; MOST_ATTACKERS]),
+    /// Several, or one that does honest work too.
+    These(Attackers),
+}
+
+/// Hosts that attack, and how their honest work is told from it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Attackers {
+    /// The hosts.
+    pub hosts: [Option<IpAddr>; MOST_ATTACKERS],
+    /// Of an attacking host, what it sends from or receives at these ports (first and last) is honest.
+    pub honest_ports: Option<(u16, u16)>,
 }
 
 /// Attackers that a capture may have.
 pub const MOST_ATTACKERS: usize = 8;
 
 impl Attacker {
-    /// Whether a packet between these hosts belongs to the attack; `None` where nothing is known.
-    pub fn label(self, src: IpAddr, dst: IpAddr) -> Option<bool> {
+    /// Whether a packet between these ends (address and port) belongs to the attack; `None` where nothing is known.
+    pub fn label(self, src: (IpAddr, u16), dst: (IpAddr, u16)) -> Option<bool> {
         match self {
             Attacker::Unknown => None,
             Attacker::Nobody => Some(false),
-            Attacker::Is(address) => Some(address == src || address == dst),
-            Attacker::OneOf(all) => Some(all.into_iter().flatten().any(|one| one == src || one == dst)),
+            Attacker::Is(address) => Some(address == src.0 || address == dst.0),
+            Attacker::These(Attackers { hosts, honest_ports }) => {
+                let honest = |port| honest_ports.is_some_and(|(first, last)| (first..=last).contains(&port));
+                let attacks = |end: (IpAddr, u16)| hosts.contains(&Some(end.0)) && !honest(end.1);
+                Some(attacks(src) || attacks(dst))
+            }
         }
+    }
+
+    /// [`Attacker::label`] of a packet; ICMP has port 0. `None` without an IP header, too.
+    pub fn label_of(self, frame: &Frame<'_>) -> Option<bool> {
+        let ip = frame.ip?;
+        let (src, dst) = match &frame.transport {
+            Some(Transport::Tcp(tcp)) => (tcp.src_port, tcp.dst_port),
+            Some(Transport::Udp(udp)) => (udp.src_port, udp.dst_port),
+            Some(Transport::Icmp(_)) | None => (0, 0),
+        };
+        self.label((ip.src, src), (ip.dst, dst))
+    }
+
+    /// The hosts that attack.
+    pub fn hosts(self) -> impl Iterator<Item = IpAddr> {
+        let hosts = match self {
+            Attacker::Unknown | Attacker::Nobody => [None; MOST_ATTACKERS],
+            Attacker::Is(address) => std::array::from_fn(|place| (place == 0).then_some(address)),
+            Attacker::These(attackers) => attackers.hosts,
+        };
+        hosts.into_iter().flatten()
+    }
+
+    /// Whether a host is one of those that attack, whatever it does in a packet.
+    pub fn is(self, host: IpAddr) -> bool {
+        self.hosts().any(|one| one == host)
     }
 }
 
@@ -180,7 +219,7 @@ impl PacketLevel {
             dst_port,
             tcp,
             mqtt: shown.mqtt,
-            is_attack: self.attacker.label(ip.src, ip.dst),
+            is_attack: self.attacker.label((ip.src, src_port), (ip.dst, dst_port)),
         })
     }
 }

@@ -35,7 +35,7 @@ impl UniflowRow {
             dst,
             protocol: seen.key.protocol(),
             flow: *seen.flow,
-            is_attack: attacker.label(src.0, dst.0),
+            is_attack: attacker.label(src, dst),
         }
     }
 

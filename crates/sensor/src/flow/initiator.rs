@@ -1,8 +1,8 @@
-//! What hosts that begin conversations did of late: decayed counts over about 10 and 60 seconds, and small sketches
-//! of what is new to them.
+//! What hosts that begin conversations did of late: decayed counts over about 10 and 60 seconds, and what they
+//! met last, by which they tell what is new to them.
 //!
 //! In: a host's address, packet time in nanoseconds, what happened. Out: a [`Behaviour`] to read and to add to.
-//! Memory: about 770 bytes a host, at most [`Limits::max_hosts`]; where there are more, those that were silent longest
+//! Memory: about 750 bytes a host, at most [`Limits::max_hosts`]; where there are more, those that were silent longest
 //! are forgotten, half of them at a time, and counted. Stripes keep shards out of each other's way: a scanner's flows
 //! fall into every shard, but its counts are one. O(1) a packet; all time is packet time.
 
@@ -17,8 +17,6 @@ pub use keep::KeptHosts;
 
 /// Decay times of the counts, in seconds.
 pub const DECAY_SECS: [f32; 2] = [10.0, 60.0];
-/// A sketch forgets what it has not seen for one to two of these spans.
-const SKETCH_NANOS: i64 = 60_000_000_000;
 /// A step back of more than this is a clock that was set; less is a packet that came late.
 const SET_BACK_NANOS: i64 = 60_000_000_000;
 
@@ -64,36 +62,37 @@ pub enum Count {
     Users,
     /// Messages with violations.
     Violations,
-    /// MQTT connections that the responder ended, without DISCONNECT and though no login was refused.
-    Expelled,
+    /// Pairs of a user name and a password that were new to the host.
+    Credentials,
     /// Bytes of IP datagrams sent.
     Bytes,
 }
 
 const COUNTS: usize = Count::Bytes as usize + 1;
 
-/// A set of hashes of which only traces are kept, with two generations: what is in neither is new.
+/// The hashes that were last met, in buckets of four, 16 bits each, the latest lowest: what is in none is new. Whoever
+/// meets ever new ones pushes old ones out and never fills it: a scan stays a scan however long it lasts.
 #[derive(Clone, Copy, Debug)]
-struct Sketch<const WORDS: usize> {
-    young: [u64; WORDS],
-    old: [u64; WORDS],
-}
+struct Recent<const BUCKETS: usize>([u64; BUCKETS]);
 
-impl<const WORDS: usize> Sketch<WORDS> {
-    const EMPTY: Self = Self { young: [0; WORDS], old: [0; WORDS] };
+impl<const BUCKETS: usize> Recent<BUCKETS> {
+    const EMPTY: Self = Self([0; BUCKETS]);
+    const LANES: u32 = 4;
 
-    /// Adds a hash; whether it was in neither generation.
+    /// Adds a hash; whether it was new.
     fn add(&mut self, hash: u64) -> bool {
-        let (word, bit) = ((hash >> 32) as usize % WORDS, 1 << (hash & 63));
-        let (Some(young), Some(old)) = (self.young.get_mut(word), self.old.get(word)) else { return false };
-        let known = (*young | old) & bit != 0;
-        *young |= bit;
-        !known
-    }
-
-    fn age(&mut self, turns: i64) {
-        self.old = if turns == 1 { self.young } else { [0; WORDS] };
-        self.young = [0; WORDS];
+        let tag = (hash & 0xffff).max(1);
+        let Some(bucket) = self.0.get_mut((hash >> 32) as usize % BUCKETS) else { return false };
+        let old = *bucket;
+        for bits in (0..Self::LANES).map(|lane| 16 * lane) {
+            if old >> bits & 0xffff == tag {
+                let (later, earlier) = (u64::MAX << bits, u64::MAX.checked_shl(bits + 16).unwrap_or(0));
+                *bucket = old & earlier | (old & !later) << 16 | tag;
+                return false;
+            }
+        }
+        *bucket = old << 16 | tag;
+        true
     }
 }
 
@@ -103,14 +102,14 @@ pub struct Behaviour {
     /// When the host was first seen, since it was last forgotten; nanoseconds since 1970-01-01 UTC.
     pub known_since_nanos: i64,
     last_nanos: i64,
-    aged_nanos: i64,
     /// Decayed over [`DECAY_SECS`].
     counts: [[f32; COUNTS]; 2],
-    ports: Sketch<8>,
-    hosts: Sketch<4>,
-    ends: Sketch<8>,
-    clients: Sketch<16>,
-    users: Sketch<2>,
+    ports: Recent<16>,
+    hosts: Recent<8>,
+    ends: Recent<16>,
+    clients: Recent<16>,
+    users: Recent<4>,
+    credentials: Recent<16>,
     /// MQTT connections that were accepted, have not been used and are open.
     pub held: u32,
 }
@@ -120,13 +119,13 @@ impl Behaviour {
         Behaviour {
             known_since_nanos: now_nanos,
             last_nanos: now_nanos,
-            aged_nanos: now_nanos,
             counts: [[0.0; COUNTS]; 2],
-            ports: Sketch::EMPTY,
-            hosts: Sketch::EMPTY,
-            ends: Sketch::EMPTY,
-            clients: Sketch::EMPTY,
-            users: Sketch::EMPTY,
+            ports: Recent::EMPTY,
+            hosts: Recent::EMPTY,
+            ends: Recent::EMPTY,
+            clients: Recent::EMPTY,
+            users: Recent::EMPTY,
+            credentials: Recent::EMPTY,
             held: 0,
         }
     }
@@ -136,7 +135,7 @@ impl Behaviour {
         let nanos = now_nanos.saturating_sub(self.last_nanos);
         if nanos < 0 {
             if nanos < -SET_BACK_NANOS {
-                (self.last_nanos, self.aged_nanos) = (now_nanos, now_nanos);
+                self.last_nanos = now_nanos;
                 self.known_since_nanos = self.known_since_nanos.min(now_nanos);
             }
             return 0.0;
@@ -148,15 +147,6 @@ impl Behaviour {
                 let left = (-secs / decay).exp();
                 counts.iter_mut().for_each(|count| *count *= left);
             }
-        }
-        let turns = now_nanos.saturating_sub(self.aged_nanos) / SKETCH_NANOS;
-        if turns > 0 {
-            self.aged_nanos = now_nanos;
-            self.ports.age(turns);
-            self.hosts.age(turns);
-            self.ends.age(turns);
-            self.clients.age(turns);
-            self.users.age(turns);
         }
         secs
     }
@@ -204,14 +194,23 @@ impl Behaviour {
         self.ends.add(end_hash)
     }
 
-    /// Counts a client identifier and a user name where they are new; whether the identifier is.
-    pub fn introduces(&mut self, client_hash: Option<u64>, user_hash: Option<u64>) -> bool {
+    /// Counts a client identifier, a user name, and a user name with its password where they are new; whether the
+    /// identifier is.
+    pub fn introduces(
+        &mut self,
+        client_hash: Option<u64>,
+        user_hash: Option<u64>,
+        credential_hash: Option<u64>,
+    ) -> bool {
         let new_client = client_hash.is_some_and(|hash| self.clients.add(hash));
         if new_client {
             self.add(Count::Clients, 1.0);
         }
         if user_hash.is_some_and(|hash| self.users.add(hash)) {
             self.add(Count::Users, 1.0);
+        }
+        if credential_hash.is_some_and(|hash| self.credentials.add(hash)) {
+            self.add(Count::Credentials, 1.0);
         }
         new_client
     }
@@ -327,19 +326,33 @@ mod tests {
     }
 
     #[test]
-    fn what_is_new_counts_once_until_it_is_forgotten() {
-        let all = Initiators::new(Limits::default(), 1);
-        let ports = |at: i64| {
-            all.with(host(1), at * SECOND, |b, _| {
-                let before = b.slow(Count::Ports);
-                b.meets(0x17_0000_0017, 3, 4);
-                b.slow(Count::Ports) > before
-            })
+    fn what_is_new_counts_once_and_a_long_scan_stays_new() {
+        use std::hash::BuildHasher;
+        let hash = foldhash::fast::FixedState::with_seed(7);
+        let mut host = Behaviour::new(0);
+        let mut meets = |port: u32| {
+            let before = host.slow(Count::Ports);
+            let is_new = host.meets(hash.hash_one(port), 3, hash.hash_one((port, 4)));
+            assert_eq!(host.slow(Count::Ports) > before, is_new);
+            is_new
         };
-        assert_eq!(ports(0), Some(true));
-        assert_eq!(ports(50), Some(false));
-        assert_eq!(ports(70), Some(false));
-        assert_eq!(ports(400), Some(true));
+        let newly = (0..20).filter(|port| meets(*port)).count();
+        assert!(newly >= 19, "{newly}");
+        let again = (0..20).filter(|port| meets(*port)).count();
+        assert!(again <= 2, "{again}");
+        let scanned = (1_000..21_000).filter(|port| meets(*port)).count();
+        assert!(scanned > 19_900, "{scanned}");
+        assert!(meets(0));
+    }
+
+    #[test]
+    fn the_latest_four_of_a_bucket_are_known() {
+        let mut one = Recent::<1>::EMPTY;
+        assert!([1, 2, 3, 4].map(|n| one.add(n)).iter().all(|is_new| *is_new));
+        assert!(!one.add(1) && !one.add(3) && !one.add(3));
+        assert!(one.add(5));
+        // 2 was met longest ago.
+        assert!(!one.add(4) && !one.add(1) && !one.add(3) && one.add(2));
     }
 
     #[test]

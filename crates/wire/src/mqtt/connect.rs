@@ -54,7 +54,7 @@ impl<'a> Password<'a> {
         self.0.len()
     }
 
-    /// The password itself, for `--log-passwords` alone.
+    /// The password itself: to be logged with `--log-passwords` alone, or hashed.
     pub fn reveal(self) -> &'a [u8] {
         self.0
     }

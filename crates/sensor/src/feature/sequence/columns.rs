@@ -76,8 +76,8 @@ features! {
     Bytes10 "host_bytes_10s" "log bytes" "sent";
     Clients60 "host_clients_60s" "log count" "client identifiers new to it";
     Users60 "host_users_60s" "log count" "user names new to it";
+    Credentials60 "host_credentials_60s" "log count" "pairs of user name and password new to it";
     Violations60 "host_violations_60s" "log count" "such messages";
-    Expelled60 "host_expelled_60s" "log count" "MQTT connections that the responder ended, without DISCONNECT or refused login";
     Held "host_held" "log count" "accepted MQTT connections, open and not used";
 }
 

@@ -36,8 +36,6 @@ pub(super) struct Happened {
     pub(super) accepted: u32,
     /// The client had been silent for longer than its keep-alive allows.
     pub(super) overdue: bool,
-    /// The responder ends an MQTT connection that the initiator had not closed, though no login was refused in it.
-    pub(super) expelled: bool,
     /// The connection is held without use from now on, or no longer.
     pub(super) holds: Option<bool>,
     /// The host whose behaviour counts sent it.
@@ -60,10 +58,6 @@ pub(super) struct LiveFlow {
     waits: bool,
     held: bool,
     over: bool,
-    /// The initiator has sent payload.
-    spoke: bool,
-    /// A login was refused.
-    turned_away: bool,
     pub(super) new_end: bool,
     pub(super) new_client: bool,
     /// A message did not wait for the answer to the CONNECT.
@@ -88,8 +82,6 @@ impl Default for LiveFlow {
             waits: false,
             held: false,
             over: false,
-            spoke: false,
-            turned_away: false,
             new_end: false,
             new_client: false,
             hasty: false,
@@ -168,7 +160,7 @@ impl LiveFlow {
                 let segment = Segment { seq, bytes: frame.payload, wire_len: frame.payload_len };
                 self.segment(way, segment, &mut happened, limits, hash);
             }
-            self.end(way, tcp.flags.fin() || tcp.flags.rst(), &mut happened);
+            self.end(tcp.flags.fin() || tcp.flags.rst(), &mut happened);
         }
         self.hasty |= happened.said.hasty > 0;
         self.faults = self.faults.saturating_add(happened.said.faulty);
@@ -219,7 +211,6 @@ impl LiveFlow {
         if segment.bytes.is_empty() {
             return;
         }
-        self.spoke |= way == 0;
         if self.recognition.look(segment.bytes) {
             self.service = self.recognition.service;
             // Whoever sends something else to a broker makes no web server of it.
@@ -242,7 +233,6 @@ impl LiveFlow {
             },
             Service::Unknown | Service::Tls | Service::Http => {}
         }
-        self.turned_away |= happened.refused > 0;
         let idle = self.mqtt.accepted && !self.mqtt.used && !self.mqtt.closed && !self.over;
         if idle != self.held {
             self.held = idle;
@@ -250,7 +240,7 @@ impl LiveFlow {
         }
     }
 
-    fn end(&mut self, way: usize, ends: bool, happened: &mut Happened) {
+    fn end(&mut self, ends: bool, happened: &mut Happened) {
         if !ends || self.over {
             return;
         }
@@ -258,8 +248,6 @@ impl LiveFlow {
         if self.service == Service::Ssh && self.login.is_fruitless() {
             happened.refused += 1;
         }
-        let untimely = way == 1 && self.spoke && !self.mqtt.closed && !self.turned_away;
-        happened.expelled = untimely && self.service == Service::Mqtt;
         if self.let_go() {
             // A packet that begins to hold does not end it.
             happened.holds = Some(false);

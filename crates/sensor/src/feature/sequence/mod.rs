@@ -42,7 +42,7 @@ pub struct Config {
     pub hosts: initiator::Limits,
     /// Responders (address and port) whose service is remembered.
     pub max_service_ends: usize,
-    /// Of the sketches' hashes. The same seed gives the same rows.
+    /// Of the hashes. The same seed gives the same rows.
     pub seed: u64,
 }
 
@@ -359,10 +359,7 @@ fn count(
     host.add(Count::Refused, happened.refused as f32);
     host.add(Count::Accepted, happened.accepted as f32);
     host.add(Count::Violations, said.faulty as f32);
-    if happened.expelled {
-        host.add(Count::Expelled, 1.0);
-    }
-    live.new_client |= host.introduces(said.client, said.user);
+    live.new_client |= host.introduces(said.client, said.user, said.credential);
     if happened.from_actor {
         host.add(Count::Publishes, said.publishes as f32);
         host.add(Count::Bytes, happened.len as f32);
@@ -393,8 +390,8 @@ fn write_host(host: &Behaviour, secs: f32, features: &mut [f32; WIDTH]) {
     set(Place::Bytes10, log_scaled(host.fast(Count::Bytes), 100.0, 1e8));
     set(Place::Clients60, scaled(host.slow(Count::Clients)));
     set(Place::Users60, scaled(host.slow(Count::Users)));
+    set(Place::Credentials60, scaled(host.slow(Count::Credentials)));
     set(Place::Violations60, scaled(host.slow(Count::Violations)));
-    set(Place::Expelled60, scaled(host.slow(Count::Expelled)));
     set(Place::Held, scaled(host.held as f32));
 }
 

@@ -32,9 +32,10 @@ pub(super) struct Said {
     pub(super) wildcard: bool,
     /// Of those, messages with no fault but that they did not wait for the answer to the CONNECT: allowed, and rare.
     pub(super) hasty: u32,
-    /// Client identifier and user name of a CONNECT, hashed.
+    /// Client identifier, user name, and user name with password of a CONNECT, hashed.
     pub(super) client: Option<u64>,
     pub(super) user: Option<u64>,
+    pub(super) credential: Option<u64>,
 }
 
 impl Said {
@@ -201,6 +202,8 @@ impl Connection {
                 self.introduced = true;
                 said.client = Some(hash.hash_one(connect.client_id));
                 said.user = connect.username.map(|name| hash.hash_one(name));
+                let password = connect.password.map(|password| password.reveal());
+                said.credential = password.map(|password| hash.hash_one((connect.username, password)));
             }
             Message::Connack(connack) => {
                 said.connack = Some(connack.code);

@@ -72,6 +72,44 @@ fn logins_are_counted_where_the_broker_answers() {
     assert_eq!(held, Some(0));
 }
 
+/// A device that tries its outdated password again and again is no guesser.
+#[test]
+fn new_passwords_count_and_the_same_again_does_not() {
+    let counted = |password: &dyn Fn(u8) -> u8| {
+        let mut level = SequenceLevel::new(small());
+        let mut last = None;
+        for n in 0..20 {
+            let (client, broker) = ((5, 40_000 + u16::from(n)), (9, 1883));
+            let connect = [
+                b"\x10\x13\x00\x04MQTT\x04\xc2\x00\x3c\x00\x01a\x00\x01u\x00\x01".as_slice(),
+                &[password(n)],
+            ];
+            add(&mut level, SECOND, &segment(client, broker, 100, SYN, b""));
+            last = Some(add(&mut level, SECOND, &segment(client, broker, 101, PSH_ACK, &connect.concat())));
+        }
+        let row = last.unwrap();
+        (value(&row, "host_credentials_60s"), value(&row, "host_users_60s"))
+    };
+    let scaled = |count| columns::log_scaled(count, 1.0, 1_000.0);
+    assert_eq!(counted(&|_| b'x'), (scaled(1.0), scaled(1.0)));
+    assert_eq!(counted(&|n| b'a' + n), (scaled(20.0), scaled(1.0)));
+}
+
+/// A scan of more ports than are remembered meets new ends to its last.
+#[test]
+fn a_long_scan_meets_new_ends() {
+    let mut level = SequenceLevel::new(small());
+    let probe = |level: &mut SequenceLevel, n: u16, port: u16| {
+        let row = add(level, SECOND * i64::from(n), &segment((5, 50_000), (9, port), 1, SYN, b""));
+        add(level, SECOND * i64::from(n), &segment((9, port), (5, 50_000), 1, RST | 16, b""));
+        value(&row, "new_end")
+    };
+    let scanned: f32 = (1..1_000).map(|n| probe(&mut level, n, n)).sum();
+    assert!(scanned > 990.0, "{scanned}");
+    let again: f32 = (1_000..1_100).map(|n| probe(&mut level, n, 7_000)).sum();
+    assert_eq!(again, 1.0);
+}
+
 #[test]
 fn a_scan_shows_at_once_and_an_answer_takes_its_failure_back() {
     let mut level = SequenceLevel::new(small());

@@ -53,8 +53,8 @@ pub struct Benign {
     pub hours: f32,
     /// For each class the highest mean that a conversation reached while the class was likeliest, highest first.
     pub highest: Vec<Vec<f32>>,
-    /// For each class the threshold that one in a hundred of its own conversations does not reach, in recordings that
-    /// the network had not seen: no threshold is set higher.
+    /// For each class the log-odds that no more benign conversations reach than may always be called: no threshold is
+    /// set higher.
     pub ceilings: Vec<f32>,
 }
 

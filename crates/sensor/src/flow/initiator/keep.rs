@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Behaviour, COUNTS, Initiators, Sketch, lock};
+use super::{Behaviour, COUNTS, Initiators, lock};
 
 /// A host and what it did, as it is kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -12,9 +12,8 @@ struct Host {
     address: IpAddr,
     known_since_nanos: i64,
     last_nanos: i64,
-    aged_nanos: i64,
     counts: Vec<f32>,
-    sketches: Vec<u64>,
+    recent: Vec<u64>,
 }
 
 /// Hosts' behaviour, as it is kept over a restart.
@@ -63,30 +62,29 @@ impl Initiators {
 
 impl Behaviour {
     fn keep(&self, address: IpAddr) -> Host {
-        let mut sketches = Vec::new();
-        self.clone().each_sketch(|words| sketches.extend_from_slice(words));
+        let mut recent = Vec::new();
+        self.clone().each_recent(|words| recent.extend_from_slice(words));
         Host {
             address,
             known_since_nanos: self.known_since_nanos,
             last_nanos: self.last_nanos,
-            aged_nanos: self.aged_nanos,
             counts: self.counts.concat(),
-            sketches,
+            recent,
         }
     }
 
     fn take_up(host: &Host) -> Option<Behaviour> {
         let mut behaviour = Behaviour::new(host.last_nanos);
-        (behaviour.known_since_nanos, behaviour.aged_nanos) = (host.known_since_nanos, host.aged_nanos);
+        behaviour.known_since_nanos = host.known_since_nanos;
         let sound = |count: &f32| count.is_finite() && *count >= 0.0;
         if host.counts.len() != 2 * COUNTS || !host.counts.iter().all(sound) {
             return None;
         }
         behaviour.counts.as_flattened_mut().copy_from_slice(&host.counts);
-        let mut words = host.sketches.iter();
+        let mut words = host.recent.iter();
         let mut complete = true;
-        behaviour.each_sketch(|sketch| {
-            for word in sketch {
+        behaviour.each_recent(|met| {
+            for word in met {
                 match words.next() {
                     Some(kept) => *word = *kept,
                     None => complete = false,
@@ -96,17 +94,14 @@ impl Behaviour {
         (complete && words.next().is_none()).then_some(behaviour)
     }
 
-    /// The words of all sketches, young then old.
-    fn each_sketch(&mut self, mut each: impl FnMut(&mut [u64])) {
-        fn both<const WORDS: usize>(sketch: &mut Sketch<WORDS>, each: &mut impl FnMut(&mut [u64])) {
-            each(&mut sketch.young);
-            each(&mut sketch.old);
-        }
-        both(&mut self.ports, &mut each);
-        both(&mut self.hosts, &mut each);
-        both(&mut self.ends, &mut each);
-        both(&mut self.clients, &mut each);
-        both(&mut self.users, &mut each);
+    /// The words of all that it met last.
+    fn each_recent(&mut self, mut each: impl FnMut(&mut [u64])) {
+        each(&mut self.ports.0);
+        each(&mut self.hosts.0);
+        each(&mut self.ends.0);
+        each(&mut self.clients.0);
+        each(&mut self.users.0);
+        each(&mut self.credentials.0);
     }
 }
 
@@ -129,7 +124,7 @@ mod tests {
         let mut kept = all.keep();
         assert_eq!(kept.len(), 500);
         kept.hosts[0].counts.pop();
-        kept.hosts[1].sketches.push(0);
+        kept.hosts[1].recent.push(0);
         let again = Initiators::new(Limits::default(), 1);
         assert_eq!(again.take_up(&kept), 498);
         again.with(address(7), 7, |host, _| {
