@@ -1,4 +1,4 @@
-//! The rows of captures, written by one thread or by several: the same file.
+//! The rows of captures into a file, which is the same for any number of threads.
 
 use std::{path::Path, thread::available_parallelism};
 
@@ -6,10 +6,10 @@ use anyhow::{Result, bail};
 use citronella_sensor::{
     capture::{Capture, CaptureError, Packet},
     feature::{
-        ChunkWriter, Format, RowWriter,
+        ChunkWriter, Format,
         biflow::BiflowLevel,
         chunks::{Extended, Feeder, Rows, Table},
-        packet::{Attacker, Cell, PacketLevel, PacketRow},
+        packet::{Attacker, PacketLevel, PacketRow},
         schema::Level,
         sequence::{Config, SequenceLevel, WIDTH},
         uniflow::UniflowLevel,
@@ -33,18 +33,10 @@ pub(super) fn write<'a>(
     let threads = arguments.threads.unwrap_or_else(cores);
     let progress = Progress::stderr();
     let reading = Reading { arguments, progress: &progress, threads };
-    let jobs = jobs.into_iter();
-    let rows = if threads == 1 {
-        let begin = if arguments.scenario_column { RowWriter::with_scenario } else { RowWriter::create };
-        let mut writer = begin(output, format, level)?;
-        reading.alone(jobs, &mut writer, level)?;
-        // Dropped, not finished, where there are none: nothing is left behind.
-        if writer.rows() == 0 { 0 } else { writer.finish()? }
-    } else {
-        let mut writer = ChunkWriter::create(output, format, level, arguments.scenario_column)?;
-        reading.together(jobs, &mut writer, level)?;
-        if writer.rows() == 0 { 0 } else { writer.finish()? }
-    };
+    let mut writer = ChunkWriter::create(output, format, level, arguments.scenario_column)?;
+    reading.write(jobs.into_iter(), &mut writer, level)?;
+    // Dropped, not finished, where there are none: nothing is left behind.
+    let rows = if writer.rows() == 0 { 0 } else { writer.finish()? };
     progress.end();
     if rows > 0 && output.as_os_str() != "-" {
         progress.note(&format!("{}: {} rows", output.display(), count(rows)));
@@ -59,50 +51,7 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    fn alone<'a>(
-        &self,
-        jobs: impl Iterator<Item = &'a Job>,
-        writer: &mut RowWriter,
-        level: Level,
-    ) -> Result<()> {
-        for job in jobs {
-            if let Some(scenario) = self.scenario(job) {
-                writer.set_scenario(scenario);
-            }
-            match level {
-                Level::Packet => {
-                    self.packets(job, packet_rows(job), |row| Ok(writer.write(&row.cells())?))?
-                }
-                // The command line has no level of NSL-KDD: it is read, not extracted.
-                Level::Sequence | Level::NslKdd => self.packets(job, sequence_rows(), |row| {
-                    Ok(writer.write(&row.map(|number| Cell::Float(number.into())))?)
-                })?,
-                Level::Uniflow | Level::UniflowExtended => {
-                    let mut flows = UniflowLevel::new(job.attacker, Limits::default());
-                    self.packets(job, |packet| Some(flows.add(packet)), |_| Ok(()))?;
-                    let mut rows = flows.finish();
-                    self.tell(job, rows.losses());
-                    rows.try_for_each(|row| match level {
-                        Level::UniflowExtended => writer.write(&row.extended_cells()),
-                        _ => writer.write(&row.cells()),
-                    })?;
-                }
-                Level::Biflow | Level::BiflowExtended => {
-                    let mut flows = BiflowLevel::new(job.attacker, Limits::default());
-                    self.packets(job, |packet| Some(flows.add(packet)), |_| Ok(()))?;
-                    let mut rows = flows.finish();
-                    self.tell(job, rows.losses());
-                    rows.try_for_each(|row| match level {
-                        Level::BiflowExtended => writer.write(&row.extended_cells()),
-                        _ => writer.write(&row.cells()),
-                    })?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn together<'a>(
+    fn write<'a>(
         &self,
         jobs: impl Iterator<Item = &'a Job>,
         writer: &mut ChunkWriter,
@@ -110,6 +59,7 @@ impl Reading<'_> {
     ) -> Result<()> {
         match level {
             Level::Packet => self.rows(jobs, writer, packet_rows),
+            // The command line has no level of NSL-KDD: it is read, not extracted.
             Level::Sequence | Level::NslKdd => self.rows(jobs, writer, |_| sequence_rows()),
             Level::Uniflow => self.flows(jobs, writer, |capture, known, told| {
                 let (rows, ended) = UniflowLevel::of_capture(capture, known, self.threads, told);
