@@ -4,6 +4,7 @@
 use std::{
     fs,
     io::{self, Write},
+    net::IpAddr,
     path::Path,
 };
 
@@ -23,8 +24,9 @@ pub struct Rounds {
     bytes: Vec<u8>,
     /// Where a record begins, and its time since the round began.
     records: Vec<(usize, u64)>,
-    /// The third numbers of addresses: where they are, and what they are in the first round.
-    thirds: Vec<(usize, u8)>,
+    /// The numbers of addresses that say the network, an IPv4 address's third and an IPv6 address's fourth: where they
+    /// are, and what they are in the first round.
+    numbers: Vec<(usize, u8)>,
     networks: Vec<[u8; 3]>,
     begins_nanos: u64,
     round_nanos: u64,
@@ -36,7 +38,7 @@ impl Rounds {
         let mut rounds = Rounds {
             bytes: Vec::new(),
             records: Vec::new(),
-            thirds: Vec::new(),
+            numbers: Vec::new(),
             networks: Vec::new(),
             begins_nanos: 0,
             round_nanos: 0,
@@ -57,32 +59,33 @@ impl Rounds {
         let network = [a, b, c];
         assert!(self.networks.iter().all(|[x, y, z]| [*x, *y] != [a, b] || z % STEP != c % STEP));
         self.networks.push(network);
-        let (mut began, mut latest) = (None, 0);
+        // In the order of time: files of one recording may overlap.
+        let mut packets: Vec<(u64, u32, Vec<u8>)> = Vec::new();
         for row in rows.iter().filter(|row| wanted.is_empty() || wanted.contains(&row[1])) {
             let mut capture = Capture::open(&folder.join(row[1])).unwrap();
             while let Some(packet) = capture.next().unwrap() {
                 let time = u64::try_from(packet.time_nanos).unwrap();
-                if self.begins_nanos == 0 {
-                    self.begins_nanos = time - time % (60 * SECOND);
-                }
-                let began = *began.get_or_insert(time - time % SECOND);
-                latest = latest.max(time - began);
-                let at = self.bytes.len();
-                self.records.push((at, self.round_nanos + (time - began)));
-                self.bytes.extend([0; 8]);
-                for word in [packet.bytes.len() as u32, packet.wire_len] {
-                    self.bytes.extend(word.to_le_bytes());
-                }
-                let frame = self.bytes.len();
-                self.bytes.extend(packet.bytes);
-                for place in addresses(packet.bytes) {
-                    if packet.bytes.get(place..place + 3) == Some(&network) {
-                        self.thirds.push((frame + place + 2, c));
-                    }
-                }
+                packets.push((time, packet.wire_len, packet.bytes.to_vec()));
             }
         }
-        self.round_nanos = (self.round_nanos + latest + PAUSE).next_multiple_of(SECOND);
+        packets.sort_by_key(|(time, ..)| *time);
+        let (first, latest) = (packets[0].0, packets[packets.len() - 1].0);
+        let began = first - first % SECOND;
+        if self.begins_nanos == 0 {
+            self.begins_nanos = first - first % (60 * SECOND);
+        }
+        for (time, wire_len, frame) in packets {
+            self.records.push((self.bytes.len(), self.round_nanos + (time - began)));
+            self.bytes.extend([0; 8]);
+            for word in [frame.len() as u32, wire_len] {
+                self.bytes.extend(word.to_le_bytes());
+            }
+            let at = self.bytes.len();
+            let numbers = numbers_of_networks(&frame, network);
+            self.numbers.extend(numbers.into_iter().map(|place| (at + place, frame[place])));
+            self.bytes.extend(frame);
+        }
+        self.round_nanos = (self.round_nanos + (latest - began) + PAUSE).next_multiple_of(SECOND);
     }
 
     pub fn packets(&self) -> u64 {
@@ -109,6 +112,18 @@ impl Rounds {
         text
     }
 
+    /// An address as that of the first round.
+    pub fn address_as_in_the_first(&self, address: &str, round: usize) -> String {
+        match address.parse().unwrap() {
+            IpAddr::V6(address) if !address.is_multicast() => {
+                let mut numbers = address.octets();
+                numbers[3] = numbers[3].wrapping_sub(STEP.wrapping_mul(round as u8));
+                IpAddr::from(numbers).to_string()
+            }
+            _ => self.as_in_the_first(address, round),
+        }
+    }
+
     /// A pcap file's header, with nanoseconds.
     pub fn begin(out: &mut impl Write) -> io::Result<()> {
         out.write_all(b"\x4d\x3c\xb2\xa1\x02\0\x04\0\0\0\0\0\0\0\0\0\0\0\x04\0\x01\0\0\0")
@@ -122,23 +137,34 @@ impl Rounds {
             let words = [(nanos / SECOND) as u32, (nanos % SECOND) as u32].map(u32::to_le_bytes);
             self.bytes[*at..*at + 8].copy_from_slice(words.as_flattened());
         }
-        for (at, third) in &self.thirds {
-            self.bytes[*at] = third.wrapping_add(STEP.wrapping_mul(round as u8));
+        for (at, number) in &self.numbers {
+            self.bytes[*at] = number.wrapping_add(STEP.wrapping_mul(round as u8));
         }
         out.write_all(&self.bytes)
     }
 }
 
-/// Where an Ethernet frame has IPv4 addresses, those that an ICMP error cites too.
-fn addresses(frame: &[u8]) -> Vec<usize> {
+/// Where an Ethernet frame has the numbers that say an address's network: of IPv4 addresses in a network, those that an
+/// ICMP error cites too, and of IPv6 addresses of hosts.
+fn numbers_of_networks(frame: &[u8], network: [u8; 3]) -> Vec<usize> {
     const IP: usize = 14;
-    if frame.get(12..14) != Some(&[8, 0]) || frame.len() < IP + 20 {
-        return Vec::new();
-    }
-    let mut places = vec![IP + 12, IP + 16];
-    let payload = IP + usize::from(frame[IP] & 15) * 4;
-    if frame[IP + 9] == 1 && matches!(frame.get(payload), Some(3 | 4 | 5 | 11 | 12)) {
-        places.extend([payload + 8 + 12, payload + 8 + 16]);
+    let mut places = Vec::new();
+    match frame.get(12..14) {
+        Some([8, 0]) if frame.len() >= IP + 20 => {
+            places.extend([IP + 12, IP + 16]);
+            let payload = IP + usize::from(frame[IP] & 15) * 4;
+            if frame[IP + 9] == 1 && matches!(frame.get(payload), Some(3 | 4 | 5 | 11 | 12)) {
+                places.extend([payload + 8 + 12, payload + 8 + 16]);
+            }
+            places.retain(|place| frame.get(*place..place + 3) == Some(&network));
+            places.iter_mut().for_each(|place| *place += 2);
+        }
+        Some([0x86, 0xdd]) if frame.len() >= IP + 40 => {
+            places.extend([IP + 8, IP + 24]);
+            places.retain(|place| frame[*place] != 0xff);
+            places.iter_mut().for_each(|place| *place += 3);
+        }
+        _ => {}
     }
     places
 }
