@@ -1,7 +1,7 @@
 //! Where threads that share work meet: one state under a lock, and a bell that rings when it has changed.
 //!
-//! Who waits looks for a moment before it sleeps: most often another thread is about to be done, and to be woken takes
-//! longer than that.
+//! Who waits looks for a moment before it sleeps: most often another thread is about to be done (a chunk of rows takes
+//! some 300 microseconds), and to be woken takes longer than that.
 //!
 //! A panic in one of them is told by [`Desk::is_lost`] to those that wait, and goes on in the thread that called
 //! [`together`]: nobody waits for what will not come.
@@ -16,8 +16,8 @@ use std::{
     thread,
 };
 
-/// Looks before sleep: some 50 microseconds.
-const LOOKS: u32 = 2000;
+/// Looks before sleep: some 200 microseconds.
+const LOOKS: u32 = 8000;
 
 pub(crate) struct Desk<T> {
     state: Mutex<T>,

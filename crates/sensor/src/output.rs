@@ -61,7 +61,8 @@ impl Output {
     }
 
     fn new(to: impl Write + Send + 'static, path: &Path, temporary: Option<TempPath>) -> Output {
-        let writer = BufWriter::with_capacity(1 << 18, Box::new(to) as Box<dyn Write + Send>);
+        // More than this at a time, as a chunk of rows is, is written from where it lies.
+        let writer = BufWriter::with_capacity(1 << 16, Box::new(to) as Box<dyn Write + Send>);
         Output { writer, path: path.to_owned(), temporary }
     }
 

@@ -79,11 +79,16 @@ fn packets_by_the_chunk_are_packets_row_by_row() {
             writer.finish().unwrap();
         });
         for threads in 1..=3 {
-            let written = by_chunk(format, Level::Packet, threads, |feeder, scenario| {
-                feeder.set_scenario(scenario);
-                packet_rows(scenario, |row| feeder.add(row).unwrap());
-                Ok(())
-            });
+            let written = by_chunk(
+                format,
+                Level::Packet,
+                threads,
+                |feeder: &mut Feeder<'_, Vec<PacketRow>>, scenario| {
+                    feeder.set_scenario(scenario);
+                    packet_rows(scenario, |row| feeder.add(row).unwrap());
+                    Ok(())
+                },
+            );
             assert!(written == expected, "{format:?}, {threads} threads");
         }
     }
@@ -107,6 +112,34 @@ fn flows_by_the_chunk_are_flows_row_by_row() {
                 feeder.add_all(Extended(biflows(scenario).finish()), Some(scenario))
             });
             assert!(written == expected, "{format:?}, {threads} threads");
+        }
+    }
+}
+
+#[test]
+fn any_number_of_rows_arrives() {
+    let mut rows = Vec::new();
+    packet_rows("mqtt_bruteforce", |row| rows.push(row));
+    for count in [0, 1, 63, 64, 65, 2047, 2048, 2049, 4100] {
+        let rows = rows.get(..count).unwrap();
+        for format in [Format::Csv, Format::Parquet] {
+            let expected = bytes(format, |path| {
+                let mut writer = RowWriter::create(path, format, Level::Packet).unwrap();
+                rows.iter().for_each(|row| writer.write(&row.cells()).unwrap());
+                writer.finish().unwrap();
+            });
+            for threads in 1..=2 {
+                let written = bytes(format, |path| {
+                    let mut writer = ChunkWriter::create(path, format, Level::Packet, false).unwrap();
+                    let mut all = rows.iter();
+                    let add = |feeder: &mut Feeder<'_, Vec<PacketRow>>| -> Result<(), WriteError> {
+                        all.try_for_each(|row| feeder.add(*row))
+                    };
+                    writer.write_on(threads, add).unwrap();
+                    assert_eq!(writer.finish().unwrap(), count as u64);
+                });
+                assert!(written == expected, "{format:?}, {count} rows, {threads} threads");
+            }
         }
     }
 }

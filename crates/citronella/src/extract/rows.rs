@@ -88,7 +88,7 @@ impl Reading<'_> {
         maker: impl Fn(&Job) -> M,
     ) -> Result<()>
     where
-        Vec<T>: Rows,
+        Vec<T>: Rows<Row = T>,
     {
         writer.write_on(self.threads, |feeder: &mut Feeder<'_, Vec<T>>| {
             for job in jobs {

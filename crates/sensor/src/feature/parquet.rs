@@ -57,13 +57,19 @@ impl<T: ArrowPrimitiveType> Default for Values<T> {
 
 impl<T: ArrowPrimitiveType> Values<T> {
     #[inline]
-    fn append(&mut self, value: Option<T::Native>) {
-        let bit = self.values.len() % 64;
-        self.word |= u64::from(value.is_some()) << bit;
-        self.values.push(value.unwrap_or_default());
-        if bit == 63 {
-            self.present.push(std::mem::take(&mut self.word).to_le());
-        }
+    fn extend(&mut self, values: impl Iterator<Item = Option<T::Native>>) {
+        let (mut word, mut bit) = (self.word, self.values.len() % 64);
+        let present = &mut self.present;
+        self.values.extend(values.map(|value| {
+            word |= u64::from(value.is_some()) << bit;
+            bit += 1;
+            if bit == 64 {
+                present.push(word.to_le());
+                (word, bit) = (0, 0);
+            }
+            value.unwrap_or_default()
+        }));
+        self.word = word;
     }
 
     fn finish(&mut self) -> PrimitiveArray<T> {
@@ -83,8 +89,8 @@ struct TextBuilder {
     codes: Values<Int32Type>,
     values: Vec<String>,
     addresses: HashMap<IpAddr, i32, foldhash::fast::RandomState>,
-    /// The address before: often the next one, too.
-    last: Option<(IpAddr, i32)>,
+    /// The two addresses before: often the next one is one of them.
+    last: [Option<(IpAddr, i32)>; 2],
     names: Vec<(&'static str, i32)>,
 }
 
@@ -241,28 +247,50 @@ fn begin<W: Write + Send>(output: W, columns: &[Column]) -> io::Result<(ArrowWri
     Ok((writer, schema))
 }
 
+/// Rows that are taken apart into columns together: what a column is has to be asked only once for all of them, and
+/// they stay in the nearest cache.
+const BLOCK_ROWS: usize = 32;
+
 /// Rows that become arrays together.
 struct Batch {
     builders: Vec<Builder>,
+    /// The cells of rows that no builder has yet, row after row.
+    block: Vec<Cell>,
     rows: usize,
 }
 
 impl Batch {
     fn new(columns: &[Column]) -> Batch {
-        Batch { builders: columns.iter().map(|column| Builder::new(column.kind)).collect(), rows: 0 }
+        Batch {
+            builders: columns.iter().map(|column| Builder::new(column.kind)).collect(),
+            block: Vec::with_capacity(columns.len() * BLOCK_ROWS),
+            rows: 0,
+        }
     }
 
-    /// Whether the batch is full with this row.
+    /// Adds a row, which has a cell for each column; whether the batch is full with it.
     #[inline]
     fn append(&mut self, cells: &[Cell]) -> bool {
-        for (builder, cell) in self.builders.iter_mut().zip(cells) {
-            builder.append(*cell);
-        }
+        self.block.extend_from_slice(cells);
         self.rows += 1;
+        if self.rows.is_multiple_of(BLOCK_ROWS) {
+            self.take_block();
+        }
         self.rows >= BATCH_ROWS
     }
 
+    #[inline(never)]
+    fn take_block(&mut self) {
+        let columns = self.builders.len().max(1);
+        for (at, builder) in self.builders.iter_mut().enumerate() {
+            // Every row has this cell: an iterator that knows its length saves a question a cell.
+            builder.extend(self.block.chunks_exact(columns).map(|row| row.get(at).unwrap_or(&Cell::Empty)));
+        }
+        self.block.clear();
+    }
+
     fn finish(&mut self) -> io::Result<Vec<ArrayRef>> {
+        self.take_block();
         self.rows = 0;
         self.builders.iter_mut().map(Builder::finish).collect::<Result<_, _>>().map_err(io::Error::other)
     }
@@ -291,26 +319,25 @@ impl Builder {
     }
 
     /// A cell of another kind than its column's is written as empty; the schema's tests hold the kinds together.
-    #[inline]
-    fn append(&mut self, cell: Cell) {
+    fn extend<'a>(&mut self, cells: impl Iterator<Item = &'a Cell>) {
         match self {
-            Builder::Time(builder) => builder.append(match cell {
-                Cell::Micros(micros) => Some(micros),
+            Builder::Time(builder) => builder.extend(cells.map(|cell| match cell {
+                Cell::Micros(micros) => Some(*micros),
                 _ => None,
-            }),
-            Builder::Text(builder) => builder.append(cell),
-            Builder::UInt(builder) => builder.append(match cell {
-                Cell::UInt(number) => Some(number),
+            })),
+            Builder::Text(builder) => builder.extend(cells),
+            Builder::UInt(builder) => builder.extend(cells.map(|cell| match cell {
+                Cell::UInt(number) => Some(*number),
                 _ => None,
-            }),
-            Builder::Flag(builder) => builder.append(match cell {
-                Cell::Flag(set) => Some(u8::from(set)),
+            })),
+            Builder::Flag(builder) => builder.extend(cells.map(|cell| match cell {
+                Cell::Flag(set) => Some(u8::from(*set)),
                 _ => None,
-            }),
-            Builder::Float(builder) => builder.append(match cell {
-                Cell::Float(number) => Some(number),
+            })),
+            Builder::Float(builder) => builder.extend(cells.map(|cell| match cell {
+                Cell::Float(number) => Some(*number),
                 _ => None,
-            }),
+            })),
         }
     }
 
@@ -326,18 +353,17 @@ impl Builder {
 }
 
 impl TextBuilder {
-    #[inline]
-    fn append(&mut self, cell: Cell) {
+    fn extend<'a>(&mut self, cells: impl Iterator<Item = &'a Cell>) {
         let TextBuilder { codes, values, addresses, last, names } = self;
-        codes.append(match cell {
+        codes.extend(cells.map(|cell| match *cell {
             Cell::Address(address) => Some(match last {
-                Some((known, code)) if *known == address => *code,
+                [Some((known, code)), _] | [_, Some((known, code))] if *known == address => *code,
                 _ => {
                     let code = *addresses.entry(address).or_insert_with(|| {
                         values.push(address.to_string());
                         values.len() as i32 - 1
                     });
-                    *last = Some((address, code));
+                    *last = [Some((address, code)), last[0]];
                     code
                 }
             }),
@@ -350,12 +376,12 @@ impl TextBuilder {
                 }
             }),
             _ => None,
-        });
+        }));
     }
 
     fn finish(&mut self) -> Result<ArrayRef, arrow::error::ArrowError> {
         self.addresses.clear();
-        self.last = None;
+        self.last = [None; 2];
         self.names.clear();
         let values = StringArray::from_iter_values(self.values.drain(..));
         Ok(Arc::new(DictionaryArray::try_new(self.codes.finish(), Arc::new(values))?))

@@ -42,13 +42,13 @@ pub struct SegmentView {
     pub waits: bool,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 struct State {
     analysis: Connection,
     /// A CONNECT was seen on a port of no other service (Wireshark looks for MQTT on its own port only).
     is_mqtt: bool,
-    /// What waits for more bytes, from the low end and from the high end.
-    pending: [Option<Pending>; 2],
+    /// What waits for more bytes, from the low end and from the high end: seldom anything, and half of the bytes.
+    pending: [Option<Box<Pending>>; 2],
     /// The receiver of a SYN, the sender of a SYN-ACK.
     server_port: Option<u16>,
     ssh: SshState,
@@ -358,14 +358,18 @@ impl Reader<'_> {
 
     fn wait_for(&mut self, waiting: Pending) {
         self.view.waits = true;
-        *self.pending_mut() = Some(waiting);
+        match self.pending_mut() {
+            Some(place) => **place = waiting,
+            empty => *empty = Some(Box::new(waiting)),
+        }
     }
 
     fn pending(&self) -> Option<Pending> {
-        if self.way == 0 { self.state.pending[0] } else { self.state.pending[1] }
+        let [low, high] = &self.state.pending;
+        if self.way == 0 { low } else { high }.as_deref().copied()
     }
 
-    fn pending_mut(&mut self) -> &mut Option<Pending> {
+    fn pending_mut(&mut self) -> &mut Option<Box<Pending>> {
         let [low, high] = &mut self.state.pending;
         if self.way == 0 { low } else { high }
     }

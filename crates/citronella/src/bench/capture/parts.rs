@@ -6,7 +6,7 @@ use anyhow::Result;
 use citronella_sensor::{
     capture::{Capture, CaptureError, Packet},
     feature::{
-        ChunkWriter, Format, RowWriter,
+        ChunkWriter, Format,
         biflow::BiflowLevel,
         chunks::{Feeder, Table},
         packet::{Attacker, PacketLevel, PacketRow},
@@ -124,17 +124,6 @@ impl Spread for Flows {
 /// Rows of the packet level, into a file.
 pub(super) fn packets(threads: usize, file: &Path, format: Format) -> Result<Run> {
     let mut level = Box::new(PacketLevel::new(Attacker::Unknown));
-    if threads == 1 {
-        let mut writer = RowWriter::create(file, format, Level::Packet)?;
-        return Ok(Box::new(move |capture| {
-            each(capture, |packet| match level.row(packet) {
-                Some(row) => Ok(writer.write(&row.cells())?),
-                None => Ok(()),
-            })?;
-            writer.finish()?;
-            Ok(())
-        }));
-    }
     let mut writer = ChunkWriter::create(file, format, Level::Packet, false)?;
     Ok(Box::new(move |capture| {
         writer.write_on(threads, |feeder: &mut Feeder<'_, Vec<PacketRow>>| {

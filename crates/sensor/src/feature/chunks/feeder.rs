@@ -8,11 +8,17 @@ use super::{
 };
 use crate::feature::{packet::Cell, write::WriteError};
 
+/// Rows that are made here before they go where another core has read: to write there takes long, and what is written
+/// and read here would wait for it.
+const FRESH_ROWS: usize = 64;
+
 /// Takes rows in their order.
-pub struct Feeder<'a, R> {
+pub struct Feeder<'a, R: Rows> {
     room: &'a Room<'a, R>,
     scenario: Cell,
     chunk: Chunk<R>,
+    /// Rows that are not in the chunk yet, but would not fill it.
+    fresh: Vec<R::Row>,
     /// Rows in the chunk, and how many there may be.
     rows: usize,
     chunk_rows: usize,
@@ -20,7 +26,7 @@ pub struct Feeder<'a, R> {
 
 impl<'a, R: Rows> Feeder<'a, R> {
     pub(super) fn new(room: &'a Room<'a, R>, chunk_rows: usize) -> Feeder<'a, R> {
-        Feeder { room, scenario: Cell::Empty, chunk: Vec::new(), rows: 0, chunk_rows }
+        Feeder { room, scenario: Cell::Empty, chunk: Vec::new(), fresh: Vec::new(), rows: 0, chunk_rows }
     }
 
     fn begin(&mut self, rows: R) {
@@ -38,20 +44,30 @@ impl<'a, R: Rows> Feeder<'a, R> {
     }
 
     pub(super) fn finish(&mut self) -> Result<(), WriteError> {
+        self.pour();
         self.give()?;
         self.room.finish()
     }
-}
 
-impl<T> Feeder<'_, Vec<T>>
-where
-    Vec<T>: Rows,
-{
+    /// Puts the fresh rows into the chunk.
+    fn pour(&mut self) {
+        if self.fresh.is_empty() {
+            return;
+        }
+        if self.chunk.is_empty() {
+            self.begin(self.room.spare().unwrap_or_default());
+        }
+        if let Some((_, rows)) = self.chunk.last_mut() {
+            self.rows += self.fresh.len();
+            rows.append(&mut self.fresh);
+        }
+    }
+
     /// The scenario of the rows that follow, in a file that has the column; a name without comma, quote or line end.
     pub fn set_scenario(&mut self, name: &'static str) {
+        self.pour();
         self.scenario = Cell::Name(name);
-        let rows = self.room.spare().unwrap_or_default();
-        self.begin(rows);
+        self.begin(self.room.spare().unwrap_or_default());
     }
 
     /// Adds a row.
@@ -59,15 +75,13 @@ where
     /// # Errors
     /// A chunk could not be encoded or written.
     #[inline]
-    pub fn add(&mut self, row: T) -> Result<(), WriteError> {
-        if let Some((_, rows)) = self.chunk.last_mut() {
-            rows.push(row);
-        } else {
-            let mut rows = self.room.spare().unwrap_or_default();
-            rows.push(row);
-            self.begin(rows);
+    pub fn add(&mut self, row: R::Row) -> Result<(), WriteError> {
+        self.fresh.push(row);
+        if self.fresh.len() < FRESH_ROWS && self.rows + self.fresh.len() < self.chunk_rows {
+            return Ok(());
         }
-        self.count(1)
+        self.pour();
+        self.count(0)
     }
 }
 

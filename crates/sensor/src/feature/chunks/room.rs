@@ -10,7 +10,7 @@ use super::rows::Rows;
 use crate::{
     desk::Desk,
     feature::{
-        csv::CsvEncoder,
+        csv::{CsvEncoder, Lines},
         packet::Cell,
         parquet::{self, GroupEncoder, GroupWriter},
         write::WriteError,
@@ -33,7 +33,7 @@ pub(super) enum Encoder {
 
 enum Encoded {
     /// Which thread has encoded it, and the lines.
-    Text(usize, Vec<u8>),
+    Text(usize, Lines),
     Group(parquet::Group),
 }
 
@@ -54,7 +54,7 @@ pub(super) struct Board<R> {
     /// Memory for more.
     spare: Vec<R>,
     /// By thread, whose core has it in its cache.
-    texts: Vec<Vec<Vec<u8>>>,
+    texts: Vec<Vec<Lines>>,
 }
 
 impl<R> Board<R> {
@@ -70,7 +70,7 @@ impl<R> Board<R> {
             closed: false,
             failed: None,
             spare: Vec::new(),
-            texts: vec![Vec::new(); threads],
+            texts: (0..threads).map(|_| Vec::new()).collect(),
         }
     }
 
@@ -199,11 +199,11 @@ impl<R: Rows> Room<'_, R> {
         Ok(board)
     }
 
-    fn write(&self, encoded: Encoded) -> io::Result<Option<(usize, Vec<u8>)>> {
+    fn write(&self, encoded: Encoded) -> io::Result<Option<(usize, Lines)>> {
         let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
         match (&mut **sink, encoded) {
             (Sink::Csv(output), Encoded::Text(number, text)) => {
-                output.write_all(&text).map(|()| Some((number, text)))
+                output.write_all(text.as_bytes()).map(|()| Some((number, text)))
             }
             (Sink::Parquet(writer), Encoded::Group(group)) => writer.append(group).map(|()| None),
             _ => Ok(None),
@@ -214,7 +214,7 @@ impl<R: Rows> Room<'_, R> {
         &self,
         chunk: &Chunk<R>,
         number: usize,
-        mut text: Vec<u8>,
+        mut text: Lines,
         count: &mut u64,
     ) -> io::Result<Encoded> {
         // Every thread has its own.

@@ -1,6 +1,6 @@
 //! What chunks are made of: rows that are there, or that are made when they are asked for.
 
-use std::{io, ops::Range, sync::Arc};
+use std::{convert::Infallible, io, ops::Range, sync::Arc};
 
 use crate::feature::{
     packet::{Cell, PacketRow},
@@ -8,7 +8,13 @@ use crate::feature::{
 };
 
 /// Rows that follow one another.
-pub trait Rows: Send {
+pub trait Rows: Default + Send {
+    /// A row that can be added.
+    type Row;
+
+    /// Adds rows behind those that are there, and leaves none in `rows`.
+    fn append(&mut self, rows: &mut Vec<Self::Row>);
+
     /// Gives the cells of each row, in the order of the level's columns, to `tell`.
     ///
     /// # Errors
@@ -20,6 +26,12 @@ pub trait Rows: Send {
 }
 
 impl Rows for Vec<PacketRow> {
+    type Row = PacketRow;
+
+    fn append(&mut self, rows: &mut Vec<PacketRow>) {
+        Vec::append(self, rows);
+    }
+
     fn each(&self, tell: &mut impl FnMut(&[Cell]) -> io::Result<()>) -> io::Result<()> {
         self.iter().try_for_each(|row| tell(&row.cells()))
     }
@@ -31,6 +43,12 @@ impl Rows for Vec<PacketRow> {
 
 /// Rows of the sequence level.
 impl Rows for Vec<[f32; WIDTH]> {
+    type Row = [f32; WIDTH];
+
+    fn append(&mut self, rows: &mut Vec<[f32; WIDTH]>) {
+        Vec::append(self, rows);
+    }
+
     fn each(&self, tell: &mut impl FnMut(&[Cell]) -> io::Result<()>) -> io::Result<()> {
         self.iter().try_for_each(|row| tell(&row.map(|number| Cell::Float(number.into()))))
     }
@@ -55,6 +73,12 @@ pub struct Extended<T>(pub T);
 /// Some consecutive rows of a table.
 pub struct Ranks<T>(Option<Arc<T>>, Range<usize>);
 
+impl<T> Default for Ranks<T> {
+    fn default() -> Ranks<T> {
+        Ranks(None, 0..0)
+    }
+}
+
 impl<T> Ranks<T> {
     pub(super) fn new(table: Arc<T>, ranks: Range<usize>) -> Ranks<T> {
         Ranks(Some(table), ranks)
@@ -62,12 +86,17 @@ impl<T> Ranks<T> {
 }
 
 impl<T: Table> Rows for Ranks<T> {
+    /// None: the table has all.
+    type Row = Infallible;
+
+    fn append(&mut self, _: &mut Vec<Infallible>) {}
+
     fn each(&self, tell: &mut impl FnMut(&[Cell]) -> io::Result<()>) -> io::Result<()> {
         let Ranks(Some(table), ranks) = self else { return Ok(()) };
         ranks.clone().try_for_each(|rank| table.cells(rank, &mut *tell).unwrap_or(Ok(())))
     }
 
     fn clear(&mut self) {
-        *self = Ranks(None, 0..0);
+        *self = Ranks::default();
     }
 }
