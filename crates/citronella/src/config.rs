@@ -34,6 +34,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.what {
         What::Check { file } => {
             let configuration = Configuration::load(file)?;
+            configuration.check_filter(file)?;
             let detector =
                 crate::detect::load(configuration.detect.model.as_deref(), crate::detect::Rounding::F32)?;
             configuration.check_names(file, detector.classes())?;

@@ -7,7 +7,7 @@ mod replay;
 mod summary;
 
 use std::{
-    net::IpAddr,
+    cell::Cell,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -17,17 +17,16 @@ use alerts::{AlertOptions, Alerting};
 use anyhow::{Result, bail, ensure};
 use citronella_nn::Precision;
 use citronella_sensor::{
-    capture::{Capture, CaptureError, filter::Filter},
+    capture::{Capture, CaptureError},
     detect::{Batching, Config, Counters, Detector, ModelFile, Shard},
     feature::sequence::Shared,
     pipeline::{self, Files, Next, Source},
 };
 use clap::{ArgMatches, parser::ValueSource};
-use ipnet::IpNet;
 use listener::{Listener, Verdicts};
 use summary::Summary;
 
-use crate::{config::Configuration, embedded, progress::Progress, show};
+use crate::{config::Configuration, embedded, only::Only, progress::Progress, show};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -65,23 +64,6 @@ pub(crate) struct Arguments {
     /// Exit with 1 if there is an alert
     #[arg(long)]
     pub(crate) fail_on_alert: bool,
-}
-
-/// Which packets are looked at.
-#[derive(clap::Args)]
-struct Only {
-    /// Only packets from or to this TCP or UDP port; several: any of them
-    #[arg(long, value_name = "PORT", help_heading = "Packets")]
-    port: Vec<u16>,
-    /// Only packets from or to this network or address, such as 10.0.0.0/8; several: any of them
-    #[arg(long, value_name = "NET", value_parser = network, help_heading = "Packets")]
-    net: Vec<IpNet>,
-}
-
-impl Only {
-    fn filter(&self) -> Filter {
-        Filter { ports: self.port.clone(), networks: self.net.clone() }
-    }
 }
 
 /// How the LSTM computes.
@@ -123,14 +105,6 @@ fn threads(text: &str) -> Result<usize, String> {
     }
 }
 
-fn network(text: &str) -> Result<IpNet, String> {
-    match (text.parse::<IpNet>(), text.parse::<IpAddr>()) {
-        (Ok(network), _) => Ok(network),
-        (_, Ok(address)) => Ok(address.into()),
-        _ => Err("expected an address or a network, such as 10.1.2.3, 10.0.0.0/8 or fd00::/8".to_owned()),
-    }
-}
-
 /// What detection came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
@@ -162,6 +136,7 @@ pub(crate) fn run(arguments: &mut Arguments, matches: &ArgMatches) -> Result<Fou
     for path in arguments.read.iter().filter(|path| path.as_os_str() != "-") {
         Capture::open(path)?;
     }
+    let filter = arguments.only.filter()?;
     let verdicts = match &arguments.verdicts {
         Some(path) => Some(Verdicts::create(path, &detector)?),
         None => None,
@@ -185,7 +160,11 @@ pub(crate) fn run(arguments: &mut Arguments, matches: &ArgMatches) -> Result<Fou
     progress.begin_unknown("detect", "packets");
     let mut faults = Vec::new();
     let told_to = ToldTo { detector: &detector, verdicts: verdicts.as_ref(), alerting: &alerting, shared };
-    let (summary, counters) = detect(arguments, &told_to, &progress, &mut faults)?;
+    let left_out = Cell::new(0);
+    let files = Files::new(arguments.read.clone(), filter);
+    let files = Watched { files, packets: 0, left_out: &left_out, progress: &progress };
+    let (mut summary, counters) = detect(arguments, files, &told_to, &mut faults)?;
+    summary.left_out = left_out.get();
     progress.end();
     let told = alerting.finish();
     if let Some(verdicts) = verdicts {
@@ -219,12 +198,10 @@ struct ToldTo<'a> {
 
 fn detect(
     arguments: &Arguments,
+    files: Watched<'_>,
     to: &ToldTo<'_>,
-    progress: &Progress,
     faults: &mut Vec<CaptureError>,
 ) -> Result<(Summary, Counters)> {
-    let files = Files::new(arguments.read.clone(), arguments.only.filter());
-    let files = Watched { files, packets: 0, progress };
     match arguments.replay_speed.filter(|speed| *speed > 0.0) {
         // Somebody may be writing into the pipe as it happens.
         None if arguments.read.iter().any(|path| path.as_os_str() == "-") => {
@@ -282,6 +259,10 @@ fn configure(arguments: &mut Arguments, matches: &ArgMatches) -> Result<Configur
     if arguments.only.net.is_empty() {
         arguments.only.net.clone_from(&configuration.capture.networks);
     }
+    if let (None, Some(path)) = (&arguments.only.filter, &arguments.alerts.config) {
+        configuration.check_filter(path)?;
+        arguments.only.filter.clone_from(&configuration.capture.filter);
+    }
     if arguments.read.is_empty() {
         arguments.live.configure(&configuration.capture, &given);
         ensure!(
@@ -318,6 +299,8 @@ pub(crate) fn load(file: Option<&Path>, precision: Rounding) -> Result<Detector>
 struct Watched<'a> {
     files: Files,
     packets: u64,
+    /// Those that the filter does not keep.
+    left_out: &'a Cell<u64>,
     progress: &'a Progress,
 }
 
@@ -328,6 +311,10 @@ impl Source for Watched<'_> {
         if self.packets.is_multiple_of(1 << 16) {
             self.progress.at(self.packets);
         }
-        self.files.next()
+        let next = self.files.next();
+        if let Ok(Next::Quiet(_)) = next {
+            self.left_out.set(self.left_out.get() + 1);
+        }
+        next
     }
 }

@@ -6,12 +6,15 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use citronella_sensor::{
-    capture::{Capture, CaptureError},
+    capture::{Capture, CaptureError, filter::Filter},
     inspect::{Inspector, Summary, TlsClients},
 };
 use eve::{Eve, EveArguments};
 
-use crate::show::{self, count};
+use crate::{
+    only::Only,
+    show::{self, count},
+};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -25,6 +28,8 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 20)]
     hosts: usize,
     #[command(flatten)]
+    only: Only,
+    #[command(flatten)]
     eve: EveArguments,
 }
 
@@ -34,6 +39,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         !(on_stdout && arguments.json),
         "--eve - and --json both write to stdout; give --eve a file, or leave --json out"
     );
+    let mut kept = Kept { filter: arguments.only.filter()?, left_out: 0 };
     let mut eve = Eve::begin(&arguments.eve)?;
     let mut inspector = match &eve {
         _ if on_stdout => None,
@@ -54,7 +60,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             }
         };
         let one_of_several = arguments.captures.len() > 1;
-        fault = fault.or(read(&mut capture, inspector.as_mut(), eve.as_mut(), one_of_several)?);
+        fault = fault.or(read(&mut capture, &mut kept, inspector.as_mut(), eve.as_mut(), one_of_several)?);
         unknown_blocks += capture.unknown_blocks();
     }
     if let Some(eve) = eve {
@@ -68,15 +74,25 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             print(&summary, arguments.hosts)?;
         }
     }
+    if kept.left_out > 0 {
+        show::complain(&format!("left out {} packets", count(kept.left_out)));
+    }
     if unknown_blocks > 0 {
         show::complain(&format!("passed over {unknown_blocks} pcapng blocks of unknown types"));
     }
     fault.map_or(Ok(()), |error| Err(error.into()))
 }
 
+/// Which packets are looked at, and how many are not.
+struct Kept {
+    filter: Filter,
+    left_out: u64,
+}
+
 /// Reads a capture to its end, or to where it breaks: then the fault is returned.
 fn read(
     capture: &mut Capture,
+    kept: &mut Kept,
     mut inspector: Option<&mut Inspector>,
     mut eve: Option<&mut Eve>,
     one_of_several: bool,
@@ -86,6 +102,12 @@ fn read(
     }
     let fault = loop {
         match capture.next() {
+            Ok(Some(packet)) if !kept.filter.keeps(&packet) => {
+                if let Err(problem) = kept.filter.check(packet.link) {
+                    break Some(CaptureError::Filter { name: capture.name().to_owned(), problem });
+                }
+                kept.left_out += 1;
+            }
             Ok(Some(packet)) => {
                 if let Some(inspector) = &mut inspector {
                     inspector.add(&packet);

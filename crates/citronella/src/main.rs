@@ -16,6 +16,7 @@ mod export;
 mod extract;
 mod flows;
 mod inspect;
+mod only;
 mod place;
 mod present;
 mod progress;

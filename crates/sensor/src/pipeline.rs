@@ -7,8 +7,6 @@ use std::path::PathBuf;
 
 use citronella_nn::Error;
 
-use citronella_wire::decode_frame;
-
 use crate::capture::{Capture, CaptureError, Packet, filter::Filter};
 use crate::detect::{Shard, Sink};
 
@@ -96,13 +94,15 @@ pub struct Files {
     paths: std::vec::IntoIter<PathBuf>,
     capture: Option<Capture>,
     filter: Filter,
+    name: String,
     is_over: bool,
 }
 
 impl Files {
-    /// In the order given; `-` is stdin. Packets that the filter does not keep let time pass, no more.
+    /// In the order given; `-` is stdin. Packets that the filter does not keep let time pass, no more: each is a
+    /// [`Next::Quiet`].
     pub fn new(paths: Vec<PathBuf>, filter: Filter) -> Files {
-        Files { paths: paths.into_iter(), capture: None, filter, is_over: false }
+        Files { paths: paths.into_iter(), capture: None, filter, name: String::new(), is_over: false }
     }
 }
 
@@ -113,15 +113,21 @@ impl Source for Files {
         }
         if self.capture.is_none() {
             let Some(path) = self.paths.next() else { return Ok(Next::End) };
-            return Ok(Next::Begins(self.capture.insert(Capture::open(&path)?).name()));
+            let name = self.capture.insert(Capture::open(&path)?).name();
+            name.clone_into(&mut self.name);
+            return Ok(Next::Begins(name));
         }
         let Some(capture) = &mut self.capture else { return Ok(Next::End) };
         match capture.next() {
             Ok(Some(packet)) if self.filter.is_empty() => Ok(Next::Packet(packet)),
-            Ok(Some(packet)) if self.filter.keeps(&decode_frame(packet.link, packet.bytes)) => {
-                Ok(Next::Packet(packet))
-            }
-            Ok(Some(packet)) => Ok(Next::Quiet(packet.time_nanos)),
+            Ok(Some(packet)) if self.filter.keeps(&packet) => Ok(Next::Packet(packet)),
+            Ok(Some(packet)) => match self.filter.check(packet.link) {
+                Ok(()) => Ok(Next::Quiet(packet.time_nanos)),
+                Err(problem) => {
+                    self.is_over = true;
+                    Err(CaptureError::Filter { name: self.name.clone(), problem })
+                }
+            },
             Ok(None) => {
                 self.is_over = true;
                 Ok(Next::Ends)

@@ -211,6 +211,48 @@ fn shards_share_the_packets_by_pairs_of_hosts() {
     });
 }
 
+#[cfg(feature = "pcap")]
+#[test]
+fn an_expression_means_what_it_means_for_files() {
+    use citronella_sensor::capture::expression::Expression;
+
+    in_a_network(&["ip", "tcpreplay"], || {
+        cable();
+        let tag = [0x81, 0, 0x60, 5];
+        let frames = [
+            udp(1, 2, [1, 1883], &[], 40),
+            udp(1, 2, [1, 1884], &[], 40),
+            udp(1, 2, [1, 1883], &[tag], 40),
+            udp(1, 2, [1, 1884], &[tag], 40),
+        ];
+        // Which of them are kept, and how many the kernel passed on although they are not.
+        let cases = [
+            ("udp port 1883", vec![0], 2),
+            ("vlan 5 and udp port 1883", vec![2], 1),
+            ("udp port 1883 or (vlan and port 1884)", vec![0, 3], 1),
+            ("greater 200", vec![], 2),
+            ("", vec![0, 1, 2, 3], 0),
+        ];
+        for (text, kept, left_out) in cases {
+            let expression = Some(Expression::new(text).unwrap());
+            let [mut shard] =
+                open(&["v1"], 1, |settings| settings.filter.expression = expression).try_into().ok().unwrap();
+            send(&frames);
+            let seen: Vec<_> = gather(&mut shard, 5).into_iter().map(|(bytes, ..)| bytes).collect();
+            let expected: Vec<_> = kept.iter().map(|&at: &usize| frames[at].clone()).collect();
+            assert!(seen == expected, "{text}: {} packets", seen.len());
+            assert_eq!(shard.counters().left_out, left_out, "{text}");
+        }
+        // Without a link layer the same expression begins at the IP header.
+        let expression = Some(Expression::new("udp port 1883").unwrap());
+        let [mut shard] =
+            open(&["any"], 1, |settings| settings.filter.expression = expression).try_into().ok().unwrap();
+        send(&frames[..2]);
+        // Sent at one end, received at the other.
+        assert_eq!(gather(&mut shard, 3).len(), 2);
+    });
+}
+
 #[test]
 fn loopback_is_seen_once() {
     in_a_network(&["ip"], || {

@@ -8,6 +8,7 @@ use citronella_sensor::alert::{
     settings::{AlertSettings, RuleSettings, Settings},
     signature::RULES,
 };
+use citronella_sensor::capture::expression::Expression;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +43,7 @@ pub(crate) struct CaptureSection {
     pub(crate) interfaces: Vec<String>,
     pub(crate) ports: Vec<u16>,
     pub(crate) networks: Vec<IpNet>,
+    pub(crate) filter: Option<String>,
     pub(crate) snaplen: u32,
     pub(crate) ring_mib: u32,
     pub(crate) promiscuous: bool,
@@ -54,6 +56,7 @@ impl Default for CaptureSection {
             interfaces: Vec::new(),
             ports: Vec::new(),
             networks: Vec::new(),
+            filter: None,
             snaplen: 262_144,
             ring_mib: 32,
             promiscuous: true,
@@ -130,6 +133,17 @@ impl Configuration {
         ] {
             ensure!(good, "{}: {what}", path.display());
         }
+        Ok(())
+    }
+
+    /// Whether its filter can be read. Not where it is read again: it stays what it was, and names and services are not
+    /// to be looked up within a sandbox.
+    ///
+    /// # Errors
+    /// It cannot, or the program was built without libpcap.
+    pub(crate) fn check_filter(&self, path: &Path) -> Result<()> {
+        let Some(filter) = &self.capture.filter else { return Ok(()) };
+        Expression::new(filter).with_context(|| format!("{}: capture.filter", path.display()))?;
         Ok(())
     }
 

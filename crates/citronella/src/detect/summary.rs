@@ -28,6 +28,8 @@ struct Row {
 
 pub(crate) struct Summary {
     classes: Vec<String>,
+    /// Packets that the filter did not keep.
+    pub(crate) left_out: u64,
     first_nanos: Option<i64>,
     last_nanos: Option<i64>,
     /// Flows ended, by class; the last is "unknown".
@@ -40,6 +42,7 @@ impl Summary {
     pub(crate) fn new(classes: &[String]) -> Summary {
         Summary {
             classes: classes.iter().cloned().chain(["unknown".to_owned()]).collect(),
+            left_out: 0,
             first_nanos: None,
             last_nanos: None,
             flows: vec![0; classes.len() + 1],
@@ -116,6 +119,9 @@ impl Summary {
             head.add_row([name.to_owned(), value]);
         };
         line("packets", count(counters.packets));
+        if self.left_out > 0 {
+            line("packets left out", count(self.left_out));
+        }
         line("of those without TCP, UDP or ICMP", count(counters.passed_over));
         if let (Some(first), Some(last)) = (self.first_nanos, self.last_nanos) {
             line("first packet", show::time(first));
@@ -181,6 +187,7 @@ impl Summary {
         json!({
             "precision": precision,
             "packets": counters.packets,
+            "packets_left_out": self.left_out,
             "packets_passed_over": counters.passed_over,
             "packets_scored": counters.scored,
             "first_seen": self.first_nanos.map(seconds),

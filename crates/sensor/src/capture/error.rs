@@ -2,6 +2,8 @@
 
 use std::io;
 
+use super::expression::ExpressionError;
+
 /// Why a capture could not be read, or not to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
@@ -46,6 +48,14 @@ pub enum CaptureError {
         name: String,
         /// pcap's number for the link type.
         link_type: u32,
+    },
+    /// Packets of a link layer that the filter cannot be asked of.
+    #[error("{name}: {problem}")]
+    Filter {
+        /// The file.
+        name: String,
+        /// What is wrong.
+        problem: ExpressionError,
     },
     /// The file ends in the middle of a record.
     #[error("{name}: cut short in packet {packet} at byte {offset}{stream}: {needed} more bytes were expected; the {whole} whole packets before it are intact", whole = .packet - 1)]

@@ -4,7 +4,9 @@
 //! buffer. A file that is cut short yields its whole packets first, then an error that says where it breaks.
 
 mod block;
+pub mod bpf;
 mod error;
+pub mod expression;
 pub mod filter;
 #[cfg(target_os = "linux")]
 pub mod live;

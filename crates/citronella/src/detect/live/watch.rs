@@ -45,7 +45,7 @@ pub(super) fn watch(arguments: &Arguments, configuration: &Configuration) -> Res
     configuration.check_names(arguments.alerts.name(), detector.classes())?;
     let settings = LiveSettings {
         interfaces: arguments.live.interface.clone(),
-        filter: arguments.only.filter(),
+        filter: arguments.only.filter()?,
         snap_bytes: arguments.live.ring.snaplen,
         ring_bytes: (arguments.live.ring.ring_mib as usize) << 20,
         promiscuous: !arguments.live.ring.no_promiscuous,
@@ -150,6 +150,7 @@ pub(super) fn watch(arguments: &Arguments, configuration: &Configuration) -> Res
         counters.merge(&shard);
         captured += live;
     }
+    summary.left_out = captured.left_out;
     alerting.kernel(kernel(&captured));
     let told = alerting.finish();
     if let Some(verdicts) = verdicts {

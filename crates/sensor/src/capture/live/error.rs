@@ -2,6 +2,8 @@
 
 use std::io;
 
+use super::super::expression::ExpressionError;
+
 /// Why an interface could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum LiveError {
@@ -22,6 +24,14 @@ pub enum LiveError {
         interface: String,
         /// The names that exist, with commas.
         available: String,
+    },
+    /// The filter cannot be asked of packets of this link layer.
+    #[error("{interface}: {problem}")]
+    Filter {
+        /// The interface.
+        interface: String,
+        /// What is wrong.
+        problem: ExpressionError,
     },
     /// The kernel has no memory for the ring.
     #[error(

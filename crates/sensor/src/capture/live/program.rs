@@ -8,7 +8,12 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::super::filter::Filter;
+use citronella_wire::LinkType;
+
+use super::super::{
+    bpf::{self, MOST_INSTRUCTIONS, Program},
+    filter::Filter,
+};
 use super::sys::Instruction;
 
 const IPV4: u32 = 0x0800;
@@ -17,12 +22,10 @@ const TCP: u32 = 6;
 const UDP: u32 = 17;
 const ICMPV6: u32 = 58;
 
-/// BPF_MAXINSNS.
-const MOST_INSTRUCTIONS: usize = 4096;
-
 // Offsets that the kernel answers from what it knows of the packet (linux/filter.h).
 const NETWORK: u32 = -0x100000_i32 as u32;
 const PROTOCOL: u32 = -0x1000_i32 as u32;
+const HAS_VLAN_TAG: u32 = PROTOCOL + 48;
 
 // Operation codes: class, size and mode (linux/bpf_common.h).
 const LOAD_WORD: u16 = 0x20;
@@ -147,8 +150,39 @@ pub(super) fn by_hosts(seed: u64) -> Vec<Instruction> {
     program.finish().unwrap_or_default()
 }
 
-/// Keeps at least what `filter` keeps, `snap_bytes` of each packet; the exact judgement is [`Filter::keeps`].
-pub(super) fn keeping(filter: &Filter, snap_bytes: u32) -> Vec<Instruction> {
+/// Keeps at least what `filter` keeps of this link layer, `snap_bytes` of each packet; the exact judgement is
+/// [`Filter::keeps`].
+pub(super) fn keeping(filter: &Filter, link: LinkType, snap_bytes: u32) -> Vec<Instruction> {
+    let by_ends = by_ends(filter, snap_bytes);
+    let expression = filter.expression.as_ref().and_then(|expression| expression.program(link));
+    expression.and_then(|expression| before(expression, &by_ends)).unwrap_or(by_ends)
+}
+
+/// An expression, and then, where it keeps a packet, what comes after it. Packets whose VLAN tag the kernel has taken off
+/// pass it by: it would look for the tag where it is put back later. `None` where the kernel does not take the two
+/// together.
+fn before(expression: &Program, then: &[Instruction]) -> Option<Vec<Instruction>> {
+    let expression = expression.instructions();
+    let length = expression.len();
+    let mut program = Assembler::default();
+    program.push(LOAD_BYTE, HAS_VLAN_TAG);
+    program.code.push(Instruction { code: JUMP_IF_EQUAL, jt: 1, jf: 0, k: 0 });
+    program.push(JUMP, length as u32);
+    for (at, instruction) in expression.iter().enumerate() {
+        let behind = (length - at - 1) as u32;
+        let bpf::Instruction { code, jt, jf, k } = match instruction.returns() {
+            Some(0) => *instruction,
+            Some(_) => bpf::Instruction::jump(behind),
+            None if instruction.is_return() => return None,
+            None => *instruction,
+        };
+        program.code.push(Instruction { code, jt, jf, k });
+    }
+    program.code.extend(then);
+    program.finish()
+}
+
+fn by_ends(filter: &Filter, snap_bytes: u32) -> Vec<Instruction> {
     compile(filter, snap_bytes)
         .or_else(|| compile(&Filter { networks: Vec::new(), ..filter.clone() }, snap_bytes))
         .or_else(|| compile(&Filter::default(), snap_bytes))
@@ -158,7 +192,7 @@ pub(super) fn keeping(filter: &Filter, snap_bytes: u32) -> Vec<Instruction> {
 fn compile(filter: &Filter, snap_bytes: u32) -> Option<Vec<Instruction>> {
     let mut program = Assembler::default();
     let [keep, drop, v4, v6] = [(); 4].map(|()| program.label());
-    if !filter.is_empty() {
+    if !(filter.ports.is_empty() && filter.networks.is_empty()) {
         program.push(LOAD_HALF, PROTOCOL);
         program.jump_if(JUMP_IF_EQUAL, IPV4, v4);
         program.jump_if(JUMP_IF_EQUAL, IPV6, v6);

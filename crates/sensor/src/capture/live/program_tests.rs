@@ -1,53 +1,25 @@
 //! The programs, run by a small interpreter over packets and compared with what they stand for.
 
-use citronella_wire::{Frame, LinkType, decode_frame};
+use citronella_wire::{Frame, decode_frame};
 use proptest::prelude::*;
 
 use super::*;
 
-/// What the kernel would return for a packet without a link header.
+const RAW: LinkType = LinkType::RawIp;
+
+/// What the kernel would return for a packet without a link header and tag: what it answers from what it knows of the
+/// packet is put in place.
 fn run(program: &[Instruction], packet: &[u8]) -> u32 {
     let protocol = if packet.first().is_some_and(|first| first >> 4 == 4) { IPV4 } else { IPV6 };
-    let (mut a, mut x, mut memory, mut at) = (0_u32, 0_u32, [0_u32; 16], 0);
-    let load = |k: u32, size: usize| -> Option<u32> {
-        if k == PROTOCOL {
-            return Some(protocol);
+    let answer = |&Instruction { code, jt, jf, k }: &Instruction| match (code, k) {
+        (LOAD_HALF, PROTOCOL) => bpf::Instruction { code: 0, jt, jf, k: protocol },
+        (LOAD_BYTE, HAS_VLAN_TAG) => bpf::Instruction { code: 0, jt, jf, k: 0 },
+        (LOAD_WORD | LOAD_HALF | LOAD_BYTE | LOAD_HALF_AT_X | LOAD_X_HEADER_LENGTH, NETWORK..) => {
+            bpf::Instruction { code, jt, jf, k: k - NETWORK }
         }
-        let from = k.wrapping_sub(NETWORK) as usize;
-        Some(packet.get(from..from + size)?.iter().fold(0, |sum, &byte| sum << 8 | u32::from(byte)))
+        _ => bpf::Instruction { code, jt, jf, k },
     };
-    loop {
-        let Instruction { code, jt, jf, k } = program[at];
-        let loaded = match code {
-            LOAD_WORD => load(k, 4),
-            LOAD_HALF => load(k, 2),
-            LOAD_BYTE => load(k, 1),
-            LOAD_HALF_AT_X => load(k.wrapping_add(x), 2),
-            LOAD_X_HEADER_LENGTH => load(k, 1).map(|byte| 4 * (byte & 15)),
-            _ => Some(0),
-        };
-        let Some(loaded) = loaded else { return 0 };
-        at += 1;
-        match code {
-            LOAD_WORD | LOAD_HALF | LOAD_BYTE | LOAD_HALF_AT_X => a = loaded,
-            LOAD_X_HEADER_LENGTH => x = loaded,
-            LOAD_MEMORY => a = memory[k as usize],
-            LOAD_X_MEMORY => x = memory[k as usize],
-            STORE => memory[k as usize] = a,
-            AND => a &= k,
-            MULTIPLY => a = a.wrapping_mul(k),
-            SHIFT_RIGHT => a >>= k,
-            ADD_X => a = a.wrapping_add(x),
-            XOR_X => a ^= x,
-            TO_X => x = a,
-            JUMP => at += k as usize,
-            JUMP_IF_EQUAL => at += usize::from(if a == k { jt } else { jf }),
-            JUMP_IF_ANY => at += usize::from(if a & k != 0 { jt } else { jf }),
-            RETURN => return k,
-            RETURN_A => return a,
-            other => panic!("operation {other:#x}"),
-        }
-    }
+    Program::new(program.iter().map(answer).collect()).run(packet.len() as u32, packet).unwrap_or(0)
 }
 
 fn v4(source: [u8; 4], destination: [u8; 4], protocol: u8, ports: [u16; 2], fragment: u16) -> Vec<u8> {
@@ -73,7 +45,11 @@ fn frame(packet: &[u8]) -> Frame<'_> {
 }
 
 fn filter(ports: &[u16], networks: &[&str]) -> Filter {
-    Filter { ports: ports.to_vec(), networks: networks.iter().map(|text| text.parse().unwrap()).collect() }
+    Filter {
+        ports: ports.to_vec(),
+        networks: networks.iter().map(|text| text.parse().unwrap()).collect(),
+        ..Filter::default()
+    }
 }
 
 fn packet() -> impl Strategy<Value = Vec<u8>> {
@@ -100,11 +76,11 @@ proptest! {
     ) {
         let networks: Vec<_> = networks.iter()
             .map(|text| text.parse().unwrap_or_else(|_| IpNet::from(text.parse::<IpAddr>().unwrap()))).collect();
-        let filter = Filter { ports, networks };
+        let filter = Filter { ports, networks, ..Filter::default() };
         let packet = &packet[..packet.len().min(cut).max(1)];
-        let kept = run(&keeping(&filter, 262_144), packet);
+        let kept = run(&keeping(&filter, RAW, 262_144), packet);
         prop_assert!(kept == 0 || kept == 262_144);
-        prop_assert!(kept != 0 || !filter.keeps(&frame(packet)), "{:?}", filter);
+        prop_assert!(kept != 0 || !filter.names_an_end(&frame(packet)), "{:?}", filter);
     }
 
     #[test]
@@ -122,18 +98,39 @@ proptest! {
 
 #[test]
 fn the_kernels_filter_drops_what_it_can_tell() {
-    let program = keeping(&filter(&[1883], &["10.0.0.0/24"]), 96);
+    let program = keeping(&filter(&[1883], &["10.0.0.0/24"]), RAW, 96);
     assert_eq!(run(&program, &v4([10, 0, 0, 1], [10, 0, 0, 2], 6, [40_000, 1883], 0)), 96);
     assert_eq!(run(&program, &v4([10, 0, 0, 1], [10, 0, 0, 2], 6, [40_000, 22], 0)), 0);
     assert_eq!(run(&program, &v4([10, 0, 1, 1], [10, 0, 2, 2], 6, [40_000, 1883], 0)), 0);
     assert_eq!(run(&program, &v6([0x2001; 8], [0x2001; 8], 6, [40_000, 1883])), 0);
-    assert_eq!(run(&keeping(&Filter::default(), 96), &[0x45]), 96);
+    assert_eq!(run(&keeping(&Filter::default(), RAW, 96), &[0x45]), 96);
+}
+
+#[test]
+fn an_expression_and_the_ends_both_have_to_keep_a_packet() {
+    // `len >= 50`, with more that it returns than the ring keeps.
+    let lines = [(0x80, 0, 0, 0), (0x35, 0, 1, 50), (0x06, 0, 0, 1 << 18), (0x06, 0, 0, 0)];
+    let longer = lines.map(|(code, jt, jf, k)| bpf::Instruction { code, jt, jf, k });
+    let short = v4([10, 0, 0, 1], [10, 0, 0, 2], 6, [40_000, 1883], 0);
+    let long = [&short[..], &[0; 20]].concat();
+    let all = before(&Program::new(longer.to_vec()), &by_ends(&Filter::default(), 96)).unwrap();
+    assert_eq!((run(&all, &short), run(&all, &long)), (0, 96));
+    let ssh = before(&Program::new(longer.to_vec()), &by_ends(&filter(&[22], &[]), 96)).unwrap();
+    assert_eq!((run(&ssh, &short), run(&ssh, &long)), (0, 0));
+    // A tag that the kernel took off.
+    let tagged = all.iter().map(|&instruction| match instruction.k {
+        HAS_VLAN_TAG => Instruction { code: 0, k: 1, ..instruction },
+        _ => instruction,
+    });
+    assert_eq!(run(&tagged.collect::<Vec<_>>(), &short), 96);
+    let too_long = Program::new([longer[0]].repeat(MOST_INSTRUCTIONS));
+    assert_eq!(before(&too_long, &by_ends(&Filter::default(), 96)).map(|program| program.len()), None);
 }
 
 #[test]
 fn a_filter_too_long_for_the_kernel_keeps_more_not_less() {
     let networks = (0..2000_u32).map(|n| IpNet::from(IpAddr::from(n.to_be_bytes()))).collect();
-    let program = keeping(&Filter { ports: vec![1883], networks }, 96);
+    let program = keeping(&Filter { ports: vec![1883], networks, ..Filter::default() }, RAW, 96);
     assert!(program.len() <= MOST_INSTRUCTIONS);
     assert_eq!(run(&program, &v4([10, 0, 0, 1], [10, 0, 0, 2], 6, [40_000, 1883], 0)), 96);
     assert_eq!(run(&program, &v4([10, 0, 0, 1], [10, 0, 0, 2], 6, [40_000, 22], 0)), 0);

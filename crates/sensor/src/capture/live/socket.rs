@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use citronella_wire::{LinkType, decode_frame};
+use citronella_wire::LinkType;
 
 use super::{
     BLOCK_BYTES, LiveCounters, LiveError, LiveSettings,
@@ -128,6 +128,8 @@ impl Link {
         let probe = Socket::new(true).map_err(|source| refused(name, source))?;
         let facts = facts(&probe, name).map_err(|source| unknown(name, source))?;
         let cooked = is_cooked(facts);
+        let filtered = settings.filter.check(layer(cooked));
+        filtered.map_err(|problem| LiveError::Filter { interface: name.to_owned(), problem })?;
         let new_socket = || Socket::new(cooked).map_err(|source| refused(name, source));
         let socket = new_socket()?;
         let spares = if group.is_some() { SPARES } else { 0 };
@@ -173,7 +175,11 @@ impl Link {
         if settings.promiscuous && facts.index != 0 && facts.hardware != LOOPBACK {
             self.socket.set_promiscuous(facts.index)?;
         }
-        self.socket.attach_filter(&program::keeping(&settings.filter, settings.snap_bytes))?;
+        self.socket.attach_filter(&program::keeping(
+            &settings.filter,
+            layer(self.cooked),
+            settings.snap_bytes,
+        ))?;
         self.index = Some(facts.index);
         Ok(())
     }
@@ -194,29 +200,30 @@ impl Link {
     /// Hands out the packets of the next block; `false` where there is none yet.
     #[inline]
     pub(super) fn next_block(&mut self, number: &mut u64, each: &mut impl FnMut(Packet<'_>)) -> bool {
-        let link = if self.cooked { LinkType::RawIp } else { LinkType::Ethernet };
+        let link = layer(self.cooked);
         let Link { settings, counters, cooked, .. } = self;
         let (filter, cooked) = (&settings.filter, *cooked);
         let taken = self.ring.take(|bytes| {
             block::read(bytes, !cooked, |entry| {
                 let outgoing = entry.direction == libc::PACKET_OUTGOING;
                 let out = outgoing && (settings.ignore_outgoing || entry.hardware == LOOPBACK);
+                let packet = Packet {
+                    number: *number + 1,
+                    time_nanos: entry.time_nanos,
+                    link,
+                    wire_len: entry.wire_len,
+                    bytes: entry.bytes,
+                };
                 if out
                     || cooked && !IP_PROTOCOLS.contains(&entry.protocol)
-                    || !filter.is_empty() && !filter.keeps(&decode_frame(link, entry.bytes))
+                    || !filter.is_empty() && !filter.keeps(&packet)
                 {
                     counters.left_out += 1;
                     return;
                 }
                 counters.packets += 1;
                 *number += 1;
-                each(Packet {
-                    number: *number,
-                    time_nanos: entry.time_nanos,
-                    link,
-                    wire_len: entry.wire_len,
-                    bytes: entry.bytes,
-                });
+                each(packet);
             })
         });
         if let Some(read) = &taken {
@@ -301,6 +308,11 @@ fn facts(socket: &Socket, name: &str) -> io::Result<Facts> {
 /// Whether packets come without a link header: for all but Ethernet, whose header alone is read here.
 fn is_cooked(facts: Facts) -> bool {
     !matches!(facts.hardware, ETHERNET | LOOPBACK)
+}
+
+/// The first header of packets.
+fn layer(cooked: bool) -> LinkType {
+    if cooked { LinkType::RawIp } else { LinkType::Ethernet }
 }
 
 fn refused(interface: &str, source: io::Error) -> LiveError {

@@ -1,0 +1,144 @@
+//! Filter expressions as tcpdump reads them (`man pcap-filter`): `--filter`.
+//!
+//! libpcap compiles the text once for each link layer, before any packet is read; it never sees a packet. Only with the
+//! feature `pcap`, which needs libpcap on the machine: without it every expression is refused.
+
+use citronella_wire::LinkType;
+
+use super::{Packet, bpf::Program};
+
+/// Why an expression cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ExpressionError {
+    /// The feature is off.
+    #[error(
+        "{text:?}: this program was built without libpcap, which reads filter expressions; build it with `cargo build --release --features pcap` (needs libpcap-dev), or use --port and --net"
+    )]
+    NotBuilt {
+        /// The expression.
+        text: String,
+    },
+    /// It says nothing that libpcap understands.
+    #[error("{text:?}: {problem}; `man pcap-filter` has the language")]
+    Wrong {
+        /// The expression.
+        text: String,
+        /// What libpcap said.
+        problem: String,
+    },
+    /// It asks for what a link layer does not have.
+    #[error("the filter {text:?} cannot be asked of packets of the link layer {link}: {problem}")]
+    Link {
+        /// The expression.
+        text: String,
+        /// The link layer.
+        link: &'static str,
+        /// What libpcap said.
+        problem: String,
+    },
+}
+
+/// A link layer and its program, or why there is none.
+type OfLink = (LinkType, Result<Program, String>);
+
+/// An expression and its programs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expression {
+    text: String,
+    programs: Vec<OfLink>,
+}
+
+impl Expression {
+    /// Reads an expression. Names of hosts are looked up now and never again.
+    ///
+    /// # Errors
+    /// It is wrong for every link layer, or the program was built without the feature `pcap`.
+    pub fn new(text: &str) -> Result<Expression, ExpressionError> {
+        let programs = compile(text)?;
+        let mut problems = programs.iter().map(|(_, program)| program.as_ref().err());
+        match problems.next().flatten() {
+            Some(problem) if problems.all(|problem| problem.is_some()) => {
+                Err(ExpressionError::Wrong { text: text.to_owned(), problem: problem.clone() })
+            }
+            _ => Ok(Expression { text: text.to_owned(), programs }),
+        }
+    }
+
+    fn of(&self, link: LinkType) -> Option<&Result<Program, String>> {
+        self.programs.iter().find(|(of, _)| *of == link).map(|(_, program)| program)
+    }
+
+    /// The program for a link layer.
+    pub fn program(&self, link: LinkType) -> Option<&Program> {
+        self.of(link)?.as_ref().ok()
+    }
+
+    /// Whether it can be asked of packets of a link layer.
+    ///
+    /// # Errors
+    /// It cannot: what libpcap said.
+    pub fn check(&self, link: LinkType) -> Result<(), ExpressionError> {
+        let problem = match self.of(link) {
+            Some(Ok(_)) => return Ok(()),
+            Some(Err(problem)) => problem.clone(),
+            None => "unknown to the filter".to_owned(),
+        };
+        Err(ExpressionError::Link { text: self.text.clone(), link: link.name(), problem })
+    }
+
+    /// Whether it holds for a packet; never where it cannot be asked.
+    pub fn keeps(&self, packet: &Packet<'_>) -> bool {
+        self.program(packet.link).is_some_and(|program| program.keeps(packet.wire_len, packet.bytes))
+    }
+}
+
+#[cfg(not(feature = "pcap"))]
+fn compile(text: &str) -> Result<Vec<OfLink>, ExpressionError> {
+    Err(ExpressionError::NotBuilt { text: text.to_owned() })
+}
+
+/// For each link layer, Ethernet first.
+#[cfg(feature = "pcap")]
+fn compile(text: &str) -> Result<Vec<OfLink>, ExpressionError> {
+    // libpcap's names: its numbers for raw IP differ from system to system.
+    let links = [
+        (LinkType::Ethernet, "EN10MB"),
+        (LinkType::RawIp, "RAW"),
+        (LinkType::RawIpv4, "IPV4"),
+        (LinkType::RawIpv6, "IPV6"),
+        (LinkType::LinuxSll, "LINUX_SLL"),
+        (LinkType::LinuxSll2, "LINUX_SLL2"),
+        (LinkType::Null, "NULL"),
+        (LinkType::Loop, "LOOP"),
+    ];
+    let said = |error| match error {
+        pcap::Error::PcapError(problem) => problem,
+        other => other.to_string(),
+    };
+    let program = |name: &str| -> Result<Program, String> {
+        let dead = pcap::Linktype::from_name(name).and_then(pcap::Capture::dead).map_err(said)?;
+        let compiled = dead.compile(text, true).map_err(said)?;
+        let read = |instruction: &pcap::BpfInstruction| read(&instruction.to_string());
+        let instructions: Option<Vec<_>> = compiled.get_instructions().iter().map(read).collect();
+        let instructions = instructions.ok_or("libpcap's program cannot be read")?;
+        if instructions.iter().any(|instruction| instruction.asks_the_kernel()) {
+            return Err("a packet does not say which way it went, or through which interface".to_owned());
+        }
+        Ok(Program::new(instructions))
+    };
+    Ok(links.map(|(link, name)| (link, program(name))).to_vec())
+}
+
+/// An instruction as the library shows it: its four numbers.
+#[cfg(feature = "pcap")]
+fn read(text: &str) -> Option<super::bpf::Instruction> {
+    let mut numbers = text.split(' ').map(str::parse::<u32>);
+    let mut next = || numbers.next()?.ok();
+    let (code, jt, jf, k) = (next()?, next()?, next()?, next()?);
+    Some(super::bpf::Instruction {
+        code: code.try_into().ok()?,
+        jt: jt.try_into().ok()?,
+        jf: jf.try_into().ok()?,
+        k,
+    })
+}
