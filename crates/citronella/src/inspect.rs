@@ -157,6 +157,9 @@ fn print(summary: &Summary, hosts: usize) -> Result<()> {
             line(name, count(packets));
         }
     }
+    for (kind, packets) in &summary.tunnels {
+        line(&format!("packets with a tunnel: {kind}"), count(*packets));
+    }
     for (reason, packets) in &summary.stopped {
         line(&format!("decoded in part: {reason}"), count(*packets));
     }

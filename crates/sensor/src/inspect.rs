@@ -125,6 +125,8 @@ pub struct Summary {
     pub link_types: BTreeMap<&'static str, u64>,
     /// Packets that carry a VLAN tag.
     pub vlan_packets: u64,
+    /// Packets that carry a tunnel, by its kind: what is in it is read one level deep.
+    pub tunnels: BTreeMap<&'static str, u64>,
     /// Packets that are not IP.
     pub not_ip_packets: u64,
     /// Packets that could be decoded in part only, by the reason.
@@ -226,6 +228,9 @@ impl Inspector {
         summary.last_seen_nanos = Some(summary.last_seen_nanos.map_or(time, |last| last.max(time)));
         *summary.link_types.entry(packet.link.name()).or_default() += 1;
         summary.vlan_packets += u64::from(!frame.vlans.is_empty());
+        if let Some(tunnel) = frame.tunnel {
+            *summary.tunnels.entry(tunnel.kind.name()).or_default() += 1;
+        }
         if let Some(stop) = &frame.stop {
             let reason = format!("{}: {}", stop.layer.name(), stop.reason.name());
             *summary.stopped.entry(reason).or_default() += 1;
