@@ -24,6 +24,22 @@ fn waves(n: usize) -> Vec<f32> {
 }
 
 #[test]
+fn a_temperature_divides_the_logits() {
+    for network in networks().into_iter().filter(|network| network.spec().outputs > 1) {
+        let (n, inputs, outputs) = (10, network.spec().inputs, network.spec().outputs);
+        let x = waves(n * STEPS * inputs);
+        let hot = network.with_temperature(1.6).unwrap().predict_steps(&x, n, STEPS, 1).unwrap();
+        let mut wanted = network.predict_steps(&x, n, STEPS, 1).unwrap();
+        for row in wanted.chunks_exact_mut(outputs) {
+            row.iter_mut().for_each(|p| *p = p.powf(1.0 / 1.6));
+            let sum: f32 = row.iter().sum();
+            row.iter_mut().for_each(|p| *p /= sum);
+        }
+        assert!(distance(&hot, &wanted) < 1e-6, "{:?}", network.spec());
+    }
+}
+
+#[test]
 fn micro_batches_equal_the_batch_forward() {
     for network in networks() {
         let (n, inputs, outputs) = (60, network.spec().inputs, network.spec().outputs);

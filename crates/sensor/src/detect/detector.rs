@@ -119,9 +119,20 @@ impl Detector {
         &self.network
     }
 
-    /// What steps the network on one thread.
+    /// The network with its temperature worked into its weights: its probabilities are calibrated.
+    ///
+    /// # Errors
+    /// As [`Network::with_temperature`].
+    pub fn calibrated(&self) -> Result<Network, Error> {
+        match self.settings.temperature {
+            temperature if temperature == 1.0 || temperature <= 0.0 => Ok(self.network.clone()),
+            temperature => self.network.with_temperature(temperature),
+        }
+    }
+
+    /// What steps the network on one thread, to calibrated probabilities.
     pub(super) fn stepper(&self) -> Result<Stepper, Error> {
-        Stepper::new(&self.network, self.precision)
+        Stepper::new(&self.calibrated()?, self.precision)
     }
 
     /// Appends what the network reads of a row.

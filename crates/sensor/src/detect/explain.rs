@@ -221,7 +221,6 @@ fn rows(
         detector.encode(&row.features, &mut features);
         window.probabilities.resize(detector.classes().len(), 0.0);
         stepper.step_many(&mut states, &[0], &features, &mut window.probabilities)?;
-        detector.settings().calibrate(&mut window.probabilities);
         let (in_capture, time_nanos) = (packet.number, packet.time_nanos);
         window.packets.push(ExplainedPacket { in_flow: before, in_capture, time_nanos, features });
         let attacks = (0..).zip(&window.probabilities).skip(1);

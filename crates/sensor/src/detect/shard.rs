@@ -3,7 +3,7 @@
 //! Rows wait in a micro-batch, so that the network steps many conversations at a time; what is told, and in which
 //! order, does not depend on how many wait. Packets of a conversation are scored in order, its state begins anew every
 //! [`Settings::window`](crate::feature::sequence::verdict::Settings) packets, and an end waits for the packets before
-//! it. Memory: the sequence level's, and a state and 104 bytes a flow.
+//! it. Memory: the sequence level's, and a state and 100 bytes a flow.
 //!
 //! Flows and features are this thread's; the network's steps may be shared out ([`Config::threads`]). With
 //! [`Batching::ahead`](super::Batching) two batches are under way: while one is stepped, the next one fills. When that is

@@ -33,7 +33,6 @@ impl Shard {
                 if step.is_new {
                     (walk.running, walk.watched, walk.told) = (Running::default(), false, false);
                 }
-                settings.calibrate(probabilities);
                 sink.scored(step.number, step.flow, probabilities);
                 let calls = walk.running.step(probabilities, settings);
                 if !walk.watched && walk.running.is_short_call(settings) {

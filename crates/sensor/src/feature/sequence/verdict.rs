@@ -184,7 +184,8 @@ pub struct Running {
     most: f32,
     /// Log-odds of the last packets.
     last: [f32; MOST_PACKETS],
-    sums: [f32; MOST_CLASSES],
+    /// Of each attack's probabilities.
+    sums: [f32; MOST_CLASSES - 1],
 }
 
 /// What a conversation is called.
@@ -212,10 +213,10 @@ impl Running {
         self.packets = self.packets.saturating_add(1).min(WOULD_CALL - 1);
         self.most = self.most.max(attack);
         if !self.is_called() && attack < 0.5 {
-            (self.counted, self.sums) = (0, [0.0; MOST_CLASSES]);
+            (self.counted, self.sums) = (0, Default::default());
         }
         self.counted = self.counted.saturating_add(1);
-        self.sums.iter_mut().zip(probabilities).for_each(|(sum, p)| *sum += p);
+        self.sums.iter_mut().zip(attacks).for_each(|(sum, p)| *sum += p);
         if self.is_called() {
             return false;
         }
@@ -262,10 +263,10 @@ impl Running {
     /// The attack that was called.
     pub fn called(&self, settings: &Settings) -> Option<Called> {
         let packets = self.is_called().then_some(self.call)?;
-        let attacks = (0..).zip(self.sums).skip(1);
+        let attacks = (1..).zip(self.sums);
         let (class, sum) =
             attacks.fold((0, 0.0f32), |top, (class, sum)| if sum > top.1 { (class, sum) } else { top });
-        let all: f32 = self.sums.iter().skip(1).sum();
+        let all: f32 = self.sums.iter().sum();
         let classes = settings.thresholds.len() as u32;
         let class = if sum < settings.least_share * all { classes } else { class };
         Some(Called { class, score: sum / self.counted.max(1) as f32, packets })
