@@ -1,7 +1,7 @@
 //! Exact nearest neighbours, by blocked products.
 //!
-//! |a - b|^2 = |a|^2 + |b|^2 - 2 a b: the products of a block of rows with a block of others cost a tenth of their
-//! differences. They round, though, so they only choose: whatever could be nearer than the k-th neighbour so far, by a
+//! |a - b|^2 = |a|^2 + |b|^2 - 2 a b: the products of a block of rows, (-2 a, 1), with a block of others, (b, |b|^2),
+//! cost a tenth of their differences. They round, though, so they only choose: whatever could be nearer than the k-th neighbour so far, by a
 //! bound of that rounding, is measured again by differences. The result is that of differences alone, bit by bit.
 
 use citronella_nn::{View, multiply};
@@ -20,9 +20,8 @@ const LANES: usize = 16;
 pub(crate) struct Neighbours<'a> {
     points: &'a Matrix,
     medians: Vec<f32>,
+    /// The moved rows, each with its squared length, less what its products may be off by, behind it.
     moved: Vec<f32>,
-    /// Squared lengths of the moved rows, less what their products may be off by.
-    lengths: Vec<f32>,
 }
 
 /// A row's nearest so far: squared distance and row, nearest first.
@@ -44,8 +43,9 @@ impl<'a> Neighbours<'a> {
         };
         let medians: Vec<f32> = (0..width).into_par_iter().map(median).collect();
         let moved = moved(&points.data, &medians);
-        let lengths = lengths(&moved, width);
-        Neighbours { points, medians, moved, lengths }
+        let with_length = |row: &[f32]| row.iter().copied().chain([length(row)]).collect::<Vec<f32>>();
+        let moved = moved.chunks_exact(width.max(1)).flat_map(with_length).collect();
+        Neighbours { points, medians, moved }
     }
 
     /// For each of `queries`, its `k` nearest points, nearest first; equally near ones in the order of their indices.
@@ -64,19 +64,19 @@ impl<'a> Neighbours<'a> {
     fn block(&self, rows: &[f32], own: Option<&[u32]>, k: usize) -> Vec<Vec<u32>> {
         let width = self.points.width.max(1);
         let queries = moved(rows, &self.medians);
-        let of_queries = lengths(&queries, width);
+        let of_queries: Vec<f32> = queries.chunks_exact(width).map(length).collect();
+        let with_one = |row: &[f32]| row.iter().map(|x| -2.0 * x).chain([1.0]).collect::<Vec<f32>>();
+        let queries: Vec<f32> = queries.chunks_exact(width).flat_map(with_one).collect();
         let count = of_queries.len();
         let mut best: Vec<Nearest> =
             (0..count).map(|_| Nearest { found: Vec::with_capacity(k + 1), worst: f32::INFINITY }).collect();
         let mut products = vec![0.0; count * POINTS];
-        for (number, points) in self.moved.chunks(POINTS * width).enumerate() {
-            let first = number * POINTS;
-            let there = points.len() / width;
-            let lengths = self.lengths.get(first..first + there).unwrap_or_default();
+        for (number, points) in self.moved.chunks(POINTS * (width + 1)).enumerate() {
+            let there = points.len() / (width + 1);
             let Some(products) = products.get_mut(..count * there) else { continue };
             multiply(
-                View::new(&queries, count, width),
-                View::new(points, there, width).transposed(),
+                View::new(&queries, count, width + 1),
+                View::new(points, there, width + 1).transposed(),
                 0.0,
                 products,
             );
@@ -87,7 +87,7 @@ impl<'a> Neighbours<'a> {
                 .zip(&of_queries);
             for (at, (((best, query), products), length)) in each.enumerate() {
                 let own = own.and_then(|own| own.get(at)).copied();
-                self.scan(best, query, (products, lengths), *length, first as u32, own, k);
+                self.scan(best, query, products, *length, (number * POINTS) as u32, own, k);
             }
         }
         best.into_iter().map(|best| best.found.into_iter().map(|(_, row)| row).collect()).collect()
@@ -99,7 +99,7 @@ impl<'a> Neighbours<'a> {
         &self,
         best: &mut Nearest,
         query: &[f32],
-        (products, lengths): (&[f32], &[f32]),
+        products: &[f32],
         length: f32,
         first: u32,
         own: Option<u32>,
@@ -107,18 +107,17 @@ impl<'a> Neighbours<'a> {
     ) {
         let bound = |worst: f32| worst * (1.0 + 1e-4) - length;
         let mut limit = bound(best.worst);
-        let blocks = products.chunks(LANES).zip(lengths.chunks(LANES));
-        for (block, (products, lengths)) in blocks.enumerate() {
+        for (block, products) in products.chunks(LANES).enumerate() {
             let mut any = false;
-            for (product, length) in products.iter().zip(lengths) {
-                any |= !(length - 2.0 * product >= limit);
+            for product in products {
+                any |= !(*product >= limit);
             }
             if !any {
                 continue;
             }
-            for (lane, (product, length)) in products.iter().zip(lengths).enumerate() {
+            for (lane, product) in products.iter().enumerate() {
                 let row = first + (block * LANES + lane) as u32;
-                if length - 2.0 * product >= limit || own == Some(row) {
+                if *product >= limit || own == Some(row) {
                     continue;
                 }
                 let distance = distance(query, self.points.row(row as usize));
@@ -137,7 +136,8 @@ impl<'a> Neighbours<'a> {
 }
 
 /// How far a product's distance may lie from the one by differences beyond the latter's own rounding, as a share of both
-/// squared lengths: a sum of `width` terms in any order, and twice the rounding of what was moved, in units of 2^-24.
+/// squared lengths, in units of 2^-24: a sum of `width` + 1 terms in any order that are twice these lengths at most, the
+/// length's own sum, and the rounding of what was moved: 3 `width` + 11 is enough.
 fn off(width: usize) -> f32 {
     (4.0 * width as f32 + 64.0) / (1u32 << 24) as f32
 }
@@ -146,9 +146,9 @@ fn moved(rows: &[f32], by: &[f32]) -> Vec<f32> {
     rows.chunks_exact(by.len().max(1)).flat_map(|row| row.iter().zip(by).map(|(x, m)| x - m)).collect()
 }
 
-fn lengths(rows: &[f32], width: usize) -> Vec<f32> {
-    let kept = 1.0 - off(width);
-    rows.chunks_exact(width.max(1)).map(|row| kept * row.iter().map(|x| x * x).sum::<f32>()).collect()
+/// A squared length, less what the products may be off by.
+fn length(row: &[f32]) -> f32 {
+    (1.0 - off(row.len())) * row.iter().map(|x| x * x).sum::<f32>()
 }
 
 fn distance(a: &[f32], b: &[f32]) -> f32 {
