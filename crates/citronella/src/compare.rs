@@ -25,7 +25,7 @@ pub(crate) struct Arguments {
     /// Only these models, by name and comma; all of them otherwise
     #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
     models: Vec<String>,
-    /// Only these levels
+    /// Only these levels; all that the data have otherwise
     #[arg(long, value_enum, value_delimiter = ',', value_name = "LEVEL,...")]
     levels: Vec<LevelName>,
     /// Only these protocols
@@ -124,7 +124,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         .collect();
 
     let progress = Progress::stderr();
-    let data = Data::load(&arguments.data, &levels, arguments.max_rows, arguments.seed, |level| {
+    let levels = (levels.as_slice(), !arguments.levels.is_empty());
+    let data = Data::load(&arguments.data, levels, arguments.max_rows, arguments.seed, |level| {
         progress.begin(&format!("read the rows of the {level} level"), 0);
     })?;
     progress.end();

@@ -87,6 +87,24 @@ fn a_folder_as_published_runs_unchanged_at_every_level() {
 }
 
 #[test]
+fn a_folder_with_some_levels_runs_on_those() {
+    let folder = Folder::new();
+    let data = folder.path("data/");
+    done(citronella!("extract", "--level", "biflow", "-o", &data, lab("run-2")));
+    let compare = |more: &[&str]| {
+        let mut command =
+            citronella!("compare", "--json", "--models", "majority", "--protocols", "split", &data);
+        command.args(more);
+        command
+    };
+    let (out, err) = done(compare(&[]));
+    let entries = entries(&out);
+    assert!(!entries.is_empty() && entries.iter().all(|entry| entry["level"] == "biflow"), "{entries:?}");
+    assert_says(&err, &["no rows of the packet level", "no rows of the uniflow level"]);
+    assert_says(&refused(compare(&["--levels", "packet"])), &["a folder without any of these"]);
+}
+
+#[test]
 fn recordings_are_judged_both_ways_and_an_interrupted_run_goes_on() {
     let folder = Folder::new();
     let report = folder.path("report");

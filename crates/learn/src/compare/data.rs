@@ -21,6 +21,8 @@ pub struct Data {
     pub(super) levels: Vec<Rows>,
     /// Captures for the sequence detector; none where the data are rows already.
     pub(super) recordings: Vec<Recording>,
+    /// Levels that the data do not have, in words.
+    absent: Vec<String>,
 }
 
 /// A level's rows.
@@ -37,13 +39,14 @@ pub(super) struct Rows {
 }
 
 impl Data {
-    /// Reads the levels that are asked for. NSL-KDD has its own.
+    /// Reads the levels that are asked for; those that the data do not have are left out unless `must_have` them all.
+    /// NSL-KDD has its own.
     ///
     /// # Errors
     /// Data that cannot be read, nothing of it in any level, or NSL-KDD among other data.
     pub fn load(
         paths: &[PathBuf],
-        levels: &[Level],
+        (levels, must_have): (&[Level], bool),
         max_rows: usize,
         seed: u64,
         mut heard: impl FnMut(&str),
@@ -55,6 +58,8 @@ impl Data {
         let levels: Vec<Level> = if kdd > 0 { vec![Level::NslKdd] } else { levels.to_vec() };
         let mut recordings = Vec::new();
         let mut rows = Vec::new();
+        let mut absent = Vec::new();
+        let mut first = None;
         for level in levels {
             heard(level.name());
             if level == Level::Sequence {
@@ -67,19 +72,26 @@ impl Data {
                     recordings.push(Recording::open(&manifest)?);
                 }
             } else {
-                rows.push(Rows::new(
-                    load(paths, &LoadOptions { level, ..LoadOptions::default() })?,
-                    max_rows,
-                    seed,
-                )?);
+                match load(paths, &LoadOptions { level, ..LoadOptions::default() }) {
+                    Ok(table) => rows.push(Rows::new(table, max_rows, seed)?),
+                    Err(error) if !must_have && error.is_of_another_level() => {
+                        absent.push(format!("no rows of the {} level, which is left out", level.name()));
+                        first.get_or_insert(error);
+                    }
+                    Err(error) => return Err(error.into()),
+                }
             }
         }
-        Ok(Data { levels: rows, recordings })
+        match first {
+            Some(error) if rows.is_empty() && recordings.is_empty() => Err(error.into()),
+            _ => Ok(Data { levels: rows, recordings, absent }),
+        }
     }
 
     /// What the data lack, a line each.
     pub fn problems(&self) -> Vec<String> {
-        self.levels.iter().flat_map(|rows| rows.table.problems.messages()).collect()
+        let of_rows = self.levels.iter().flat_map(|rows| rows.table.problems.messages());
+        self.absent.iter().cloned().chain(of_rows).collect()
     }
 
     /// Rows of each level before and after the preparation, a line each.

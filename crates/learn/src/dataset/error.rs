@@ -108,12 +108,28 @@ pub enum DatasetError {
     },
 }
 
-/// What to do about a header that does not fit.
-fn hint(found: &[String]) -> String {
+impl DatasetError {
+    /// Whether there may be rows of another level than was asked for: no file of this one, or a file of another.
+    pub(crate) fn is_of_another_level(&self) -> bool {
+        match self {
+            DatasetError::Unknown { .. } => true,
+            DatasetError::MissingColumns { found, .. } => level_of(found).is_some(),
+            _ => false,
+        }
+    }
+}
+
+/// The level whose columns these are.
+fn level_of(found: &[String]) -> Option<Level> {
     let has = |name: &str| found.iter().any(|found| found == name);
     let levels =
         [Level::Packet, Level::UniflowExtended, Level::Uniflow, Level::BiflowExtended, Level::Biflow];
-    match levels.into_iter().find(|level| level.columns().iter().all(|column| has(column.name))) {
+    levels.into_iter().find(|level| level.columns().iter().all(|column| has(column.name)))
+}
+
+/// What to do about a header that does not fit.
+fn hint(found: &[String]) -> String {
+    match level_of(found) {
         Some(level) => format!("; these are rows of the {} level", level.name()),
         None => "; add what is missing".into(),
     }
