@@ -44,6 +44,8 @@ pub(crate) struct Arguments {
 
 /// Features that tables and the heat map show.
 const SHOWN: usize = 20;
+/// Counts beyond those of benign hosts in the text.
+const SHOWN_COUNTS: usize = 5;
 /// Packets that the table shows.
 const SHOWN_PACKETS: usize = 12;
 
@@ -160,6 +162,28 @@ impl View<'_> {
         )
     }
 
+    /// Of one that is unknown: the counts of its initiator that no benign host of training came near, at the packet
+    /// where they stand out most.
+    fn beyond(&self) -> Option<String> {
+        if self.found.verdict.class as usize != self.detector.classes().len() {
+            return None;
+        }
+        let x = |packet: &&citronella_sensor::detect::ExplainedPacket| self.detector.beyond(&packet.features);
+        let most = self.found.packets.iter().max_by(|a, b| x(a).total_cmp(&x(b)))?;
+        let one = |(feature, beyond): &(usize, f32)| {
+            format!("{} ({}) {:.1} times", self.meaning(*feature), self.name(*feature), beyond.exp())
+        };
+        let all: Vec<String> =
+            self.detector.exceeded(&most.features).iter().take(SHOWN_COUNTS).map(one).collect();
+        (!all.is_empty()).then(|| {
+            format!(
+                "Of no class, and beyond what benign hosts of training did at most, at packet {}: {}.",
+                most.in_flow,
+                all.join(", ")
+            )
+        })
+    }
+
     fn span(&self) -> (u64, u64) {
         let number =
             |packet: Option<&citronella_sensor::detect::ExplainedPacket>| packet.map_or(0, |p| p.in_flow);
@@ -168,6 +192,7 @@ impl View<'_> {
 
     fn print(&self) -> Result<()> {
         show::line(&self.headline())?;
+        self.beyond().map_or(Ok(()), |text| show::line(&text))?;
         show::line(&format!("{}\n", self.what()))?;
         let last = self.found.packets.last().map(|packet| packet.features.as_slice()).unwrap_or_default();
         let mut features = show::table(&["feature", "adds", "value at the end", "meaning"]);
@@ -323,7 +348,7 @@ impl View<'_> {
         Report {
             title: "Citronella: what moved a verdict".into(),
             subtitle: self.headline(),
-            findings: vec![self.what()],
+            findings: std::iter::once(self.what()).chain(self.beyond()).collect(),
             sections: vec![Section {
                 heading: "Features by packets".into(),
                 prose: vec!["Integrated gradients of the log-odds along the line from a sequence of zeros; a cell is what one feature of one packet adds.".into()],

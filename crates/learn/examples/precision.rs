@@ -10,6 +10,7 @@ use citronella_sensor::{
     detect::ModelFile,
     feature::sequence::{
         Config, SequenceLevel,
+        unknown::NEVER,
         verdict::{Running, Settings},
     },
 };
@@ -50,7 +51,9 @@ impl Side {
         self.packets[at] += 1;
         self.cell.step(slot, x, &mut self.out)?;
         settings.calibrate(&mut self.out);
-        self.running[at].step(&self.out, settings);
+        let beyond =
+            settings.unknown.as_ref().zip(x.first_chunk()).map_or(NEVER, |(u, row)| u.limits.beyond(row));
+        self.running[at].step(&self.out, beyond, settings);
         Ok(())
     }
 }

@@ -2,22 +2,25 @@
 //!
 //! `sequence loro [--seed=N ...] MANIFEST...` leaves each recording out in turn; `sequence hard --hold=NAME,...
 //! [--also=MANIFEST,...] MANIFEST...` judges recordings left out, and others, made harder; `sequence unknown
-//! --hold=NAME MANIFEST...` leaves each attack class out of training, too, and counts what it is called; `sequence train -o=FILE MANIFEST...`
+//! --hold=NAME,... MANIFEST...` leaves each attack class out of training, too, and counts what it is called; `sequence train -o=FILE MANIFEST...`
 //! writes the model; `sequence judge --model=FILE MANIFEST...` judges it on recordings; `sequence scan --model=FILE
 //! CAPTURE...` counts what it says of captures without a manifest.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use citronella_learn::dataset::CLASSES;
 use citronella_learn::sequence::{
-    Captured, Figures, Heard, Options, Pool, Recording, ScoredFlow, Variant, confusions, cross_settings,
-    figures, fit, gather, leave_one_out, score, score_variant, settings_of, train, verdict,
+    Captured, Figures, Heard, Options, Pool, Recording, ScoredFlow, Variant, benign_beyond, confusions,
+    cross_settings, figures, fit, gather, leave_one_out, score, score_variant, settings_of, train, verdict,
 };
 use citronella_sensor::detect::ModelFile;
 use citronella_sensor::feature::packet::Attacker;
-use citronella_sensor::feature::sequence::verdict::Settings;
+use citronella_sensor::feature::sequence::{
+    unknown::{Limits, Unknown},
+    verdict::{Benign, Settings},
+};
 
 type AnyResult<T> = Result<T, Box<dyn std::error::Error>>;
 
@@ -82,7 +85,7 @@ fn main() -> AnyResult<()> {
             let also = also.iter().map(|path| Recording::open(path)).collect::<Result<Vec<_>, _>>()?;
             hard(&recordings()?, &held, &also, &options)?;
         }
-        "unknown" => unknown(&recordings()?, &held, &options)?,
+        "unknown" => unknown(&recordings()?, &held, &model, &options)?,
         "train" => {
             let trained = train(&recordings()?, &options, &mut aloud)?;
             trained.save(&model)?;
@@ -92,7 +95,12 @@ fn main() -> AnyResult<()> {
             let trained = ModelFile::load(&model)?;
             let settings = settings_of(&trained.card)?;
             for recording in recordings()? {
-                let flows = score(&trained.network, settings.window as usize, &recording.captures)?;
+                let flows = score(
+                    &trained.network,
+                    &limits_of(&settings),
+                    settings.window as usize,
+                    &recording.captures,
+                )?;
                 println!("== {}", recording.name);
                 show(&figures(&flows, &settings), &confusions(&flows, &settings));
             }
@@ -110,7 +118,8 @@ fn main() -> AnyResult<()> {
                     broker: None,
                     bytes,
                 };
-                let flows = score(&trained.network, settings.window as usize, &[capture])?;
+                let flows =
+                    score(&trained.network, &limits_of(&settings), settings.window as usize, &[capture])?;
                 scan(path, &flows, &settings);
             }
         }
@@ -147,8 +156,9 @@ fn hard(recordings: &[Recording], held: &[String], also: &[Recording], options: 
         let mut lines = Vec::new();
         for recording in recordings.iter().filter(|r| r.name == *name).chain(also) {
             for (what, variant) in variants {
-                let flows = score_variant(&network, options.steps, &recording.captures, variant)
-                    .map_err(|e| e.to_string())?;
+                let flows =
+                    score_variant(&network, pool.limits(), options.steps, &recording.captures, variant)
+                        .map_err(|e| e.to_string())?;
                 for settings in [of(2), of(3)] {
                     let found = figures(&flows, &settings);
                     let mut line = format!(
@@ -194,49 +204,82 @@ fn hard(recordings: &[Recording], held: &[String], also: &[Recording], options: 
     Ok(())
 }
 
-/// What a class is called that training had not seen, in a recording that it had not seen.
-fn unknown(recordings: &[Recording], held: &[String], options: &Options) -> AnyResult<()> {
+/// What a class is called that training had not seen, in a recording that it had not seen. Unknown is chosen for one
+/// false alert a day from the other recordings, each judged by what benign hosts of all but it and the recording do.
+fn unknown(recordings: &[Recording], held: &[String], model: &Path, options: &Options) -> AnyResult<()> {
     use rayon::prelude::*;
     rayon::ThreadPoolBuilder::new().num_threads(options.threads).build_global()?;
+    let any = ModelFile::load(model)?.network;
     let pools = gather(&recordings.iter().collect::<Vec<_>>(), options)?;
     let alone = Options { threads: 1, ..options.clone() };
-    let is_held = |r: &Recording| held.contains(&r.name);
-    let pool = Pool::of(recordings.iter().zip(&pools).filter(|(r, _)| !is_held(r)).map(|(_, pool)| pool));
-    let one = |class: u32| -> Result<Vec<String>, String> {
+    let without = |names: &[&str]| {
+        let others = recordings.iter().zip(&pools).filter(|(r, _)| !names.contains(&r.name.as_str()));
+        Pool::of(others.map(|(_, pool)| pool))
+    };
+    let classes = 1..CLASSES.len() as u32;
+    let tasks: Vec<(&String, u32)> =
+        held.iter().flat_map(|name| classes.clone().map(move |c| (name, c))).collect();
+    let plain = Settings::plain(options.steps as u32, 3, 0.97, CLASSES.len());
+    let chosen = |name: &String| -> Result<Option<Unknown>, String> {
+        let (mut flows, mut hours) = (Vec::new(), 0.0);
+        let attacked = |r: &&Recording| r.name != *name && r.captures.iter().any(Captured::is_attacked);
+        for other in recordings.iter().filter(attacked) {
+            let pool = without(&[name.as_str(), other.name.as_str()]);
+            let scored = score(&any, pool.limits(), options.steps, &other.captures);
+            flows.extend(scored.map_err(|e| e.to_string())?);
+            hours += other.hours().map_err(|e| e.to_string())? as f32;
+        }
+        let unknown = Some(benign_beyond(&flows.iter().collect::<Vec<_>>(), &plain));
+        let benign = Benign { hours, highest: vec![Vec::new(); CLASSES.len()], ceilings: Vec::new() };
+        Ok(Settings { benign, unknown, ..plain.clone() }.for_false_alerts(1.0).unknown)
+    };
+    let chosen: BTreeMap<&String, Option<Unknown>> =
+        held.par_iter().map(|name| Ok((name, chosen(name)?))).collect::<Result<_, String>>()?;
+    let one = |(name, class): &(&String, u32)| -> Result<String, String> {
+        let pool = without(&[name.as_str()]);
         let network =
-            fit(&pool.without_classes(&[class]), &alone, &mut |_, _| ()).map_err(|e| e.to_string())?;
-        let mut lines = Vec::new();
-        for recording in recordings.iter().filter(|r| is_held(r)) {
-            let flows = score(&network, options.steps, &recording.captures).map_err(|e| e.to_string())?;
-            for least_share in [0.5, 0.7, 0.9] {
-                let plain = Settings::plain(options.steps as u32, 3, 0.97, CLASSES.len());
-                let settings = Settings { least_share, ..plain };
-                let (mut counts, mut renamed, mut benign) = (BTreeMap::<&str, usize>::new(), 0, 0);
-                for flow in &flows {
-                    let said = verdict(flow, &settings).class;
-                    let is_unknown = said as usize == CLASSES.len();
-                    if flow.truth == class {
-                        *counts.entry(name_of(said)).or_default() += 1;
-                    } else if flow.truth == 0 {
-                        benign += usize::from(said > 0);
-                    } else {
-                        renamed += usize::from(is_unknown);
-                    }
+            fit(&pool.without_classes(&[*class]), &alone, &mut |_, _| ()).map_err(|e| e.to_string())?;
+        let mut settings = Settings { unknown: chosen.get(name).cloned().flatten(), ..plain.clone() };
+        settings.unknown.iter_mut().for_each(|unknown| unknown.limits = pool.limits().clone());
+        let mut counts = BTreeMap::<&str, usize>::new();
+        let (mut others, mut benign, mut beside) = ([0; 3], [0; 3], [0; 3]);
+        for recording in recordings.iter().filter(|r| r.name == **name) {
+            let flows = score(&network, pool.limits(), options.steps, &recording.captures);
+            for flow in &flows.map_err(|e| e.to_string())? {
+                let said = verdict(flow, &settings).class;
+                if flow.beside_attack {
+                    beside[0] += 1;
+                    beside[1] += usize::from(said > 0);
+                    beside[2] += usize::from(said as usize == CLASSES.len());
+                    continue;
                 }
-                lines.push(format!(
-                    "{} without {}, share {least_share}: called {counts:?}; of other attacks {renamed} unknown, benign called {benign}",
-                    recording.name,
-                    name_of(class)
-                ));
+                let table = match flow.truth {
+                    0 => &mut benign,
+                    truth if truth == *class => {
+                        *counts.entry(name_of(said)).or_default() += 1;
+                        continue;
+                    }
+                    _ => &mut others,
+                };
+                table[0] += 1;
+                table[1] += usize::from(said > 0);
+                table[2] += usize::from(said as usize == CLASSES.len());
             }
         }
-        Ok(lines)
+        Ok(format!(
+            "{name} without {}, unknown from {:.2} times: called {counts:?}; other attacks, called, unknown {others:?}; benign, called, unknown {benign:?}; honest work of attackers {beside:?}",
+            name_of(*class),
+            settings.unknown.map_or(0.0, |unknown| unknown.times)
+        ))
     };
-    let classes: Vec<u32> = (1..CLASSES.len() as u32).collect();
-    let all: Vec<Vec<String>> =
-        classes.par_iter().with_max_len(1).map(|c| one(*c)).collect::<Result<_, _>>()?;
-    all.iter().flatten().for_each(|line| println!("{line}"));
+    let all: Vec<String> = tasks.par_iter().with_max_len(1).map(one).collect::<Result<_, _>>()?;
+    all.iter().for_each(|line| println!("{line}"));
     Ok(())
+}
+
+/// What benign hosts of a model's training did at most.
+fn limits_of(settings: &Settings) -> Limits {
+    settings.unknown.as_ref().map(|unknown| unknown.limits.clone()).unwrap_or_default()
 }
 
 /// `unknown` beyond the classes.

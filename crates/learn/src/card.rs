@@ -12,7 +12,11 @@ use citronella_sensor::{
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use crate::{dataset::NORMAL, flows::share_upper_95, zoo::Preset};
+use crate::{
+    dataset::NORMAL,
+    flows::{UNKNOWN, share_upper_95},
+    zoo::Preset,
+};
 
 /// Cells of a table's list beyond which the rest is counted only.
 const MOST_ITEMS: usize = 64;
@@ -58,7 +62,7 @@ Watching the traffic of an MQTT network, from captures or a mirror port, and say
 ## What it does not see
 
 - **Inside TLS.** It sees sizes, times and the handshake. Scans, floods of connections and guessing by rhythm remain visible; message kinds, CONNACK codes and malformed messages do not.
-- **Attacks of kinds that it was not trained on.** It has a class for each kind above and none for others. A new kind may be called by a neighbour's name, or be taken for benign traffic.
+- **Attacks of kinds that it was not trained on, where they make their host do nothing that stands out.** What is of no class above is called `unknown` where its initiator's counts (flows begun, unanswered or refused, logins, names, open connections, bytes) reach a multiple (below, `times`) of the highest of benign traffic in training. A new kind below that may be called by a neighbour's name, or be taken for benign traffic; so is one that a host commits by a single odd packet.
 - **A correct login with stolen credentials**, and what an admitted client publishes: topics and payloads are not read.
 - **What a host inside does within its normal behaviour.** A sensor that attacks slowly while it publishes is the hardest case; the figures below say how much of it is found where it was measured.
 - **An attacker who knows the model.** Padding, imitated keep-alives and a pace below the counters' memory were not defended against; evasion was not measured.
@@ -239,7 +243,7 @@ fn is_confusion(object: &Map<String, Value>) -> bool {
     object.get("classes").is_some_and(Value::is_array) && object.get("counts").is_some_and(Value::is_array)
 }
 
-/// Truth by verdict; classes that occur in neither are left out.
+/// Truth by verdict; classes that occur in neither are left out. What no class was called of is unknown.
 fn confusion(text: &mut String, object: &Map<String, Value>) {
     let array = |name: &str| object.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
     let classes: Vec<String> =
@@ -254,13 +258,16 @@ fn confusion(text: &mut String, object: &Map<String, Value>) {
     let all = 0..classes.len();
     let occurs = |class: &usize| all.clone().any(|other| count(*class, other) + count(other, *class) > 0);
     let shown: Vec<usize> = all.clone().filter(occurs).collect();
+    let none: Vec<u64> = array("no_verdict").iter().map(|n| n.as_u64().unwrap_or_default()).collect();
+    let some_unknown = none.iter().any(|n| *n > 0);
     let name = |class: &usize| classes.get(*class).cloned().unwrap_or_else(|| NORMAL.to_owned());
-    let header: Vec<String> = std::iter::once(String::new()).chain(shown.iter().map(name)).collect();
+    let header = std::iter::once(String::new()).chain(shown.iter().map(name));
+    let header: Vec<String> = header.chain(some_unknown.then(|| UNKNOWN.to_owned())).collect();
     let header: Vec<&str> = header.iter().map(String::as_str).collect();
     let row = |class: &usize| {
-        std::iter::once(name(class))
-            .chain(shown.iter().map(|other| count(*class, *other).to_string()))
-            .collect()
+        let counts = shown.iter().map(|other| count(*class, *other));
+        let unknown = some_unknown.then(|| none.get(*class).copied().unwrap_or_default());
+        std::iter::once(name(class)).chain(counts.chain(unknown).map(|n| n.to_string())).collect()
     };
     table(text, &header, shown.iter().map(row));
     *text += "\n";

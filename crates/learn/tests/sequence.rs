@@ -25,8 +25,8 @@ fn quick() -> Options {
 fn a_recording_that_was_not_seen_is_judged_well_after_little_training() {
     let (seen, unseen) = (recording("run-1"), recording("run-2"));
     let options = quick();
-    let network = train_network(&[&seen], None, &options, &mut Deaf).unwrap();
-    let flows = score(&network, options.steps, &unseen.captures).unwrap();
+    let (network, limits) = train_network(&[&seen], None, &options, &mut Deaf).unwrap();
+    let flows = score(&network, &limits, options.steps, &unseen.captures).unwrap();
     let found = figures(&flows, &Settings::plain(64, 3, 0.9, CLASSES.len()));
     assert_eq!((found.attacks, found.attacks_detected), (7, 7));
     assert!(found.attack_recall.unwrap() > 0.97, "{found:?}");
@@ -39,7 +39,7 @@ fn the_same_seed_gives_the_same_weights_with_any_number_of_threads() {
     seen.captures.truncate(2);
     let weights = |threads: usize| {
         let options = Options { epochs: 4, windows: 256, threads, ..quick() };
-        train_network(&[&seen], None, &options, &mut Deaf).unwrap().tensors()
+        train_network(&[&seen], None, &options, &mut Deaf).unwrap().0.tensors()
     };
     assert!(weights(1) == weights(2));
 }

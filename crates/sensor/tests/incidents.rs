@@ -124,8 +124,10 @@ fn recordings() -> Vec<Entry> {
         runs.sort_by_key(|run| run.file_name());
         for run in runs {
             let run_name = run.file_name().to_string_lossy().into_owned();
-            // There attacks come from several hosts or from inside, and benign traffic is chosen to resemble them.
-            if run_name.starts_with("hard-") {
+            // In the others attacks come from several hosts or from inside, or benign traffic resembles them: the
+            // model's card says what is called there.
+            const JUDGED: [&str; 6] = ["run-", "tools-1", "tools-2", "benign-1", "benign-2", "benign-3"];
+            if !JUDGED.iter().any(|name| run_name.starts_with(name)) {
                 continue;
             }
             for line in std::fs::read_to_string(run.path().join("manifest.csv")).unwrap().lines().skip(1) {
@@ -173,8 +175,9 @@ fn every_attack_is_one_incident_and_benign_traffic_is_none() {
             faults.push(format!("{}: {:?}", entry.name, heard.begun));
         } else if let Some(incident) = heard.ended.first() {
             let many = entry.scenario.starts_with("scan");
-            assert!(incident.targets.contains(&entry.broker), "{}", entry.name);
-            assert_eq!(incident.targets.len() > 1, many, "{}: {:?}", entry.name, incident.targets);
+            if !incident.targets.contains(&entry.broker) || (incident.targets.len() > 1) != many {
+                faults.push(format!("{}: {:?}", entry.name, incident.targets));
+            }
         }
         let text = String::from_utf8(heard.eve.finish().unwrap()).unwrap();
         let mut of_kind = std::collections::BTreeMap::<String, u32>::new();

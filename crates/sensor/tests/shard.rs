@@ -79,9 +79,10 @@ impl<'a> Walk<'a> {
     fn end(&mut self, all: &[EndedFlow]) {
         for end in all {
             let running = &mut self.running[end.slot as usize];
-            let early = running.is_called();
-            let called = running.end(self.detector.settings());
-            if let (Some(c), false) = (called, early) {
+            let settings = self.detector.settings();
+            let before = running.called(settings).map(|called| called.class);
+            let called = running.end(settings);
+            if let (Some(c), true) = (called, called.map(|called| called.class) != before) {
                 let (flow, time_nanos) = (name(&end.flow), end.flow.last_nanos);
                 let (class, score, packets) = (c.class, c.score, c.packets);
                 self.notes.push(Told::Finding { flow, packet: None, time_nanos, class, score, packets });
@@ -109,7 +110,7 @@ impl<'a> Walk<'a> {
         }
         let mut out = vec![0.0; self.detector.classes().len()];
         self.cell.step(row.slot, &row.features, &mut out).unwrap();
-        if running.step(&out, settings) {
+        if running.step(&out, self.detector.beyond(&row.features), settings) {
             let called = running.called(settings).unwrap();
             self.notes.push(Told::Finding {
                 flow: name(flow),
@@ -163,6 +164,43 @@ fn on_recordings_every_batch_size_tells_what_the_simple_walk_says() {
                 assert_eq!(got, expected, "{file}, {batching:?}");
             }
         }
+    }
+}
+
+/// A detector that knows no class calls what its hosts' counts show: a scanner's flows are unknown, benign ones are not.
+#[test]
+fn what_no_class_is_called_of_is_unknown_and_told_once() {
+    let detector = Detector::new("the model", &model()).unwrap();
+    let none = sequence::verdict::Settings {
+        thresholds: vec![f32::NAN; detector.classes().len()],
+        ..detector.settings().clone()
+    };
+    let (unknown, detector) = (detector.classes().len() as u32, detector.with_settings(none));
+    let path = format!("{}/../../data/lab/run-1/scan_A.pcap.zst", env!("CARGO_MANIFEST_DIR"));
+    for silence in [None, Some(Duration::from_secs(1))] {
+        let mut shard = Shard::new(&detector, Config { silence, ..Config::default() }).unwrap();
+        let (mut notes, mut capture) = (Notes::default(), Capture::open(Path::new(&path)).unwrap());
+        while let Some(packet) = capture.next().unwrap() {
+            shard.packet(&packet, &mut notes).unwrap();
+        }
+        shard.finish(&mut notes).unwrap();
+        let (mut findings, mut ends, mut normal) = (0, 0, 0);
+        for told in &notes.0 {
+            match told {
+                Told::Finding { class, score, .. } => {
+                    assert!(*class == unknown && *score >= 0.5 && *score < 1.0, "{told:?}");
+                    findings += 1;
+                }
+                Told::Ended { class, alert, .. } if *class == unknown => {
+                    assert!(alert.is_some());
+                    ends += 1;
+                }
+                Told::Ended { .. } => normal += 1,
+            }
+        }
+        // run-1 has 7,133 flows of the scan; the first ones stay below.
+        assert!((6_500..=7_133).contains(&ends) && normal > 100, "{ends} unknown, {normal} normal");
+        assert_eq!(findings, ends, "once a flow");
     }
 }
 

@@ -7,7 +7,7 @@ use anyhow::Result;
 use citronella_sensor::{
     capture::{Capture, CaptureError, Packet},
     detect::{Batching, Config, Counters, Detector, Shard, Sink},
-    feature::sequence::{SequenceLevel, verdict::Running},
+    feature::sequence::{SequenceLevel, WIDTH, verdict::Running},
     flow::{FlowPacket, FlowTable, table},
     pipeline::{Next, Source, run as walk},
 };
@@ -196,13 +196,14 @@ fn measure(input: &Input, detector: &Detector, arguments: &Arguments) -> Result<
 fn verdict_nanos(detector: &Detector) -> f64 {
     const STEPS: u32 = 1 << 20;
     let classes = detector.classes().len();
-    let (mut running, mut out) = (Running::default(), vec![0.0; classes]);
+    let (mut running, mut out, row) = (Running::default(), vec![0.0; classes], [0.0; WIDTH]);
     let begin = Instant::now();
     for step in 0..STEPS {
         let benign = (step % 97) as f32 / 97.0;
         out.fill((1.0 - benign) / (classes - 1).max(1) as f32);
         out.first_mut().into_iter().for_each(|first| *first = benign);
-        black_box(running.step(&out, detector.settings()));
+        let beyond = detector.beyond(black_box(&row));
+        black_box(running.step(&out, beyond, detector.settings()));
     }
     begin.elapsed().as_secs_f64() * 1e9 / f64::from(STEPS)
 }

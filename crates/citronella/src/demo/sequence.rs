@@ -56,7 +56,7 @@ impl Chapter {
             RUN_1.capture(file).map(|b| b.as_ref().into())
         })?;
         let mut counter = Counter(progress.stepper());
-        let network = train_network(&[&recording], Some(RUN_2.name), &options, &mut counter)?;
+        let (network, _) = train_network(&[&recording], Some(RUN_2.name), &options, &mut counter)?;
         let outputs = network.spec().outputs;
         let settings = Settings::plain(options.steps as u32, PACKETS, THRESHOLD, outputs);
         let model = model_file(&network, &[&recording], &options, &settings)?;

@@ -17,10 +17,11 @@ pub(super) fn entries(data: &Data, options: &Options) -> Result<[Entry; 2], Comp
     for held in data.recordings.iter().filter(attacked) {
         let others: Vec<&Recording> = data.recordings.iter().filter(|r| r.name != held.name).collect();
         let begin = Instant::now();
-        let network = sequence::train_network(&others, Some(&held.name), &options.sequence, &mut Deaf)?;
+        let (network, limits) =
+            sequence::train_network(&others, Some(&held.name), &options.sequence, &mut Deaf)?;
         train_s += begin.elapsed().as_secs_f64();
         let begin = Instant::now();
-        let flows = sequence::score(&network, options.sequence.steps, &held.captures)?;
+        let flows = sequence::score(&network, &limits, options.sequence.steps, &held.captures)?;
         test_s += begin.elapsed().as_secs_f64();
         bytes += network.tensors().iter().map(|(_, _, values)| values.len() as u64 * 4).sum::<u64>();
         held_out.push(HeldOut { recording: held.name.clone(), hours: held.hours()?, flows });

@@ -11,7 +11,8 @@ pub struct Confusion {
     pub classes: Vec<String>,
     /// Rows of each true class (outer) that were given each predicted class (inner).
     pub counts: Vec<Vec<u64>>,
-    /// Rows of each true class without a verdict, because a score was not finite; all of them are wrong.
+    /// Rows of each true class without one of these: a score was not finite, or the sequence detector called it
+    /// unknown; all of them are wrong.
     pub no_verdict: Vec<u64>,
 }
 

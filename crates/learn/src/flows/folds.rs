@@ -77,8 +77,9 @@ fn key_of_scored(first: u32, flow: &ScoredFlow) -> Key {
 
 fn call(flow: &mut JudgedFlow, scored: &ScoredFlow, settings: &Settings, known: usize) {
     let verdict = verdict(scored, settings);
-    // A flow of fewer packets than a call needs is called as it ends.
-    let time = |packets: usize| match packets < settings.packets as usize {
+    // A flow of fewer packets than a call needs is called as it ends, and so is one of no class that is no long one.
+    let needed = if verdict.class as usize == known { settings.window } else { settings.packets };
+    let time = |packets: usize| match packets < needed as usize {
         true => flow.ended_nanos,
         false => scored.times.get(packets - 1).copied().unwrap_or(flow.ended_nanos),
     };

@@ -19,12 +19,12 @@ mod verdict;
 pub use error::SequenceError;
 pub use figures::{Figures, benign_hosts, confusions, figures};
 pub use model::{
-    Deaf, Heard, HeldOut, PRESET, cross_settings, fit_settings, leave_one_out, model_file, settings_of,
-    train, train_network,
+    Deaf, Heard, HeldOut, PRESET, Trained, cross_settings, fit_settings, leave_one_out, model_file,
+    settings_of, train, train_network,
 };
 pub use pool::{Pool, Windows};
 pub use recording::{Captured, Recording};
 pub use score::{Probabilities, ScoredFlow, score, score_variant};
 pub use train::{Options, fit, gather, variants};
 pub use variant::Variant;
-pub use verdict::{Verdict, benign_scores, fit_temperature, verdict};
+pub use verdict::{Verdict, benign_beyond, benign_scores, fit_temperature, verdict};

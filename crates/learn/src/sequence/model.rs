@@ -7,15 +7,15 @@ use citronella_sensor::{
     detect::{Card, DataFile, FORMAT, Input, ModelFile, NetworkCard, Op, RowRule, Shape},
     feature::{
         schema::Level,
-        sequence::{SEQUENCE, verdict::Settings},
+        sequence::{SEQUENCE, unknown::Limits, verdict::Settings},
     },
 };
 use rayon::prelude::*;
 use serde_json::json;
 
 use super::{
-    Captured, Options, Pool, Recording, ScoredFlow, SequenceError, benign_scores, figures, fit,
-    fit_temperature, gather, score,
+    Captured, Options, Pool, Recording, ScoredFlow, SequenceError, benign_beyond, benign_scores, figures,
+    fit, fit_temperature, gather, score,
 };
 use crate::dataset::CLASSES;
 
@@ -52,7 +52,10 @@ pub struct HeldOut {
     pub flows: Vec<ScoredFlow>,
 }
 
-/// Trains a network on recordings.
+/// A network, and what benign hosts of its training did at most.
+pub type Trained = (Network, Limits);
+
+/// Trains a network on recordings; beside it stands what benign hosts did at most in them.
 ///
 /// # Errors
 /// A capture cannot be read, or the recordings hold fewer than two classes.
@@ -61,10 +64,11 @@ pub fn train_network(
     held_out: Option<&str>,
     options: &Options,
     heard: &mut dyn Heard,
-) -> Result<Network, SequenceError> {
+) -> Result<Trained, SequenceError> {
     let pool = Pool::of(&on_threads(options, || gather(recordings, options))?);
     heard.begin(held_out, pool.len());
-    fit(&pool, options, &mut |number, loss| heard.epoch(number, options.epochs, loss))
+    let network = fit(&pool, options, &mut |number, loss| heard.epoch(number, options.epochs, loss))?;
+    Ok((network, pool.limits().clone()))
 }
 
 /// Does something on as many threads as the options say; where no pool of threads can be had, on the program's own.
@@ -88,13 +92,13 @@ pub fn leave_one_out(
     Ok(folds(recordings, options, false, heard)?.0)
 }
 
-/// The folds, and the network of all recordings where it is wanted: gathered once, trained side by side, a thread each.
+/// The folds, and the network and limits of all recordings where they are wanted: gathered once, trained side by side, a thread each.
 fn folds(
     recordings: &[Recording],
     options: &Options,
     whole: bool,
     heard: &mut dyn Heard,
-) -> Result<(Vec<HeldOut>, Option<Network>), SequenceError> {
+) -> Result<(Vec<HeldOut>, Option<Trained>), SequenceError> {
     let heard = Mutex::new(heard);
     let attacked = |r: &&Recording| r.captures.iter().any(|capture| capture.is_attacked());
     let mut tasks: Vec<Option<&Recording>> = recordings.iter().filter(attacked).map(Some).collect();
@@ -110,8 +114,9 @@ fn folds(
             let network = fit(&pool, &alone, &mut |number, loss| {
                 lock(&heard).epoch(number, options.epochs, loss);
             })?;
-            let Some(held) = held else { return Ok((None, Some(network))) };
-            let flows = score(&network, options.steps, &held.captures)?;
+            let limits = pool.limits();
+            let Some(held) = held else { return Ok((None, Some((network, limits.clone())))) };
+            let flows = score(&network, limits, options.steps, &held.captures)?;
             let hours = held.hours()?;
             Ok((Some(HeldOut { recording: held.name.clone(), hours, flows }), None))
         };
@@ -125,15 +130,18 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Temperature, benign scores and thresholds for one false alert a day, from recordings that were left out.
+/// Temperature, benign scores and thresholds for one false alert a day, from recordings that were left out. The limits
+/// of what is unknown are not theirs to say: they come with the network.
 pub fn fit_settings(held_out: &[&HeldOut], options: &Options) -> Settings {
     let flows: Vec<&ScoredFlow> = held_out.iter().flat_map(|held| &held.flows).collect();
     let hours: f64 = held_out.iter().map(|held| held.hours).sum();
     let temperature = fit_temperature(&flows);
     let plain = Settings::plain(options.steps as u32, PACKETS, LOWEST_THRESHOLD, CLASSES.len());
-    let calibrated = Settings { temperature, least_share: LEAST_SHARE, ..plain };
-    let benign = benign_scores(&flows, &calibrated, hours as f32);
-    Settings { benign, ..calibrated }.for_false_alerts(FALSE_ALERTS_PER_DAY)
+    let calibrated = Settings { temperature, ..plain };
+    let recordings: Vec<&[ScoredFlow]> = held_out.iter().map(|held| held.flows.as_slice()).collect();
+    let benign = benign_scores(&recordings, &calibrated, hours as f32);
+    let unknown = Some(benign_beyond(&flows, &calibrated));
+    Settings { benign, unknown, ..calibrated }.for_false_alerts(FALSE_ALERTS_PER_DAY)
 }
 
 /// Packets in a row that a call needs.
@@ -142,8 +150,6 @@ const PACKETS: u32 = 3;
 const LOWEST_THRESHOLD: f32 = 0.9;
 /// Benign conversations called a day that thresholds are chosen for.
 const FALSE_ALERTS_PER_DAY: f32 = 1.0;
-/// An attack's name has at least this share of the attacks' probability.
-const LEAST_SHARE: f32 = 0.5;
 
 /// The settings for each recording, from the others that were left out.
 pub fn cross_settings(held_out: &[HeldOut], options: &Options) -> Vec<Settings> {
@@ -165,13 +171,13 @@ pub fn train(
     options: &Options,
     heard: &mut dyn Heard,
 ) -> Result<ModelFile, SequenceError> {
-    let (held_out, network) = folds(recordings, options, true, heard)?;
-    let network = network.filter(|_| held_out.len() > 1);
-    let Some(network) = network else {
+    let (held_out, whole) = folds(recordings, options, true, heard)?;
+    let Some((network, limits)) = whole.filter(|_| held_out.len() > 1) else {
         let conversations = held_out.iter().map(|held| held.flows.len()).sum();
         return Err(SequenceError::TooLittle { recordings: recordings.len(), conversations, classes: 1 });
     };
-    let settings = fit_settings(&held_out.iter().collect::<Vec<_>>(), options);
+    let mut settings = fit_settings(&held_out.iter().collect::<Vec<_>>(), options);
+    settings.unknown.iter_mut().for_each(|unknown| unknown.limits = limits.clone());
     let metrics: Vec<serde_json::Value> = held_out
         .iter()
         .zip(cross_settings(&held_out, options))

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
-use citronella_sensor::feature::sequence::{Config, SEQUENCE, WIDTH};
+use citronella_sensor::feature::sequence::{Config, SEQUENCE, WIDTH, unknown::Limits};
 use citronella_sensor::flow::table;
 use rand::{RngExt, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
@@ -100,6 +100,7 @@ impl Conversation {
 #[derive(Clone, Default)]
 pub struct Pool {
     parts: Vec<Arc<Vec<Conversation>>>,
+    limits: Limits,
 }
 
 impl Pool {
@@ -127,13 +128,23 @@ impl Pool {
         seen.iter().filter(|is| **is).count()
     }
 
+    /// What benign hosts did at most, in the recordings as they are: those from which no attack came.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     fn conversations(&self) -> impl Iterator<Item = &Conversation> {
         self.parts.iter().flat_map(|part| part.iter())
     }
 
     /// The conversations of all.
     pub fn of<'a>(pools: impl IntoIterator<Item = &'a Pool>) -> Pool {
-        Pool { parts: pools.into_iter().flat_map(|pool| pool.parts.iter().cloned()).collect() }
+        let mut all = Pool::new();
+        for pool in pools {
+            all.parts.extend(pool.parts.iter().cloned());
+            all.limits.join(&pool.limits);
+        }
+        all
     }
 
     /// Without the conversations of some classes.
@@ -142,7 +153,7 @@ impl Pool {
             let kept = part.iter().filter(|one| !classes.contains(&one.class)).cloned();
             Arc::new(kept.collect::<Vec<_>>())
         };
-        Pool { parts: self.parts.iter().map(keep).collect() }
+        Pool { parts: self.parts.iter().map(keep).collect(), limits: self.limits.clone() }
     }
 
     /// A capture's conversations, changed as a variant says; of each kind `most` at most, drawn by chance.
@@ -150,8 +161,12 @@ impl Pool {
         let mut rng = ChaCha8Rng::seed_from_u64(variant.seed);
         let mut all: Vec<Conversation> = Vec::new();
         let mut places: Vec<usize> = Vec::new();
+        let (mut limits, as_it_is) = (Limits::default(), Variant { seed: 0, ..variant } == Variant::PLAIN);
         traffic.walk(capture, variant, |_, Walked { class, beside_attack, row, .. }| {
             let slot = row.slot as usize;
+            if as_it_is && class == 0 && !beside_attack {
+                limits.see(&row.features);
+            }
             if row.is_new {
                 if slot >= places.len() {
                     places.resize(slot + 1, usize::MAX);
@@ -163,7 +178,7 @@ impl Pool {
                 conversation.push(&row.features, &mut rng);
             }
         });
-        Pool { parts: vec![Arc::new(thinned(all, most, &mut rng))] }
+        Pool { parts: vec![Arc::new(thinned(all, most, &mut rng))], limits }
     }
 
     /// Draws `count` windows of up to `steps` rows: first a class (half of them benign), then a kind of conversation

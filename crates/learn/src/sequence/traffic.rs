@@ -142,6 +142,28 @@ mod tests {
     }
 
     #[test]
+    fn clients_behind_one_address_keep_their_conversations_and_classes() {
+        let lab = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/lab/run-1/manifest.csv");
+        let recording = Recording::open(&lab).unwrap();
+        let capture = recording.captures.iter().find(|c| c.scenario == "slowite").unwrap();
+        let traffic = Traffic::read(capture).unwrap();
+        let walked = |shared: u32| {
+            let (mut begun, mut hosts, mut rows) = ([0; 2], std::collections::BTreeSet::new(), 0);
+            traffic.walk(capture, Variant { shared, ..Variant::PLAIN }, |level, walked| {
+                rows += 1;
+                if walked.row.is_new {
+                    begun[usize::from(walked.class > 0)] += 1;
+                    hosts.extend(level.flow(walked.row.slot).map(|flow| flow.src().0));
+                }
+            });
+            (begun, rows, hosts.len())
+        };
+        let (plain, shared) = (walked(0), walked(8));
+        assert_eq!((plain.0, plain.1, plain.2 - 7), shared);
+        assert_eq!(walked(1), plain);
+    }
+
+    #[test]
     fn honest_work_of_a_host_that_attacks_stays_benign() {
         let plain = counted("slowite", Variant::PLAIN);
         let inside = counted("slowite", Variant { inside: true, ..Variant::PLAIN });

@@ -68,6 +68,7 @@ pub fn variants(options: &Options) -> Vec<Variant> {
     for number in 1..=options.variants as u64 {
         let mut one_in = |n: u32| rng.random_range(0..n) == 0;
         let (thin, slow, late, lossy, spread) = (one_in(3), one_in(3), one_in(3), one_in(3), one_in(3));
+        let shared = one_in(3);
         all.push(Variant {
             seed: options.seed.wrapping_mul(1_000).wrapping_add(number),
             time_scale: rng.random_range(-1.2f64..1.4).exp(),
@@ -77,6 +78,7 @@ pub fn variants(options: &Options) -> Vec<Variant> {
             attack_scale: if slow { rng.random_range(0.5f64..3.0).exp() } else { 1.0 },
             sources: if spread { rng.random_range(2..6) } else { 1 },
             inside: number % 2 == 0,
+            shared: if shared { rng.random_range(2..17) } else { 0 },
         });
     }
     all
@@ -86,7 +88,7 @@ pub fn variants(options: &Options) -> Vec<Variant> {
 /// identifier or many, and no verdict is to hang on it.
 const CHOSEN: [&[&str]; 4] = [
     &["mqtt_new_client", "host_clients_60s"],
-    &["host_users_60s"],
+    &["mqtt_has_user", "host_users_60s"],
     &["mqtt_keep_alive"],
     &["mqtt_qos", "mqtt_remaining_length"],
 ];

@@ -1,5 +1,5 @@
 //! The same recording as it might have been: slower or faster, with losses, begun later, its attack thinner or slower,
-//! spread over several sources or from a host that also does honest work.
+//! spread over several sources or from a host that also does honest work, its clients behind one address.
 //!
 //! In: packets. Out: packets at other times, from other hosts, or left out. What is changed is the traffic, not the
 //! numbers that are made of it: the counts of the sequence level follow from the changed packets as they would live.
@@ -35,6 +35,9 @@ pub struct Variant {
     pub sources: u32,
     /// The attack comes from a host that talks to the broker honestly too.
     pub inside: bool,
+    /// So many of the broker's clients share one address, as behind a router that translates addresses or a gateway:
+    /// what an honest host does at most is no measure of what an honest address does.
+    pub shared: u32,
 }
 
 impl Variant {
@@ -48,6 +51,7 @@ impl Variant {
         attack_scale: 1.0,
         sources: 1,
         inside: false,
+        shared: 0,
     };
 }
 
@@ -64,6 +68,8 @@ pub(super) struct Changer {
     attack_began: Option<i64>,
     /// In the attacker's place.
     inside: Option<IpAddr>,
+    /// Hosts that share the address of the first of them.
+    shared: Vec<IpAddr>,
 }
 
 impl Changer {
@@ -76,12 +82,13 @@ impl Changer {
         let mut ends = frames.clone().map(|(time, _)| time);
         let first_nanos = ends.next().unwrap_or(0);
         let last_nanos = ends.last().unwrap_or(first_nanos);
-        let inside = if variant.inside {
-            let clients = clients(capture, frames);
-            clients.get(hash.hash_one(&capture.name) as usize % clients.len().max(1)).copied()
-        } else {
-            None
-        };
+        let mut shared =
+            if variant.inside || variant.shared > 1 { clients(capture, frames) } else { Vec::new() };
+        let place = hash.hash_one(&capture.name) as usize % shared.len().max(1);
+        let inside = shared.get(place).copied().filter(|_| variant.inside);
+        shared.retain(|host| Some(*host) != inside);
+        shared.sort_by_key(|host| hash.hash_one(host));
+        shared.truncate(variant.shared as usize);
         Changer {
             variant,
             hash,
@@ -92,6 +99,7 @@ impl Changer {
             begun: HashMap::new(),
             attack_began: None,
             inside,
+            shared,
         }
     }
 
@@ -154,9 +162,10 @@ impl Changer {
         (self.hash.hash_one(flow) >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// Gives a packet of the attack its new hosts.
+    /// Gives a packet its new hosts.
     pub(super) fn disguise(&self, frame: &mut Frame<'_>) {
         if !self.is_attack(frame) {
+            self.translate(frame);
             return;
         }
         let number = (self.hash.hash_one(flow_of(frame)) >> 7) % u64::from(self.variant.sources.max(1));
@@ -173,6 +182,36 @@ impl Changer {
                     *end = other(*end);
                 }
             }
+        }
+    }
+
+    /// Gives hosts that share an address that address, and their ports others, as a router does.
+    fn translate(&self, frame: &mut Frame<'_>) {
+        let (Some(outer), Some(ip)) = (self.shared.first(), &mut frame.ip) else { return };
+        let translate = |host: &mut IpAddr, port: &mut u16| {
+            if self.shared.contains(host) {
+                *port = 1_024 + (self.hash.hash_one((&*host, *port)) % 60_000) as u16;
+                *host = *outer;
+            }
+        };
+        match &mut frame.transport {
+            Some(Transport::Tcp(tcp)) => {
+                translate(&mut ip.src, &mut tcp.src_port);
+                translate(&mut ip.dst, &mut tcp.dst_port);
+            }
+            Some(Transport::Udp(udp)) => {
+                translate(&mut ip.src, &mut udp.src_port);
+                translate(&mut ip.dst, &mut udp.dst_port);
+            }
+            Some(Transport::Icmp(icmp)) => {
+                translate(&mut ip.src, &mut 0);
+                translate(&mut ip.dst, &mut 0);
+                if let Some(original) = &mut icmp.original {
+                    translate(&mut original.src, &mut original.src_port);
+                    translate(&mut original.dst, &mut original.dst_port);
+                }
+            }
+            None => {}
         }
     }
 }

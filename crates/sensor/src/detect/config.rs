@@ -37,7 +37,7 @@ pub struct Config {
     /// The micro-batch's.
     pub batching: Batching,
     /// A conversation of fewer packets than a call needs, all of which speak for an attack, is told of when it has been
-    /// silent for so long; else at its end. Its verdict is given at its end in either case, and may be another.
+    /// silent for so long, and so is one that is unknown; else at its end. Its verdict is given at its end in either case, and may be another.
     pub silence: Option<Duration>,
     /// With [`Batching::ahead`], threads that step the network, the caller's among them; 0 is 1. What is told does not
     /// depend on it.

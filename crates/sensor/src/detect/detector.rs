@@ -9,6 +9,7 @@ use crate::feature::{
     schema::Level,
     sequence::{
         SEQUENCE, WIDTH,
+        unknown::NEVER,
         verdict::{MOST_CLASSES, Settings},
     },
 };
@@ -150,16 +151,41 @@ impl Detector {
         }
     }
 
-    /// The features that speak most for an attack in what the network has just read of a packet; none where the model
-    /// chooses or scales its inputs.
+    /// How far the initiator is beyond benign hosts, from what the network reads of a packet; nowhere where the model
+    /// says nothing of that, or chooses or scales its inputs.
+    #[inline]
+    pub fn beyond(&self, x: &[f32]) -> f32 {
+        match (&self.inputs, &self.settings.unknown, x.first_chunk()) {
+            (Inputs::Row, Some(unknown), Some(row)) => unknown.limits.beyond(row),
+            _ => NEVER,
+        }
+    }
+
+    /// The inputs that are beyond what benign hosts did, by their places, furthest first: with the natural logarithm of
+    /// how many times the highest of benign traffic each is.
+    pub fn exceeded(&self, x: &[f32]) -> Vec<(usize, f32)> {
+        match (&self.inputs, &self.settings.unknown, x.first_chunk()) {
+            (Inputs::Row, Some(unknown), Some(row)) => unknown.limits.exceeded(row),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The features that speak most for what was called, in what the network has just read of a packet: for an attack,
+    /// or for that it is beyond what benign hosts did. None where the model chooses or scales its inputs.
     pub(super) fn reasons(
         &self,
-        stepper: &mut Stepper,
-        states: &mut States,
+        (stepper, states): (&mut Stepper, &mut States),
         slot: u32,
         x: &[f32],
+        class: u32,
     ) -> Vec<Reason> {
+        let reason = |(place, weight): (usize, f32)| {
+            Some(Reason { column: SEQUENCE.get(place)?, value: *x.get(place)?, weight })
+        };
         match &self.inputs {
+            _ if class as usize == self.classes.len() => {
+                self.exceeded(x).into_iter().filter_map(reason).take(MOST_REASONS).collect()
+            }
             Inputs::Row => reasons(stepper, states, slot, x, &SEQUENCE, MOST_REASONS).unwrap_or_default(),
             Inputs::Encoded(_) => Vec::new(),
         }

@@ -16,7 +16,8 @@ pub struct Reason {
     pub column: &'static Column,
     /// Its value as the model reads it.
     pub value: f32,
-    /// What it adds to the log-odds of an attack; 0.7 doubles the odds.
+    /// What it adds to the log-odds of an attack; 0.7 doubles the odds. Of what is called unknown, the natural
+    /// logarithm of how many times the highest of benign traffic it is.
     pub weight: f32,
 }
 

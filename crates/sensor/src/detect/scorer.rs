@@ -120,8 +120,8 @@ impl Scorer {
     }
 
     /// Why the network says what it said of a conversation, by its state as it is.
-    pub(super) fn reasons(&mut self, detector: &Detector, slot: u32, x: &[f32]) -> Vec<Reason> {
-        detector.reasons(&mut self.stepper, &mut self.states, slot, x)
+    pub(super) fn reasons(&mut self, detector: &Detector, slot: u32, x: &[f32], class: u32) -> Vec<Reason> {
+        detector.reasons((&mut self.stepper, &mut self.states), slot, x, class)
     }
 
     /// Bytes of state a conversation.

@@ -6,7 +6,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-/// A flow all of whose packets speak for an attack, but are too few yet to call it.
+/// A flow all of whose packets speak for an attack, but are too few yet to call it, or one that is unknown so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Silence {
     /// When it has been silent for long enough, in nanoseconds of packet time.

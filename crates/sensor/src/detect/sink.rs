@@ -15,10 +15,11 @@ pub struct FlowVerdict {
     pub flow: Flow,
     /// Why it ended.
     pub reason: EndReason,
-    /// Place among the model's classes; 0 is benign traffic.
+    /// Place among the model's classes; 0 is benign traffic, their number is unknown.
     pub class: u32,
-    /// Of an attack, the mean probability of its class since the first packet that counted; of a benign flow, the
-    /// highest probability of any attack after any packet.
+    /// Of an attack, the mean probability of its class since the first packet that counted; of unknown, see
+    /// [`Called`](crate::feature::sequence::verdict::Called); of a benign flow, the highest probability of any attack
+    /// after any packet.
     pub score: f32,
     /// The packet that called it, from 1.
     pub packets_to_alert: Option<u32>,
@@ -46,7 +47,8 @@ pub trait Sink {
         let _ = (number, flow, probabilities);
     }
 
-    /// A flow is called an attack: once a flow, in the order of the packets that called them.
+    /// A flow is called an attack: once a flow, in the order of the packets that called them; once more where one that
+    /// was called unknown is called a class.
     #[inline]
     fn finding(&mut self, finding: &Finding) {
         let _ = finding;

@@ -17,8 +17,24 @@ pub(super) struct Walk {
     pub(super) chain: u16,
     /// Looked at when it falls silent.
     watched: bool,
-    /// Told of when it had fallen silent.
-    told: bool,
+    /// When it had fallen silent.
+    told: Told,
+}
+
+/// What was told of a flow that had fallen silent.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Told {
+    #[default]
+    Nothing,
+    /// That it is unknown: a class may still be told of.
+    Unknown,
+    Class,
+}
+
+impl Walk {
+    fn is_told(&self) -> bool {
+        self.told == Told::Class || self.told == Told::Unknown && self.running.is_unknown()
+    }
 }
 
 impl Shard {
@@ -31,15 +47,15 @@ impl Shard {
                 counters.scored += 1;
                 let Some(walk) = walks.get_mut(step.slot as usize) else { return };
                 if step.is_new {
-                    (walk.running, walk.watched, walk.told) = (Running::default(), false, false);
+                    (walk.running, walk.watched, walk.told) = (Running::default(), false, Told::Nothing);
                 }
                 sink.scored(step.number, step.flow, probabilities);
-                let calls = walk.running.step(probabilities, settings);
-                if !walk.watched && walk.running.is_short_call(settings) {
+                let calls = walk.running.step(probabilities, detector.beyond(x), settings);
+                if !walk.watched && walk.running.would_be_called(settings) {
                     walk.watched = true;
                     silences.watch(step.slot, step.flow, step.time_nanos, step.time_nanos);
                 }
-                if calls && !walk.told {
+                if calls && !walk.is_told() {
                     // Its slot may be another's by now.
                     let open = level.flow(step.slot).filter(|flow| flow.id == step.flow);
                     let open = open.and_then(|flow| Some((flow, level.actor(step.slot)?)));
@@ -51,15 +67,16 @@ impl Shard {
                     let Some(finding) = finding(&walk.running, settings, whose) else { return };
                     let finding =
                         Finding { time_nanos: step.time_nanos, packet: Some(step.number), ..finding };
-                    sink.explained(&finding, &mut || scorer.reasons(detector, step.slot, x));
+                    sink.explained(&finding, &mut || scorer.reasons(detector, step.slot, x, finding.class));
                 }
             }
             Event::Ended(ended) => {
                 counters.flows += 1;
                 let Some(walk) = walks.get_mut(ended.slot as usize) else { return };
-                let early = walk.running.is_called() || walk.told;
+                let before = walk.running.called(settings).map(|called| called.class);
                 let called = walk.running.end(settings);
-                if !early && let Some(finding) = finding(&walk.running, settings, (&ended.flow, ended.actor))
+                let is_new = called.map(|called| called.class) != before && !walk.is_told();
+                if is_new && let Some(finding) = finding(&walk.running, settings, (&ended.flow, ended.actor))
                 {
                     counters.findings += 1;
                     sink.explained(&finding, &mut Vec::new);
@@ -84,7 +101,7 @@ impl Shard {
                 continue;
             };
             let Some(walk) = walks.get_mut(silence.slot as usize) else { continue };
-            if !walk.running.is_short_call(detector.settings()) {
+            if !walk.running.would_be_called(detector.settings()) {
                 walk.watched = false;
                 continue;
             }
@@ -97,7 +114,7 @@ impl Shard {
             whole.end(detector.settings());
             let Some(actor) = level.actor(silence.slot) else { continue };
             if let Some(finding) = finding(&whole, detector.settings(), (flow, actor)) {
-                walk.told = true;
+                walk.told = if whole.is_unknown() { Told::Unknown } else { Told::Class };
                 counters.findings += 1;
                 sink.explained(&finding, &mut Vec::new);
             }
@@ -115,7 +132,7 @@ fn finding(running: &Running, settings: &Settings, (flow, initiator): (&Flow, Ip
         flow: *flow,
         class: called.class,
         score: called.score,
-        threshold: settings.thresholds.get(called.class as usize).copied().unwrap_or_default(),
+        threshold: settings.threshold_of(called.class),
         packets: called.packets,
         detector: FoundBy::Model,
     })

@@ -81,6 +81,13 @@ features! {
     Held "host_held" "log count" "accepted MQTT connections, open and not used";
 }
 
+/// A count of so much, and more, is 1 in its column.
+pub(super) const MOST_COUNT: f32 = 1_000.0;
+/// Bytes of one unit of `host_bytes_10s`.
+pub(super) const BYTES_UNIT: f32 = 100.0;
+/// As [`MOST_COUNT`], of `host_bytes_10s`.
+pub(super) const MOST_BYTES: f32 = 1e8;
+
 const _: () = assert!(WIDTH <= 48, "the sequence level has 48 features or fewer");
 
 /// `ln(1 + x / unit) / ln(1 + most / unit)`, between 0 and 1: 0 at 0, 1 from `most` on. Called with constants for

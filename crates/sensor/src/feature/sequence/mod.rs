@@ -12,6 +12,7 @@ mod facts;
 mod live;
 mod mqtt;
 mod service;
+pub mod unknown;
 pub mod verdict;
 
 use std::net::IpAddr;
@@ -19,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use citronella_wire::{Frame, Transport, decode_frame};
 
-use columns::{Place, log_scaled};
+use columns::{BYTES_UNIT, MOST_BYTES, MOST_COUNT, Place, log_scaled};
 pub use columns::{SEQUENCE, WIDTH};
 use ends::ServiceEnds;
 pub use facts::Facts;
@@ -373,9 +374,8 @@ fn count(
 
 /// A count of 1 is 0.1, of 10 is 0.35, of 1,000 is 1.
 fn write_host(host: &Behaviour, secs: f32, features: &mut [f32; WIDTH]) {
-    const MOST: f32 = 1_000.0;
     let mut set = |place: Place, value: f32| features[place as usize] = value;
-    let scaled = |count: f32| log_scaled(count, 1.0, MOST);
+    let scaled = |count: f32| log_scaled(count, 1.0, MOST_COUNT);
     set(Place::HostGap, live::scaled_secs(secs));
     set(Place::Flows10, scaled(host.fast(Count::Flows)));
     set(Place::Flows60, scaled(host.slow(Count::Flows)));
@@ -387,7 +387,7 @@ fn write_host(host: &Behaviour, secs: f32, features: &mut [f32; WIDTH]) {
     set(Place::Refused60, scaled(host.slow(Count::Refused)));
     set(Place::Accepted60, scaled(host.slow(Count::Accepted)));
     set(Place::Publishes10, scaled(host.fast(Count::Publishes)));
-    set(Place::Bytes10, log_scaled(host.fast(Count::Bytes), 100.0, 1e8));
+    set(Place::Bytes10, log_scaled(host.fast(Count::Bytes), BYTES_UNIT, MOST_BYTES));
     set(Place::Clients60, scaled(host.slow(Count::Clients)));
     set(Place::Users60, scaled(host.slow(Count::Users)));
     set(Place::Credentials60, scaled(host.slow(Count::Credentials)));
