@@ -1,5 +1,5 @@
 #!/bin/sh
-# Holds `citronella detect` to constant memory and complete accounts over a day of packet time: all recordings of
+# Holds `citronella detect` to constant memory and complete accounts over a day of packet time: recordings of
 # data/lab, round after round, each later and from other networks, through a pipe.
 #
 # usage: tests/replay_day.sh [HOURS]
