@@ -37,6 +37,9 @@ pub(crate) struct Arguments {
     /// the others, and judge what was left out
     #[arg(long, conflicts_with_all = ["verdicts", "train"])]
     leave_one_out: bool,
+    /// Recordings that are always trained on and never left out (several times)
+    #[arg(long, value_name = "DATA", requires = "leave_one_out")]
+    always: Vec<PathBuf>,
     /// Trainings of each recording left out, with seeds from 42 on [default: 5]
     #[arg(long, value_name = "N", requires = "leave_one_out", value_parser = clap::value_parser!(u64).range(1..1000))]
     seeds: Option<u64>,

@@ -233,8 +233,19 @@ fn each_recording_is_left_out_with_several_seeds() {
         assert_eq!(other["flows"].as_f64(), Some(parts), "{}: on the same flows", other["name"]);
     }
 
+    // What is always trained on is not judged, and counts.
+    let third = part_of(&folder, "run-3", &["slowite"]);
+    let mut command = citronella!("evaluate", "--leave-one-out", "--seeds", "1", "--epochs", "1", "--json");
+    command.args([&first, &second]).arg("--always").arg(&third);
+    let (stdout, _) = done(command);
+    let with: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(figures(&with["all"], "flows"), [parts]);
+    assert_ne!(figures(&with["all"], "macro_f1")[0], a);
+
     let message = refused(citronella!("evaluate", "--leave-one-out", &first));
     assert_says(&message, &["1 recordings", "needs two with attacks"]);
+    let message = refused(citronella!("evaluate", "--leave-one-out", &first, &second, "--always", &first));
+    assert_says(&message, &["the same name"]);
     let message = refused(citronella!("evaluate", "--leave-one-out", &first, &first));
     assert_says(&message, &["the same name"]);
 }

@@ -75,7 +75,7 @@ fn main() -> AnyResult<()> {
     let mut aloud = Aloud(Instant::now());
     match command.as_str() {
         "loro" => {
-            let held_out = leave_one_out(&recordings()?, &options, &mut aloud)?;
+            let held_out = leave_one_out(&recordings()?, &[], &options, &mut aloud)?;
             for (held, settings) in held_out.iter().zip(cross_settings(&held_out, &options)) {
                 println!("== {} T {:.2} {:?}", held.recording, settings.temperature, settings.thresholds);
                 show(&figures(&held.flows, &settings), &confusions(&held.flows, &settings));

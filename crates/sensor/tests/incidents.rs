@@ -126,8 +126,8 @@ fn recordings() -> Vec<Entry> {
             let run_name = run.file_name().to_string_lossy().into_owned();
             // In the others attacks come from several hosts or from inside, or benign traffic resembles them: the
             // model's card says what is called there.
-            const JUDGED: [&str; 6] = ["run-", "tools-1", "tools-2", "benign-1", "benign-2", "benign-3"];
-            if !JUDGED.iter().any(|name| run_name.starts_with(name)) {
+            const JUDGED: [&str; 5] = ["tools-1", "tools-2", "benign-1", "benign-2", "benign-3"];
+            if !(run_name.starts_with("run-") || JUDGED.contains(&run_name.as_str())) {
                 continue;
             }
             for line in std::fs::read_to_string(run.path().join("manifest.csv")).unwrap().lines().skip(1) {

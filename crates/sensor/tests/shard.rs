@@ -360,5 +360,5 @@ fn the_same_model_read_again_changes_nothing_of_what_was_called() {
 #[test]
 fn a_flow_takes_about_a_kibibyte() {
     let shard = Shard::new(&Detector::new("model", &model()).unwrap(), Config::default()).unwrap();
-    assert_eq!(shard.bytes_per_flow(), 1_024);
+    assert_eq!(shard.bytes_per_flow(), 1_032);
 }

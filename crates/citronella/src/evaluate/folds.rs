@@ -86,10 +86,11 @@ struct Document<'a> {
 
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let recordings = open(&arguments.data)?;
-    let names: BTreeSet<&str> = recordings.iter().map(|r| r.name.as_str()).collect();
+    let always = open(&arguments.always)?;
+    let names: BTreeSet<&str> = recordings.iter().chain(&always).map(|r| r.name.as_str()).collect();
     ensure!(
-        names.len() == recordings.len(),
-        "two of the recordings have the same name: leave one out of DATA"
+        names.len() == recordings.len() + always.len(),
+        "two of the recordings have the same name: leave one out of DATA and --always"
     );
     ensure!(
         attacked(&recordings) > 1,
@@ -119,7 +120,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let mut names = Vec::new();
     for seed in &seeds {
         let options = Options { seed: *seed, ..options.clone() };
-        let held = leave_one_out(&recordings, &options, &mut Counter(progress.stepper()))?;
+        let held = leave_one_out(&recordings, &always, &options, &mut Counter(progress.stepper()))?;
         let settings = cross_settings(&held, &options);
         names = held.iter().map(|held| held.recording.clone()).collect();
         by_seed

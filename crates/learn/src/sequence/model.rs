@@ -80,21 +80,22 @@ fn on_threads<T: Send>(options: &Options, work: impl FnOnce() -> T + Send) -> T 
 }
 
 /// Leaves out each recording that holds an attack in turn: trains on the others, scores it. Recordings of benign
-/// traffic alone are always trained on.
+/// traffic alone, and those of `always`, are always trained on.
 ///
 /// # Errors
 /// As [`train_network`].
 pub fn leave_one_out(
     recordings: &[Recording],
+    always: &[Recording],
     options: &Options,
     heard: &mut dyn Heard,
 ) -> Result<Vec<HeldOut>, SequenceError> {
-    Ok(folds(recordings, options, false, heard)?.0)
+    Ok(folds((recordings, always), options, false, heard)?.0)
 }
 
 /// The folds, and the network and limits of all recordings where they are wanted: gathered once, trained side by side, a thread each.
 fn folds(
-    recordings: &[Recording],
+    (recordings, always): (&[Recording], &[Recording]),
     options: &Options,
     whole: bool,
     heard: &mut dyn Heard,
@@ -105,10 +106,11 @@ fn folds(
     tasks.extend(whole.then_some(None));
     let alone = Options { threads: 1, ..options.clone() };
     on_threads(options, || {
-        let pools = gather(&recordings.iter().collect::<Vec<_>>(), options)?;
+        let all: Vec<&Recording> = recordings.iter().chain(always).collect();
+        let pools = gather(&all, options)?;
         let one = |held: &Option<&Recording>| {
             let name = held.map(|r| r.name.as_str());
-            let others = recordings.iter().zip(&pools).filter(|(r, _)| Some(r.name.as_str()) != name);
+            let others = all.iter().zip(&pools).filter(|(r, _)| Some(r.name.as_str()) != name);
             let pool = Pool::of(others.map(|(_, pool)| pool));
             lock(&heard).begin(name, pool.len());
             let network = fit(&pool, &alone, &mut |number, loss| {
@@ -171,7 +173,7 @@ pub fn train(
     options: &Options,
     heard: &mut dyn Heard,
 ) -> Result<ModelFile, SequenceError> {
-    let (held_out, whole) = folds(recordings, options, true, heard)?;
+    let (held_out, whole) = folds((recordings, &[]), options, true, heard)?;
     let Some((network, limits)) = whole.filter(|_| held_out.len() > 1) else {
         let conversations = held_out.iter().map(|held| held.flows.len()).sum();
         return Err(SequenceError::TooLittle { recordings: recordings.len(), conversations, classes: 1 });

@@ -33,8 +33,8 @@ fn place(name: &str) -> Option<usize> {
 }
 
 /// Where the columns stand that tell kinds of conversations apart.
-static KIND_PLACES: LazyLock<[Option<usize>; 6]> =
-    LazyLock::new(|| ["tcp", "udp", "mqtt", "other_service", "ssh", "mid_stream"].map(place));
+static KIND_PLACES: LazyLock<[Option<usize>; 5]> =
+    LazyLock::new(|| ["udp", "mqtt", "other_service", "ssh", "mid_stream"].map(place));
 
 /// Where the column stands that tells how many flows the host begins, and where its steps lie: 3, 10, 40 a minute.
 static PACE_PLACE: LazyLock<Option<usize>> = LazyLock::new(|| place("host_flows_60s"));

@@ -112,6 +112,8 @@ pub struct Behaviour {
     credentials: Recent<16>,
     /// MQTT connections that were accepted, have not been used and are open.
     pub held: u32,
+    /// MQTT connections that are open and in which nothing has been published, from their handshake on.
+    pub idle: u32,
 }
 
 impl Behaviour {
@@ -127,6 +129,7 @@ impl Behaviour {
             users: Recent::EMPTY,
             credentials: Recent::EMPTY,
             held: 0,
+            idle: 0,
         }
     }
 

@@ -29,8 +29,7 @@ pub const WIDTH: usize = SEQUENCE.len();
 features! {
     // The packet and its flow.
     FromInitiator "from_initiator" "0 or 1" "the initiator sent it";
-    Tcp "tcp" "0 or 1" "TCP";
-    Udp "udp" "0 or 1" "UDP; neither is ICMP";
+    Udp "udp" "0 or 1" "UDP";
     Payload "payload_len" "log bytes" "payload after the transport header";
     FlowGap "flow_gap" "log seconds" "since the flow's last packet";
     HostGap "host_gap" "log seconds" "since the initiator's last packet in any flow";
@@ -50,9 +49,8 @@ features! {
     // MQTT: what begins in this packet, and the connection so far.
     Connect "mqtt_connect" "0 or 1" "a CONNECT";
     Publish "mqtt_publish" "0 or 1" "a PUBLISH";
-    Ack "mqtt_ack" "0 or 1" "a PUBACK, PUBREC, PUBREL or PUBCOMP";
+    Ack "mqtt_ack" "0 or 1" "a PUBACK, PUBREC, PUBREL, PUBCOMP, PINGREQ or PINGRESP";
     Subscribe "mqtt_subscribe" "0 or 1" "a SUBSCRIBE, UNSUBSCRIBE or an answer to one";
-    Ping "mqtt_ping" "0 or 1" "a PINGREQ or PINGRESP";
     Disconnect "mqtt_disconnect" "0 or 1" "a DISCONNECT";
     RemainingLength "mqtt_remaining_length" "log bytes" "of the first message";
     Qos "mqtt_qos" "half" "highest QoS of a PUBLISH";
@@ -62,6 +60,9 @@ features! {
     Hasty "mqtt_hasty" "0 or 1" "the flow had a message with no fault but that it did not wait for the CONNACK: allowed, and rare";
     Faulty "mqtt_faulty" "0 or 1" "a message that breaks the standard or did not wait for the CONNACK";
     FlowFaults "mqtt_flow_faults" "log messages" "such messages in the flow so far";
+    // What others see of the responder too: decayed counts, as they were when the flow began, was refused or answered.
+    EndRefused60 "end_refused_60s" "log count" "SSH logins that the responder's port refused, whoever tried";
+    PeerFailed60 "responder_failed_60s" "log count" "flows to the responder not answered or by RST, whoever began them";
     // The initiator's recent behaviour: decayed counts.
     Flows10 "host_flows_10s" "log count" "flows begun";
     Flows60 "host_flows_60s" "log count" "flows begun";
@@ -78,7 +79,7 @@ features! {
     Users60 "host_users_60s" "log count" "user names new to it";
     Credentials60 "host_credentials_60s" "log count" "pairs of user name and password new to it";
     Violations60 "host_violations_60s" "log count" "such messages";
-    Held "host_held" "log count" "accepted MQTT connections, open and not used";
+    Held "host_held" "log count" "MQTT connections, open and without a PUBLISH so far";
 }
 
 /// A count of so much, and more, is 1 in its column.

@@ -1,8 +1,11 @@
-//! Responders whose service the bytes of some conversation have shown: address and port name the end, nothing else.
+//! What is known of responders, whoever talks to them: the service that the bytes of some conversation have shown and
+//! the logins refused, of an address and a port; the flows that came to nothing, of an address.
 //!
-//! Memory: about 50 bytes an end, capped; where there are more, those not asked for longest are forgotten, half at a
-//! time, and counted.
+//! An attack that is spread over many sources shows itself at its target: each source's first guess is one more that the
+//! target refuses. Memory: about 60 bytes an end or host, capped each; where there are more, those not asked for longest
+//! are forgotten, half at a time, and counted.
 
+use std::hash::Hash;
 use std::net::IpAddr;
 
 use hashbrown::HashMap;
@@ -12,46 +15,125 @@ use super::service::Service;
 type Random = foldhash::fast::FixedState;
 type End = (IpAddr, u16);
 
-pub(super) struct ServiceEnds {
+/// Decay time of the counts, in seconds.
+const DECAY_SECS: f32 = 60.0;
+
+/// A count that decays.
+#[derive(Clone, Copy, Debug, Default)]
+struct Decayed {
+    count: f32,
+    at_nanos: i64,
+}
+
+impl Decayed {
+    fn now(&mut self, now_nanos: i64) -> f32 {
+        let secs = now_nanos.saturating_sub(self.at_nanos) as f32 * 1e-9;
+        if secs > 0.0 {
+            self.count *= (-secs / DECAY_SECS).exp();
+        }
+        self.at_nanos = now_nanos;
+        self.count
+    }
+
+    fn add(&mut self, now_nanos: i64) -> f32 {
+        self.count = self.now(now_nanos) + 1.0;
+        self.count
+    }
+
+    fn take_back(&mut self, now_nanos: i64, secs_ago: f32) {
+        self.count = (self.now(now_nanos) - (-secs_ago.max(0.0) / DECAY_SECS).exp()).max(0.0);
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    service: Service,
+    refused: Decayed,
+}
+
+/// The last so many keys and what is known of them.
+struct Latest<K, V> {
     cap: usize,
-    young: HashMap<End, Service, Random>,
-    old: HashMap<End, Service, Random>,
+    young: HashMap<K, V, Random>,
+    old: HashMap<K, V, Random>,
     forgotten: u64,
 }
 
-impl ServiceEnds {
-    pub(super) fn new(cap: usize, seed: u64) -> ServiceEnds {
-        let hash = Random::with_seed(seed);
-        let (young, old) = (HashMap::with_hasher(hash.clone()), HashMap::with_hasher(hash));
-        ServiceEnds { cap: cap.max(2), young, old, forgotten: 0 }
+impl<K: Copy + Eq + Hash, V: Copy + Default> Latest<K, V> {
+    fn new(cap: usize, hash: &Random) -> Latest<K, V> {
+        let (young, old) = (HashMap::with_hasher(hash.clone()), HashMap::with_hasher(hash.clone()));
+        Latest { cap: cap.max(2), young, old, forgotten: 0 }
     }
 
-    /// The service of an end, if it is known.
-    pub(super) fn get(&mut self, end: End) -> Service {
-        if let Some(service) = self.young.get(&end) {
-            return *service;
+    fn get(&mut self, key: K) -> Option<&mut V> {
+        if !self.young.contains_key(&key) {
+            let value = self.old.remove(&key)?;
+            self.make_room();
+            self.young.insert(key, value);
         }
-        match self.old.remove(&end) {
-            Some(service) => {
-                self.set(end, service);
-                service
-            }
-            None => Service::Unknown,
-        }
+        self.young.get_mut(&key)
     }
 
-    pub(super) fn set(&mut self, end: End, service: Service) {
-        if self.young.len() >= self.cap / 2 && !self.young.contains_key(&end) {
+    fn get_or_add(&mut self, key: K) -> &mut V {
+        if !self.young.contains_key(&key) {
+            let value = self.old.remove(&key).unwrap_or_default();
+            self.make_room();
+            self.young.insert(key, value);
+        }
+        self.young.entry(key).or_default()
+    }
+
+    fn make_room(&mut self) {
+        if self.young.len() >= self.cap / 2 {
             self.forgotten += self.old.len() as u64;
             let empty = HashMap::with_hasher(self.old.hasher().clone());
             self.old = std::mem::replace(&mut self.young, empty);
         }
-        self.old.remove(&end);
-        self.young.insert(end, service);
+    }
+}
+
+pub(super) struct Responders {
+    ends: Latest<End, Seen>,
+    hosts: Latest<IpAddr, Decayed>,
+}
+
+impl Responders {
+    pub(super) fn new(cap: usize, seed: u64) -> Responders {
+        let hash = Random::with_seed(seed);
+        Responders { ends: Latest::new(cap, &hash), hosts: Latest::new(cap, &hash) }
+    }
+
+    /// The service of an end, if it is known, and the logins that it refused of late.
+    pub(super) fn end(&mut self, end: End, now_nanos: i64) -> (Service, f32) {
+        match self.ends.get(end) {
+            Some(seen) => (seen.service, seen.refused.now(now_nanos)),
+            None => (Service::Unknown, 0.0),
+        }
+    }
+
+    pub(super) fn speaks(&mut self, end: End, service: Service) {
+        self.ends.get_or_add(end).service = service;
+    }
+
+    /// An end refuses a login; those of late, this one too.
+    pub(super) fn refuses(&mut self, end: End, now_nanos: i64) -> f32 {
+        self.ends.get_or_add(end).refused.add(now_nanos)
+    }
+
+    /// A flow to a host begins, and is not answered so far; those of late, this one too.
+    pub(super) fn is_tried(&mut self, host: IpAddr, now_nanos: i64) -> f32 {
+        self.hosts.get_or_add(host).add(now_nanos)
+    }
+
+    /// A host answers a flow that began so many seconds ago; those of late that it did not.
+    pub(super) fn answers(&mut self, host: IpAddr, now_nanos: i64, secs_ago: f32) -> f32 {
+        let failed = self.hosts.get_or_add(host);
+        failed.take_back(now_nanos, secs_ago);
+        failed.count
     }
 
     pub(super) fn forgotten(&self) -> u64 {
-        self.forgotten
+        self.ends.forgotten + self.hosts.forgotten
     }
 }
 
@@ -59,17 +141,39 @@ impl ServiceEnds {
 mod tests {
     use super::*;
 
+    const SECOND: i64 = 1_000_000_000;
+
+    fn end(n: u16) -> End {
+        (IpAddr::from([10, 0, 0, 1]), n)
+    }
+
     #[test]
     fn the_cap_holds_and_what_is_forgotten_is_counted() {
-        let mut ends = ServiceEnds::new(8, 1);
-        let end = |n: u16| (IpAddr::from([10, 0, 0, 1]), n);
-        ends.set(end(1883), Service::Mqtt);
+        let mut all = Responders::new(8, 1);
+        all.speaks(end(1883), Service::Mqtt);
         for n in 0..1_000 {
-            ends.set(end(10_000 + n), Service::Http);
-            assert_eq!(ends.get(end(1883)), Service::Mqtt);
-            assert!(ends.young.len() + ends.old.len() <= 8);
+            all.speaks(end(10_000 + n), Service::Http);
+            assert_eq!(all.end(end(1883), 0).0, Service::Mqtt);
+            all.is_tried(IpAddr::from(u32::from(n).to_be_bytes()), 0);
+            assert!(all.ends.young.len() + all.ends.old.len() <= 8);
+            assert!(all.hosts.young.len() + all.hosts.old.len() <= 8);
         }
-        assert_eq!(ends.get(end(10_000)), Service::Unknown);
-        assert!(ends.forgotten() > 900);
+        assert_eq!(all.end(end(10_000), 0).0, Service::Unknown);
+        assert!(all.forgotten() > 1_800);
+    }
+
+    #[test]
+    fn refusals_and_failures_are_counted_whoever_tries_and_decay() {
+        let mut all = Responders::new(8, 1);
+        assert_eq!(all.end(end(22), 0), (Service::Unknown, 0.0));
+        assert_eq!([all.refuses(end(22), 0), all.refuses(end(22), 0)], [1.0, 2.0]);
+        let (service, refused) = all.end(end(22), 60 * SECOND);
+        assert_eq!(service, Service::Unknown);
+        assert!((refused - 2.0 * (-1.0f32).exp()).abs() < 1e-5);
+        // A clock that steps back adds nothing.
+        assert!((all.end(end(22), 0).1 - refused).abs() < 1e-6);
+        let host = end(0).0;
+        assert_eq!([all.is_tried(host, 0), all.is_tried(host, 0)], [1.0, 2.0]);
+        assert!((all.answers(host, 30 * SECOND, 30.0) - (-0.5f32).exp()).abs() < 1e-5);
     }
 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use citronella_wire::mqtt::{self, kind};
 use citronella_wire::{Frame, Transport};
 
-use super::columns::{Place, WIDTH, log_scaled};
+use super::columns::{MOST_COUNT, Place, WIDTH, log_scaled};
 use super::mqtt::{Connection, Said, Segment};
 use super::service::{Answer, Login, Recognition, Service};
 use crate::flow::{Flow, FlowPacket};
@@ -15,7 +15,6 @@ use crate::flow::{Flow, FlowPacket};
 const SET_BACK_NANOS: i64 = 60_000_000_000;
 /// No time of a packet.
 const NEVER: i64 = i64::MIN;
-const TCP: u8 = 6;
 const UDP: u8 = 17;
 
 /// What a packet did.
@@ -38,10 +37,19 @@ pub(super) struct Happened {
     pub(super) overdue: bool,
     /// The connection is held without use from now on, or no longer.
     pub(super) holds: Option<bool>,
+    /// The connection is open without a PUBLISH so far from now on, or no longer.
+    pub(super) idles: Option<bool>,
     /// The host whose behaviour counts sent it.
     pub(super) from_actor: bool,
     /// Bytes of the IP datagram.
     pub(super) len: u32,
+}
+
+impl Happened {
+    /// Whether it changes what is known of the responder.
+    pub(super) fn tells_of_responder(&self) -> bool {
+        self.recognised.is_some() || self.refused > 0 || self.unanswered || self.answered_after_secs.is_some()
+    }
 }
 
 /// What is remembered of a conversation.
@@ -57,6 +65,7 @@ pub(super) struct LiveFlow {
     mid_stream: bool,
     waits: bool,
     held: bool,
+    idle: bool,
     over: bool,
     pub(super) new_end: bool,
     pub(super) new_client: bool,
@@ -64,6 +73,10 @@ pub(super) struct LiveFlow {
     hasty: bool,
     /// What the responder is known to speak.
     service: Service,
+    /// Logins that the responder's port refused of late, whoever tried.
+    pub(super) end_refused: f32,
+    /// Flows to the responder that came to nothing of late, whoever began them.
+    pub(super) peer_failed: f32,
     recognition: Recognition,
     mqtt: Connection,
     login: Login,
@@ -81,11 +94,14 @@ impl Default for LiveFlow {
             mid_stream: false,
             waits: false,
             held: false,
+            idle: false,
             over: false,
             new_end: false,
             new_client: false,
             hasty: false,
             service: Service::Unknown,
+            end_refused: 0.0,
+            peer_failed: 0.0,
             recognition: Recognition::default(),
             mqtt: Connection::default(),
             login: Login::default(),
@@ -161,6 +177,7 @@ impl LiveFlow {
                 self.segment(way, segment, &mut happened, limits, hash);
             }
             self.end(tcp.flags.fin() || tcp.flags.rst(), &mut happened);
+            self.hold(&mut happened);
         }
         self.hasty |= happened.said.hasty > 0;
         self.faults = self.faults.saturating_add(happened.said.faulty);
@@ -233,11 +250,6 @@ impl LiveFlow {
             },
             Service::Unknown | Service::Tls | Service::Http => {}
         }
-        let idle = self.mqtt.accepted && !self.mqtt.used && !self.mqtt.closed && !self.over;
-        if idle != self.held {
-            self.held = idle;
-            happened.holds = Some(idle);
-        }
     }
 
     fn end(&mut self, ends: bool, happened: &mut Happened) {
@@ -248,15 +260,21 @@ impl LiveFlow {
         if self.service == Service::Ssh && self.login.is_fruitless() {
             happened.refused += 1;
         }
-        if self.let_go() {
-            // A packet that begins to hold does not end it.
-            happened.holds = Some(false);
-        }
     }
 
-    /// Whether the flow held its connection without use; it no longer does.
-    pub(super) fn let_go(&mut self) -> bool {
-        std::mem::take(&mut self.held)
+    /// What of its host's connections to brokers the packet changed.
+    fn hold(&mut self, happened: &mut Happened) {
+        let mqtt = &self.mqtt;
+        let open = self.service == Service::Mqtt && !mqtt.closed && !self.over;
+        // From the begin on, or from the CONNACK where the begin was not seen.
+        let begun = mqtt.accepted || !(mqtt.answered || self.mid_stream || self.waits);
+        happened.holds = change(&mut self.held, open && mqtt.accepted && !mqtt.used);
+        happened.idles = change(&mut self.idle, open && begun && !mqtt.published);
+    }
+
+    /// Whether the flow still counted as held, and as idle; it no longer does.
+    pub(super) fn let_go(&mut self) -> (bool, bool) {
+        (std::mem::take(&mut self.held), std::mem::take(&mut self.idle))
     }
 
     /// The packet has been written.
@@ -277,7 +295,6 @@ impl LiveFlow {
         let secs = |since: i64| packet.time_nanos.saturating_sub(since).max(0) as f32 * 1e-9;
         let yes = |is: bool| f32::from(u8::from(is));
         set(Place::FromInitiator, yes(way == 0));
-        set(Place::Tcp, yes(self.protocol == TCP));
         set(Place::Udp, yes(self.protocol == UDP));
         set(Place::Payload, log_scaled(packet.payload_len as f32, 4.0, 65_536.0));
         set(Place::FlowGap, scaled_secs(secs(self.last_nanos)));
@@ -298,9 +315,9 @@ impl LiveFlow {
         let said = &happened.said;
         set(Place::Connect, yes(said.has(kind::CONNECT)));
         set(Place::Publish, yes(said.has(kind::PUBLISH)));
-        set(Place::Ack, yes((kind::PUBACK..=kind::PUBCOMP).any(|kind| said.has(kind))));
+        let acknowledges = (kind::PUBACK..=kind::PUBCOMP).chain(kind::PINGREQ..=kind::PINGRESP);
+        set(Place::Ack, yes(acknowledges.into_iter().any(|kind| said.has(kind))));
         set(Place::Subscribe, yes((kind::SUBSCRIBE..=kind::UNSUBACK).any(|kind| said.has(kind))));
-        set(Place::Ping, yes(said.has(kind::PINGREQ) || said.has(kind::PINGRESP)));
         set(Place::Disconnect, yes(said.has(kind::DISCONNECT)));
         set(Place::RemainingLength, log_scaled(said.remaining_length as f32, 4.0, 65_536.0));
         set(Place::Qos, f32::from(said.qos.min(2)) / 2.0);
@@ -310,7 +327,14 @@ impl LiveFlow {
         set(Place::Hasty, yes(self.hasty));
         set(Place::Faulty, yes(said.faulty > 0));
         set(Place::FlowFaults, log_scaled(self.faults as f32, 1.0, 100.0));
+        set(Place::EndRefused60, log_scaled(self.end_refused, 1.0, MOST_COUNT));
+        set(Place::PeerFailed60, log_scaled(self.peer_failed, 1.0, MOST_COUNT));
     }
+}
+
+/// Sets a state; the new one where it changed.
+fn change(state: &mut bool, is: bool) -> Option<bool> {
+    (std::mem::replace(state, is) != is).then_some(is)
 }
 
 /// 1 ms is 0.15, 1 s is 0.57, 1,000 s and more are 1.

@@ -4,7 +4,7 @@
 //! [`WIDTH`] numbers between 0 and 1, and the conversations that ended before it. Addresses, ports and absolute time
 //! are not among the numbers: they only find what is counted. Training and detection run this code.
 //!
-//! Memory: [`Config`] caps flows, hosts and service ends; 104 bytes a flow beside the table's own. O(1) a packet.
+//! Memory: [`Config`] caps flows, hosts and service ends; 112 bytes a flow beside the table's own. O(1) a packet.
 
 mod columns;
 mod ends;
@@ -22,9 +22,10 @@ use citronella_wire::{Frame, Transport, decode_frame};
 
 use columns::{BYTES_UNIT, MOST_BYTES, MOST_COUNT, Place, log_scaled};
 pub use columns::{SEQUENCE, WIDTH};
-use ends::ServiceEnds;
+use ends::Responders;
 pub use facts::Facts;
 use live::{Happened, LiveFlow};
+use service::Service;
 
 use crate::capture::Packet;
 use crate::flow::fragments::{self, Fragments};
@@ -41,7 +42,7 @@ pub struct Config {
     pub flows: table::Limits,
     /// The hosts' behaviour.
     pub hosts: initiator::Limits,
-    /// Responders (address and port) whose service is remembered.
+    /// Responders that are remembered: ends (address and port) with their service, and as many hosts.
     pub max_service_ends: usize,
     /// Of the hashes. The same seed gives the same rows.
     pub seed: u64,
@@ -93,18 +94,18 @@ pub struct Losses {
     pub evicted_flows: u64,
     /// Hosts whose behaviour was forgotten.
     pub forgotten_hosts: u64,
-    /// Responders whose service was forgotten.
+    /// Responders that were forgotten.
     pub forgotten_ends: u64,
     /// Datagrams in fragments that had to make room.
     pub evicted_datagrams: u64,
 }
 
-/// What shards know together: what hosts did of late, and who serves what.
+/// What shards know together: what hosts did of late, who serves what, and what came to nothing there.
 #[derive(Clone)]
 pub struct Shared {
     /// The hosts' behaviour.
     pub hosts: Arc<Initiators>,
-    ends: Arc<Mutex<ServiceEnds>>,
+    responders: Arc<Mutex<Responders>>,
 }
 
 impl Shared {
@@ -115,12 +116,15 @@ impl Shared {
 
     /// These hosts are known.
     pub fn with_hosts(config: &Config, hosts: Arc<Initiators>) -> Shared {
-        Shared { hosts, ends: Arc::new(Mutex::new(ServiceEnds::new(config.max_service_ends, config.seed))) }
+        Shared {
+            hosts,
+            responders: Arc::new(Mutex::new(Responders::new(config.max_service_ends, config.seed))),
+        }
     }
 
-    /// Asked when a flow begins or a service is recognised, not for every packet.
-    fn ends(&self) -> MutexGuard<'_, ServiceEnds> {
-        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Asked when a flow begins, is answered or refused, or its service is recognised, not for every packet.
+    fn responders(&self) -> MutexGuard<'_, Responders> {
+        self.responders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -213,15 +217,16 @@ impl SequenceLevel {
         }
         let live = self.flows.get_mut(slot as usize)?;
         if begun {
-            let expected = self.shared.ends().get(flow.dst());
+            let (expected, refused) = self.shared.responders().end(flow.dst(), time_nanos);
             // An ICMP error is its doing that sent what it answers.
             let of_responder = matches!(transport, Transport::Icmp(icmp) if icmp.is_error());
             *live = LiveFlow::new(time_nanos, &packet, of_responder, expected);
+            live.end_refused = refused;
         }
         let way = usize::from(!from_initiator);
         let happened = live.packet(&packet, frame, way, begun, &self.mqtt_limits, &self.hash);
-        if let Some(service) = happened.recognised {
-            self.shared.ends().set(flow.dst(), service);
+        if happened.tells_of_responder() {
+            tell(&mut self.shared.responders(), &happened, live, flow.dst(), time_nanos);
         }
         let mut features = [0.0; WIDTH];
         let dst = flow.dst();
@@ -312,7 +317,7 @@ impl SequenceLevel {
         Losses {
             evicted_flows: self.table.counters().evicted,
             forgotten_hosts: self.shared.hosts.forgotten(),
-            forgotten_ends: self.shared.ends().forgotten(),
+            forgotten_ends: self.shared.responders().forgotten(),
             evicted_datagrams: self.fragments.counters().evicted,
         }
     }
@@ -322,12 +327,37 @@ impl SequenceLevel {
         for ended in &mut self.ended {
             let Some(live) = self.flows.get_mut(ended.slot as usize) else { continue };
             ended.actor = live.actor(&ended.flow);
-            if live.let_go() {
+            let (held, idle) = live.let_go();
+            if held || idle {
                 self.shared.hosts.with(ended.actor, ended.flow.last_nanos, |host, _| {
-                    host.held = host.held.saturating_sub(1);
+                    host.held = host.held.saturating_sub(held.into());
+                    host.idle = host.idle.saturating_sub(idle.into());
                 });
             }
         }
+    }
+}
+
+/// What a packet tells of its responder.
+fn tell(
+    responders: &mut Responders,
+    happened: &Happened,
+    live: &mut LiveFlow,
+    dst: (IpAddr, u16),
+    now_nanos: i64,
+) {
+    if let Some(service) = happened.recognised {
+        responders.speaks(dst, service);
+    }
+    // Of an MQTT login it can be read what was tried; a device with an outdated password is no part of an attack.
+    if happened.refused > 0 && live.service() == Service::Ssh {
+        live.end_refused = responders.refuses(dst, now_nanos);
+    }
+    if happened.unanswered {
+        live.peer_failed = responders.is_tried(dst.0, now_nanos);
+    }
+    if let Some(secs) = happened.answered_after_secs {
+        live.peer_failed = responders.answers(dst.0, now_nanos, secs);
     }
 }
 
@@ -365,10 +395,12 @@ fn count(
         host.add(Count::Publishes, said.publishes as f32);
         host.add(Count::Bytes, happened.len as f32);
     }
-    match happened.holds {
-        Some(true) => host.held = host.held.saturating_add(1),
-        Some(false) => host.held = host.held.saturating_sub(1),
-        None => {}
+    for (change, number) in [(happened.holds, &mut host.held), (happened.idles, &mut host.idle)] {
+        match change {
+            Some(true) => *number = number.saturating_add(1),
+            Some(false) => *number = number.saturating_sub(1),
+            None => {}
+        }
     }
 }
 
@@ -392,7 +424,7 @@ fn write_host(host: &Behaviour, secs: f32, features: &mut [f32; WIDTH]) {
     set(Place::Users60, scaled(host.slow(Count::Users)));
     set(Place::Credentials60, scaled(host.slow(Count::Credentials)));
     set(Place::Violations60, scaled(host.slow(Count::Violations)));
-    set(Place::Held, scaled(host.held as f32));
+    set(Place::Held, scaled(host.idle as f32));
 }
 
 #[cfg(test)]

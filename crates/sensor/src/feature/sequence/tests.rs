@@ -45,7 +45,11 @@ fn small() -> Config {
 
 /// A login that is refused, or one that is accepted and not used.
 fn login(level: &mut SequenceLevel, at: i64, port: u16, code: u8) -> SequenceRow {
-    let (client, broker) = ((5, port), (9, 1883));
+    login_of(level, at, (5, port), code)
+}
+
+fn login_of(level: &mut SequenceLevel, at: i64, client: (u8, u16), code: u8) -> SequenceRow {
+    let broker = (9, 1883);
     add(level, at, &segment(client, broker, 100, SYN, b""));
     add(level, at + 1_000, &segment(broker, client, 900, SYN_ACK, b""));
     add(level, at + 2_000, &segment(client, broker, 101, PSH_ACK, CONNECT));
@@ -68,8 +72,8 @@ fn logins_are_counted_where_the_broker_answers() {
     let row = add(&mut level, SECOND * 3, &segment((5, 42_000), (9, 1883), 116, FIN_ACK, b""));
     assert!((value(&row, "host_held") - columns::log_scaled(4.0, 1.0, 1_000.0)).abs() < 1e-6);
     assert_eq!(level.finish().len(), 6);
-    let held = level.shared.hosts.with([10, 0, 0, 5].into(), SECOND * 3, |host, _| host.held);
-    assert_eq!(held, Some(0));
+    let left = level.shared.hosts.with([10, 0, 0, 5].into(), SECOND * 3, |host, _| (host.held, host.idle));
+    assert_eq!(left, Some((0, 0)));
 }
 
 /// A device that tries its outdated password again and again is no guesser.
@@ -87,12 +91,70 @@ fn new_passwords_count_and_the_same_again_does_not() {
             add(&mut level, SECOND, &segment(client, broker, 100, SYN, b""));
             last = Some(add(&mut level, SECOND, &segment(client, broker, 101, PSH_ACK, &connect.concat())));
         }
-        let row = last.unwrap();
-        (value(&row, "host_credentials_60s"), value(&row, "host_users_60s"))
+        value(&last.unwrap(), "host_credentials_60s")
     };
     let scaled = |count| columns::log_scaled(count, 1.0, 1_000.0);
-    assert_eq!(counted(&|_| b'x'), (scaled(1.0), scaled(1.0)));
-    assert_eq!(counted(&|n| b'a' + n), (scaled(20.0), scaled(1.0)));
+    assert_eq!(counted(&|_| b'x'), scaled(1.0));
+    assert_eq!(counted(&|n| b'a' + n), scaled(20.0));
+}
+
+/// Each source of a spread attack does little; what it does all comes to one target.
+#[test]
+fn an_attack_from_many_sources_shows_at_its_target() {
+    let mut level = SequenceLevel::new(small());
+    let scaled = |count| columns::log_scaled(count, 1.0, 1_000.0);
+    for n in 1..=3u8 {
+        let row = ssh_refused(&mut level, (100 + n, 40_000));
+        assert_eq!(value(&row, "host_refused_60s"), scaled(1.0));
+        assert_eq!(value(&row, "end_refused_60s"), scaled(f32::from(n)));
+    }
+    // Whoever comes next sees it from the first packet on; who goes to another port does not.
+    let next = add(&mut level, SECOND, &segment((5, 40_000), (9, 22), 1, SYN, b""));
+    assert_eq!(value(&next, "end_refused_60s"), scaled(3.0));
+    let other = add(&mut level, SECOND, &segment((5, 40_001), (9, 1884), 1, SYN, b""));
+    assert_eq!((value(&other, "end_refused_60s"), value(&other, "responder_failed_60s")), (0.0, scaled(2.0)));
+    let answer = add(&mut level, SECOND, &segment((9, 1884), (5, 40_001), 1, SYN_ACK, b""));
+    assert_eq!(value(&answer, "responder_failed_60s"), scaled(1.0));
+    // A reset is no answer.
+    add(&mut level, SECOND, &segment((6, 40_001), (9, 1885), 1, SYN, b""));
+    let reset = add(&mut level, SECOND, &segment((9, 1885), (6, 40_001), 1, RST | 16, b""));
+    assert_eq!(value(&reset, "responder_failed_60s"), scaled(2.0));
+    // Of MQTT the credentials can be read: a device with an outdated password is not the guesser beside it.
+    let row = login(&mut level, SECOND, 41_000, 5);
+    assert_eq!((value(&row, "login_refused"), value(&row, "end_refused_60s")), (1.0, 0.0));
+}
+
+/// An SSH connection that ends without a login that went well; the row of its FIN.
+fn ssh_refused(level: &mut SequenceLevel, client: (u8, u16)) -> SequenceRow {
+    const NEW_KEYS: [u8; 16] = [0, 0, 0, 12, 10, 21, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let server = (9, 22);
+    add(level, SECOND, &segment(client, server, 99, SYN, b""));
+    add(level, SECOND, &segment(server, client, 899, SYN_ACK, b""));
+    add(level, SECOND, &segment(client, server, 100, PSH_ACK, b"SSH-2.0-x\r\n"));
+    add(level, SECOND, &segment(server, client, 900, PSH_ACK, &NEW_KEYS));
+    add(level, SECOND, &segment(client, server, 111, PSH_ACK, &NEW_KEYS));
+    add(level, SECOND, &segment(server, client, 916, PSH_ACK, &[1; 80]));
+    add(level, SECOND, &segment(client, server, 127, FIN_ACK, b""))
+}
+
+/// Who only waits for what somebody publishes may be holding, until something comes.
+#[test]
+fn a_connection_without_a_publish_is_held() {
+    let mut level = SequenceLevel::new(small());
+    let scaled = |count| columns::log_scaled(count, 1.0, 1_000.0);
+    let (client, broker) = ((5, 40_000), (9, 1883));
+    login(&mut level, SECOND, 40_000, 0);
+    let subscribe = b"\x82\x06\x00\x01\x00\x01a\x00";
+    let row = add(&mut level, SECOND, &segment(client, broker, 116, PSH_ACK, subscribe));
+    assert_eq!((value(&row, "mqtt_subscribe"), value(&row, "host_held")), (1.0, scaled(1.0)));
+    // One that never says CONNECT is held from its handshake on.
+    add(&mut level, SECOND, &segment((5, 40_001), broker, 1, SYN, b""));
+    let row = add(&mut level, SECOND, &segment(broker, (5, 40_001), 1, SYN_ACK, b""));
+    assert_eq!(value(&row, "host_held"), scaled(2.0));
+    let row = add(&mut level, SECOND, &segment(broker, client, 905, PSH_ACK, b"\x30\x03\x00\x01a"));
+    assert_eq!((value(&row, "mqtt_publish"), value(&row, "host_held")), (1.0, scaled(1.0)));
+    let row = add(&mut level, SECOND, &segment(broker, (5, 40_001), 2, RST | 16, b""));
+    assert_eq!(value(&row, "host_held"), 0.0);
 }
 
 /// A scan of more ports than are remembered meets new ends to its last.

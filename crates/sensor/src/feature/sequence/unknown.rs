@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn limits_go_by_the_columns_names() {
         let mut limits = Limits::default();
-        limits.see(&row(&[(Place::Flows10, 5.0), (Place::Users60, 2.0)]));
+        limits.see(&row(&[(Place::Flows10, 5.0), (Place::Clients60, 2.0)]));
         let json = serde_json::to_string(&limits).unwrap();
         assert_eq!(serde_json::from_str::<Limits>(&json).unwrap(), limits);
         for wrong in [json.replace("host_held", "host_gap"), json.replace("0.0", "2.0"), "[]".to_owned()] {

@@ -48,7 +48,7 @@ impl Initiators {
         KeptHosts { hosts }
     }
 
-    /// Takes up what was kept. Connections that were open are not: `held` begins at 0. Hosts whose counts have another
+    /// Takes up what was kept. Connections that were open are not: `held` and `idle` begin at 0. Hosts whose counts have another
     /// form are left out; returns how many were taken.
     pub fn take_up(&self, kept: &KeptHosts) -> usize {
         let taken = kept.hosts.iter().filter_map(|host| Some((host.address, Behaviour::take_up(host)?)));
