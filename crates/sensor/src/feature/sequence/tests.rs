@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use citronella_wire::{Frame, LinkType, decode_frame};
 
 use super::*;
+use crate::flow::initiator::Count;
 
 const SECOND: i64 = 1_000_000_000;
 
