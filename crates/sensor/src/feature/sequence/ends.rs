@@ -28,7 +28,7 @@ struct Decayed {
 impl Decayed {
     fn now(&mut self, now_nanos: i64) -> f32 {
         let secs = now_nanos.saturating_sub(self.at_nanos) as f32 * 1e-9;
-        if secs > 0.0 {
+        if secs > 0.0 && self.count > 0.0 {
             self.count *= (-secs / DECAY_SECS).exp();
         }
         self.at_nanos = now_nanos;
@@ -66,29 +66,25 @@ impl<K: Copy + Eq + Hash, V: Copy + Default> Latest<K, V> {
     }
 
     fn get(&mut self, key: K) -> Option<&mut V> {
-        if !self.young.contains_key(&key) {
-            let value = self.old.remove(&key)?;
-            self.make_room();
-            self.young.insert(key, value);
+        if !self.old.is_empty() && self.old.contains_key(&key) {
+            return Some(self.get_or_add(key));
         }
         self.young.get_mut(&key)
     }
 
     fn get_or_add(&mut self, key: K) -> &mut V {
-        if !self.young.contains_key(&key) {
-            let value = self.old.remove(&key).unwrap_or_default();
-            self.make_room();
-            self.young.insert(key, value);
-        }
-        self.young.entry(key).or_default()
-    }
-
-    fn make_room(&mut self) {
-        if self.young.len() >= self.cap / 2 {
+        if self.young.len() >= self.cap / 2 && !self.young.contains_key(&key) {
+            // One that comes back at once was not silent.
+            let back = self.old.remove(&key);
             self.forgotten += self.old.len() as u64;
             let empty = HashMap::with_hasher(self.old.hasher().clone());
             self.old = std::mem::replace(&mut self.young, empty);
+            if let Some(back) = back {
+                self.young.insert(key, back);
+            }
         }
+        let Latest { young, old, .. } = self;
+        young.entry(key).or_insert_with(|| old.remove(&key).unwrap_or_default())
     }
 }
 
