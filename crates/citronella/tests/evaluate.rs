@@ -240,6 +240,13 @@ fn each_recording_is_left_out_with_several_seeds() {
     let (stdout, _) = done(command);
     let with: serde_json::Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!(figures(&with["all"], "flows"), [parts]);
+    assert_eq!(with["always"], serde_json::json!(["run-3"]));
+    let forest = |document: &serde_json::Value| {
+        let all = document["baselines"].as_array().unwrap();
+        all.iter().find(|one| one["name"] == "random forest on whole flows").unwrap().clone()
+    };
+    assert_eq!(forest(&with)["flows"].as_f64(), Some(parts));
+    assert_ne!(forest(&with), forest(&document), "the classifiers learn from it, too");
     assert_ne!(figures(&with["all"], "macro_f1")[0], a);
 
     let message = refused(citronella!("evaluate", "--leave-one-out", &first));

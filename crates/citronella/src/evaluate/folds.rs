@@ -77,6 +77,8 @@ impl Held {
 struct Document<'a> {
     seeds: &'a [u64],
     epochs: usize,
+    /// Recordings that are trained on in every turn, as asked for.
+    always: Vec<&'a str>,
     /// All recordings left out, together.
     all: &'a Held,
     recordings: &'a [Held],
@@ -109,7 +111,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
 
     let progress = Progress::stderr();
     progress.begin("flows", 0);
-    let captures = Labelled::open_all(&arguments.data)?;
+    let captures = Labelled::open_all(&[&arguments.data[..], &arguments.always].concat())?;
     let detector = Detector::new(embedded::SEQUENCE_MODEL_NAME, &embedded::sequence_model()?)?;
     let classes = Classes::new(detector.classes(), captures.iter().map(|c| c.scenario.as_str()));
     let walked = judge(&detector, &classes, &captures, arguments.threads, &|| ())?;
@@ -136,6 +138,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let document = Document {
         seeds: &seeds,
         epochs: options.epochs,
+        always: always.iter().map(|recording| recording.name.as_str()).collect(),
         all: &all,
         recordings: &held,
         baselines: &beside,

@@ -13,6 +13,9 @@ use citronella_sensor::capture::Capture;
 const SECOND: u64 = 1_000_000_000;
 /// Between two recordings: a host's counts over 10 and 60 seconds have ebbed away.
 const PAUSE: u64 = 60 * SECOND;
+/// Between two rounds: what is known of addresses that all rounds share, such as multicast groups, has ebbed away to the
+/// last digit.
+const QUIET: u64 = 1_800 * SECOND;
 /// What is added to the third number of a network from round to round.
 const STEP: u8 = 16;
 /// More would come back to the first round's networks.
@@ -47,7 +50,7 @@ impl Rounds {
             rounds.add(folder, wanted);
         }
         // Whole minutes: what is allowed a minute is the same in each round.
-        rounds.round_nanos = rounds.round_nanos.next_multiple_of(60 * SECOND);
+        rounds.round_nanos = (rounds.round_nanos + QUIET).next_multiple_of(60 * SECOND);
         rounds
     }
 

@@ -11,9 +11,9 @@ mod keep;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use hashbrown::HashMap;
-
 pub use keep::KeptHosts;
+
+use super::latest::Latest;
 
 /// Decay times of the counts, in seconds.
 pub const DECAY_SECS: [f32; 2] = [10.0, 60.0];
@@ -221,16 +221,11 @@ impl Behaviour {
 
 type Random = foldhash::fast::FixedState;
 
-struct Stripe {
-    young: HashMap<IpAddr, Behaviour, Random>,
-    old: HashMap<IpAddr, Behaviour, Random>,
-    forgotten: u64,
-}
+type Stripe = Latest<IpAddr, Behaviour>;
 
 /// The hosts' behaviour, for all shards.
 pub struct Initiators {
     stripes: Vec<Mutex<Stripe>>,
-    hosts_a_stripe: usize,
     hash: Random,
 }
 
@@ -239,11 +234,8 @@ impl Initiators {
     pub fn new(limits: Limits, seed: u64) -> Initiators {
         let hash = Random::with_seed(seed);
         let count = limits.stripes.max(1);
-        let empty = || HashMap::with_hasher(hash.clone());
-        let stripe = |_| Mutex::new(Stripe { young: empty(), old: empty(), forgotten: 0 });
-        let hosts_a_stripe = (limits.max_hosts / count).max(2);
-        let stripes = (0..count).map(stripe).collect();
-        Initiators { stripes, hosts_a_stripe, hash }
+        let stripes = (0..count).map(|_| Mutex::new(Latest::new(limits.max_hosts / count, &hash))).collect();
+        Initiators { stripes, hash }
     }
 
     /// Looks at a host's behaviour, decayed until now; `look` hears the seconds since somebody last did.
@@ -257,14 +249,14 @@ impl Initiators {
         use std::hash::BuildHasher;
         let at = (self.hash.hash_one(host) >> 48) as usize % self.stripes.len().max(1);
         let mut stripe = lock(self.stripes.get(at)?);
-        let behaviour = stripe.host(host, now_nanos, self.hosts_a_stripe);
+        let behaviour = stripe.get_or_insert_with(host, || Behaviour::new(now_nanos));
         let secs = behaviour.advance(now_nanos);
         Some(look(behaviour, secs))
     }
 
     /// Hosts that are remembered.
     pub fn len(&self) -> usize {
-        self.stripes.iter().map(lock).map(|stripe| stripe.young.len() + stripe.old.len()).sum()
+        self.stripes.iter().map(|stripe| lock(stripe).len()).sum()
     }
 
     /// Whether no host is remembered.
@@ -274,30 +266,13 @@ impl Initiators {
 
     /// Hosts that were forgotten because of the cap.
     pub fn forgotten(&self) -> u64 {
-        self.stripes.iter().map(|stripe| lock(stripe).forgotten).sum()
+        self.stripes.iter().map(|stripe| lock(stripe).forgotten()).sum()
     }
 }
 
 /// Counts stay counts whatever a thread that panicked left undone.
 fn lock(stripe: &Mutex<Stripe>) -> MutexGuard<'_, Stripe> {
     stripe.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Stripe {
-    fn host(&mut self, host: IpAddr, now_nanos: i64, cap: usize) -> &mut Behaviour {
-        if self.young.len() >= cap / 2 && !self.young.contains_key(&host) {
-            // One that comes back at once was not silent.
-            let back = self.old.remove(&host);
-            self.forgotten += self.old.len() as u64;
-            let empty = HashMap::with_hasher(self.old.hasher().clone());
-            self.old = std::mem::replace(&mut self.young, empty);
-            if let Some(back) = back {
-                self.young.insert(host, back);
-            }
-        }
-        let Stripe { young, old, .. } = self;
-        young.entry(host).or_insert_with(|| old.remove(&host).unwrap_or_else(|| Behaviour::new(now_nanos)))
-    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ pub mod fragments;
 pub mod ids2020;
 pub mod initiator;
 pub mod key;
+pub(crate) mod latest;
 mod mqtt_pending;
 pub mod mqtt_stream;
 pub mod reassembly;

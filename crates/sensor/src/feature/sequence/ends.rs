@@ -5,20 +5,16 @@
 //! target refuses. Memory: about 60 bytes an end or host, capped each; where there are more, those not asked for longest
 //! are forgotten, half at a time, and counted.
 
-use std::hash::Hash;
 use std::net::IpAddr;
 
-use hashbrown::HashMap;
+use foldhash::fast::FixedState;
 
 use super::service::Service;
+use crate::flow::{initiator::DECAY_SECS, latest::Latest};
 
-type Random = foldhash::fast::FixedState;
 type End = (IpAddr, u16);
 
-/// Decay time of the counts, in seconds.
-const DECAY_SECS: f32 = 60.0;
-
-/// A count that decays.
+/// A count that decays over the longer of the two times.
 #[derive(Clone, Copy, Debug, Default)]
 struct Decayed {
     count: f32,
@@ -29,7 +25,7 @@ impl Decayed {
     fn now(&mut self, now_nanos: i64) -> f32 {
         let secs = now_nanos.saturating_sub(self.at_nanos) as f32 * 1e-9;
         if secs > 0.0 && self.count > 0.0 {
-            self.count *= (-secs / DECAY_SECS).exp();
+            self.count *= (-secs / DECAY_SECS[1]).exp();
         }
         self.at_nanos = now_nanos;
         self.count
@@ -41,7 +37,7 @@ impl Decayed {
     }
 
     fn take_back(&mut self, now_nanos: i64, secs_ago: f32) {
-        self.count = (self.now(now_nanos) - (-secs_ago.max(0.0) / DECAY_SECS).exp()).max(0.0);
+        self.count = (self.now(now_nanos) - (-secs_ago.max(0.0) / DECAY_SECS[1]).exp()).max(0.0);
     }
 }
 
@@ -51,43 +47,6 @@ struct Seen {
     refused: Decayed,
 }
 
-/// The last so many keys and what is known of them.
-struct Latest<K, V> {
-    cap: usize,
-    young: HashMap<K, V, Random>,
-    old: HashMap<K, V, Random>,
-    forgotten: u64,
-}
-
-impl<K: Copy + Eq + Hash, V: Copy + Default> Latest<K, V> {
-    fn new(cap: usize, hash: &Random) -> Latest<K, V> {
-        let (young, old) = (HashMap::with_hasher(hash.clone()), HashMap::with_hasher(hash.clone()));
-        Latest { cap: cap.max(2), young, old, forgotten: 0 }
-    }
-
-    fn get(&mut self, key: K) -> Option<&mut V> {
-        if !self.old.is_empty() && self.old.contains_key(&key) {
-            return Some(self.get_or_add(key));
-        }
-        self.young.get_mut(&key)
-    }
-
-    fn get_or_add(&mut self, key: K) -> &mut V {
-        if self.young.len() >= self.cap / 2 && !self.young.contains_key(&key) {
-            // One that comes back at once was not silent.
-            let back = self.old.remove(&key);
-            self.forgotten += self.old.len() as u64;
-            let empty = HashMap::with_hasher(self.old.hasher().clone());
-            self.old = std::mem::replace(&mut self.young, empty);
-            if let Some(back) = back {
-                self.young.insert(key, back);
-            }
-        }
-        let Latest { young, old, .. } = self;
-        young.entry(key).or_insert_with(|| old.remove(&key).unwrap_or_default())
-    }
-}
-
 pub(super) struct Responders {
     ends: Latest<End, Seen>,
     hosts: Latest<IpAddr, Decayed>,
@@ -95,7 +54,7 @@ pub(super) struct Responders {
 
 impl Responders {
     pub(super) fn new(cap: usize, seed: u64) -> Responders {
-        let hash = Random::with_seed(seed);
+        let hash = FixedState::with_seed(seed);
         Responders { ends: Latest::new(cap, &hash), hosts: Latest::new(cap, &hash) }
     }
 
@@ -108,28 +67,28 @@ impl Responders {
     }
 
     pub(super) fn speaks(&mut self, end: End, service: Service) {
-        self.ends.get_or_add(end).service = service;
+        self.ends.get_or_insert_with(end, Seen::default).service = service;
     }
 
     /// An end refuses a login; those of late, this one too.
     pub(super) fn refuses(&mut self, end: End, now_nanos: i64) -> f32 {
-        self.ends.get_or_add(end).refused.add(now_nanos)
+        self.ends.get_or_insert_with(end, Seen::default).refused.add(now_nanos)
     }
 
     /// A flow to a host begins, and is not answered so far; those of late, this one too.
     pub(super) fn is_tried(&mut self, host: IpAddr, now_nanos: i64) -> f32 {
-        self.hosts.get_or_add(host).add(now_nanos)
+        self.hosts.get_or_insert_with(host, Decayed::default).add(now_nanos)
     }
 
     /// A host answers a flow that began so many seconds ago; those of late that it did not.
     pub(super) fn answers(&mut self, host: IpAddr, now_nanos: i64, secs_ago: f32) -> f32 {
-        let failed = self.hosts.get_or_add(host);
+        let failed = self.hosts.get_or_insert_with(host, Decayed::default);
         failed.take_back(now_nanos, secs_ago);
         failed.count
     }
 
     pub(super) fn forgotten(&self) -> u64 {
-        self.ends.forgotten + self.hosts.forgotten
+        self.ends.forgotten() + self.hosts.forgotten()
     }
 }
 
@@ -151,8 +110,8 @@ mod tests {
             all.speaks(end(10_000 + n), Service::Http);
             assert_eq!(all.end(end(1883), 0).0, Service::Mqtt);
             all.is_tried(IpAddr::from(u32::from(n).to_be_bytes()), 0);
-            assert!(all.ends.young.len() + all.ends.old.len() <= 8);
-            assert!(all.hosts.young.len() + all.hosts.old.len() <= 8);
+            assert!(all.ends.len() <= 8);
+            assert!(all.hosts.len() <= 8);
         }
         assert_eq!(all.end(end(10_000), 0).0, Service::Unknown);
         assert!(all.forgotten() > 1_800);

@@ -41,15 +41,15 @@ impl Initiators {
         for stripe in &self.stripes {
             let stripe = lock(stripe);
             // The young ones last: if not all fit again, they stay.
-            for (address, host) in stripe.old.iter().chain(&stripe.young) {
+            for (address, host) in stripe.iter() {
                 hosts.push(host.keep(*address));
             }
         }
         KeptHosts { hosts }
     }
 
-    /// Takes up what was kept. Connections that were open are not: `held` and `idle` begin at 0. Hosts whose counts have another
-    /// form are left out; returns how many were taken.
+    /// Takes up what was kept. Connections that were open are not: `held` and `idle` begin at 0. Hosts whose counts have
+    /// another form are left out; returns how many were taken.
     pub fn take_up(&self, kept: &KeptHosts) -> usize {
         let taken = kept.hosts.iter().filter_map(|host| Some((host.address, Behaviour::take_up(host)?)));
         taken
