@@ -253,9 +253,11 @@ impl Incidents {
             if !wanted {
                 continue;
             }
+            // What fits no class, of a host that is at something known, is told with that unless there is more of it.
+            let is_unknown = key.kind == Kind::Class(self.classes.len().saturating_sub(1) as u32);
+            let share = if is_unknown { 1.0 } else { self.settings.minor_share };
             if let Some(main) = self.book.main_beside(&key, now)
-                && (level < self.settings.minor_share * main.level_at(now)
-                    || (found == Found::Rule && main.model_flows > 0))
+                && (level < share * main.level_at(now) || (found == Found::Rule && main.model_flows > 0))
             {
                 main.others += flows - folded;
                 if let Some(candidate) = self.book.get_mut(&key) {

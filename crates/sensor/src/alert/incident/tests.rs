@@ -122,6 +122,31 @@ fn a_few_calls_of_another_kind_beside_many_are_no_incident_of_their_own() {
 }
 
 #[test]
+fn what_fits_no_class_is_told_with_a_known_attack_unless_there_is_more_of_it() {
+    const UNKNOWN: u32 = 4;
+    // So many that fit no class for two that are known.
+    let told = |for_two: u16| {
+        let mut all = incidents(AlertSettings::default());
+        let mut heard = Heard::default();
+        for n in 0..100_u16 {
+            feed(&mut all, &mut heard, finding(f64::from(n) / 10.0, 1, n, 1));
+            for more in (0..for_two).filter(|more| more % 2 == n % 2) {
+                let port = 1_000 + 100 * more + n;
+                feed(&mut all, &mut heard, finding(f64::from(n) / 10.0, 1, port, UNKNOWN));
+            }
+        }
+        all.finish(at(20.0), &mut heard.hear());
+        heard.0.iter().filter(|words| words.starts_with("begin")).cloned().collect::<Vec<_>>()
+    };
+    assert!(told(1).iter().all(|words| words.contains("scan_A")), "{:?}", told(1));
+    assert!(told(4).iter().any(|words| words.contains("unknown")), "{:?}", told(4));
+    // Alone it is told as ever.
+    let (mut all, mut heard) = (incidents(AlertSettings::default()), Heard::default());
+    (0..20).for_each(|n| feed(&mut all, &mut heard, finding(f64::from(n), 1, n, UNKNOWN)));
+    assert!(heard.0.iter().any(|words| words.starts_with("begin unknown")), "{:?}", heard.0);
+}
+
+#[test]
 fn a_second_attack_of_the_same_initiator_is_told_when_the_first_has_ebbed() {
     let mut all = incidents(AlertSettings::default());
     let mut heard = Heard::default();
