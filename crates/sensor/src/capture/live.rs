@@ -26,7 +26,7 @@ pub use socket::{LinkEvent, Notice};
 use super::filter::Filter;
 
 /// Bytes of a block: it holds the largest packet that receive offload makes, and a ring has many, because a block is
-/// handed over when its time is up, however full (`docs/adr/0062-live-ring.md`).
+/// handed over when its time is up, however full (`docs/adr/0062-live-capture.md`).
 const BLOCK_BYTES: usize = 1 << 18;
 
 /// How to capture.
