@@ -25,6 +25,7 @@ use citronella_sensor::{
 use clap::{ArgMatches, parser::ValueSource};
 use listener::{Listener, Verdicts};
 use summary::Summary;
+use tracing::error;
 
 use crate::{config::Configuration, embedded, only::Only, progress::Progress, show};
 
@@ -180,7 +181,7 @@ pub(crate) fn run(arguments: &mut Arguments, matches: &ArgMatches) -> Result<Fou
     }
     let mut faults = faults.into_iter();
     if let Some(first) = faults.next() {
-        faults.for_each(|fault| show::complain(&format!("citronella: {fault}")));
+        faults.for_each(|fault| error!("{fault}"));
         return Err(first.into());
     }
     ensure!(told.lost == 0, "{} records were not written", show::count(told.lost));
@@ -309,7 +310,7 @@ impl Source for Watched<'_> {
     fn next(&mut self) -> Result<Next<'_>, CaptureError> {
         self.packets += 1;
         if self.packets.is_multiple_of(1 << 16) {
-            self.progress.at(self.packets);
+            self.progress.set_position(self.packets);
         }
         let next = self.files.next();
         if let Ok(Next::Quiet(_)) = next {

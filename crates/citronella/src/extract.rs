@@ -11,9 +11,9 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use citronella_learn::dataset::Manifest;
 use citronella_sensor::feature::{Format, packet::Attacker, schema::Level};
+use tracing::warn;
 
 use self::rows::write;
-use crate::show::complain;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -135,9 +135,7 @@ fn into_folder(arguments: &Arguments, jobs: &[Job], level: Level, format: Format
         let file = folder.join(format!("{prefix}{scenario}.{extension}"));
         let written = write(arguments, of_scenario, &file, level, format)?;
         if written == 0 {
-            complain(&format!(
-                "warning: {scenario}: nothing makes a row of this level, so there is no file of it"
-            ));
+            warn!(scenario, "{scenario}: nothing makes a row of this level, so there is no file of it");
         }
         rows += written;
     }

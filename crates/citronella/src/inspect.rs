@@ -10,6 +10,7 @@ use citronella_sensor::{
     inspect::{Inspector, Summary, TlsClients},
 };
 use eve::{Eve, EveArguments};
+use tracing::info;
 
 use crate::{
     only::Only,
@@ -75,10 +76,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         }
     }
     if kept.left_out > 0 {
-        show::complain(&format!("left out {} packets", count(kept.left_out)));
+        info!(packets = kept.left_out, "left out {} packets", count(kept.left_out));
     }
     if unknown_blocks > 0 {
-        show::complain(&format!("passed over {unknown_blocks} pcapng blocks of unknown types"));
+        info!(blocks = unknown_blocks, "passed over {unknown_blocks} pcapng blocks of unknown types");
     }
     fault.map_or(Ok(()), |error| Err(error.into()))
 }

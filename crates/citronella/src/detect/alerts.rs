@@ -32,8 +32,8 @@ use citronella_sensor::{
     detect::Detector,
     flow::initiator::Initiators,
 };
+use tracing::{error, info};
 
-use crate::show::complain;
 pub(crate) use arguments::{AlertArguments, EveChoice};
 use drift::Suitability;
 use queue::{Entry, Tally, Writer};
@@ -180,9 +180,9 @@ impl Alerting {
                 drop(common);
                 *lock(&self.detector) = Some(detector);
                 self.generation.fetch_add(1, Relaxed);
-                complain("configuration and model are read again");
+                info!("configuration and model are read again");
             }
-            Err(error) => complain(&format!("citronella: {error:#}; what was read before stays")),
+            Err(error) => error!("{error:#}; what was read before stays"),
         }
     }
 

@@ -16,9 +16,10 @@ use citronella_sensor::{
     },
     flow::ids2020::{Limits, Losses},
 };
+use tracing::{info, warn};
 
 use super::{Arguments, Job};
-use crate::{place, progress::Progress, show::count};
+use crate::{output_path, progress::Progress, show::count};
 
 /// Writes the rows of some captures into one file and returns their number; a fault leaves no file behind.
 pub(super) fn write<'a>(
@@ -28,7 +29,7 @@ pub(super) fn write<'a>(
     level: Level,
     format: Format,
 ) -> Result<u64> {
-    place::check(output)?;
+    output_path::check(output)?;
     let cores = || available_parallelism().map_or(1, |cores| cores.get().min(256));
     let threads = arguments.threads.unwrap_or_else(cores);
     let progress = Progress::stderr();
@@ -39,7 +40,7 @@ pub(super) fn write<'a>(
     let rows = if writer.rows() == 0 { 0 } else { writer.finish()? };
     progress.end();
     if rows > 0 && output.as_os_str() != "-" {
-        progress.note(&format!("{}: {} rows", output.display(), count(rows)));
+        info!(file = %output.display(), rows, "{}: {} rows", output.display(), count(rows));
     }
     Ok(rows)
 }
@@ -116,7 +117,8 @@ impl Reading<'_> {
             for job in jobs {
                 let mut capture = self.open(job)?;
                 let known = (job.attacker, Limits::default());
-                let (losses, rows, ended) = of_capture(&mut capture, known, &mut |at| self.progress.at(at));
+                let (losses, rows, ended) =
+                    of_capture(&mut capture, known, &mut |at| self.progress.set_position(at));
                 self.end(job, &capture, ended)?;
                 self.tell(job, losses);
                 feeder.add_all(rows, self.scenario(job))?;
@@ -137,7 +139,7 @@ impl Reading<'_> {
             match capture.next() {
                 Ok(Some(packet)) => {
                     if packet.number % 65_536 == 0 {
-                        self.progress.at(packet.number);
+                        self.progress.set_position(packet.number);
                     }
                     if let Some(made) = make(&packet) {
                         each(made)?;
@@ -160,26 +162,29 @@ impl Reading<'_> {
         match ended {
             Ok(()) => {}
             Err(error) if error.is_cut() && self.arguments.accept_cut => {
-                self.progress.note(&format!("warning: {error}"));
+                warn!("{error}");
             }
             Err(error) if error.is_cut() => bail!("{error}; --accept-cut takes those"),
             Err(error) => return Err(error.into()),
         }
         if capture.unknown_blocks() > 0 {
-            let (name, blocks) = (job.path.display(), count(capture.unknown_blocks()));
-            self.progress.note(&format!("{name}: passed over {blocks} pcapng blocks of unknown types"));
+            let (file, blocks) = (job.path.display(), capture.unknown_blocks());
+            info!(%file, blocks, "{file}: passed over {} pcapng blocks of unknown types", count(blocks));
         }
         Ok(())
     }
 
     fn tell(&self, job: &Job, losses: Losses) {
         if losses != Losses::default() {
-            self.progress.note(&format!(
-                "warning: {}: {} packets of flows beyond the table's cap are left out; {} packets came too late to be put in order",
+            warn!(
+                file = %job.path.display(),
+                packets_over_cap = losses.packets_over_cap,
+                packets_too_late = losses.packets_too_late,
+                "{}: {} packets of flows beyond the table's cap are left out; {} packets came too late to be put in order",
                 job.path.display(),
                 count(losses.packets_over_cap),
                 count(losses.packets_too_late)
-            ));
+            );
         }
     }
 

@@ -10,8 +10,9 @@ use citronella_sensor::{
     inspect::Inspector,
     output::Output,
 };
+use tracing::warn;
 
-use crate::show::{complain, count};
+use crate::show::count;
 
 #[derive(clap::Args)]
 pub(crate) struct EveArguments {
@@ -144,6 +145,6 @@ fn report(counters: &Counters, written_early: u64) {
         (written_early, "transactions were written before their answer: too many waited"),
     ];
     for (number, what) in losses.iter().filter(|(number, _)| *number > 0) {
-        complain(&format!("{} {what}", count(*number)));
+        warn!(count = number, "{} {what}", count(*number));
     }
 }

@@ -5,8 +5,9 @@ use citronella_sensor::{
     feature::sequence::verdict::Settings,
 };
 use serde_json::{Value, json};
+use tracing::warn;
 
-use crate::show::{complain, count};
+use crate::show::count;
 
 /// Packet time between two warnings.
 const EVERY_NANOS: i64 = 86_400_000_000_000;
@@ -53,7 +54,7 @@ impl Suitability {
         let is_due = self.warned_nanos.is_none_or(|last| now_nanos.saturating_sub(last).abs() >= EVERY_NANOS);
         if let Some(outlook) = self.outlook().filter(|outlook| is_due && outlook.is_too_many()) {
             self.warned_nanos = Some(now_nanos);
-            complain(&format!("citronella: {}", self.warning(&outlook)));
+            warn!("{}", self.warning(&outlook));
         }
     }
 

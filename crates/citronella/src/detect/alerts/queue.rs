@@ -13,9 +13,10 @@ use std::{
     thread::{self, JoinHandle},
     time::Duration,
 };
+use tracing::{error, warn};
 
 use super::target::Target;
-use crate::show::{self, count};
+use crate::show::count;
 
 /// Records that a shard gathers before they are sent.
 const PART_BYTES: usize = 1 << 16;
@@ -198,7 +199,7 @@ impl Writer {
     pub(crate) fn finish(self) {
         self.closing.store(true, Relaxed);
         if self.thread.join().is_err() {
-            show::complain("citronella: the thread that writes EVE records has panicked");
+            error!("the thread that writes EVE records has panicked");
         }
     }
 }
@@ -232,7 +233,7 @@ impl Work {
             }
         }
         if let Some(lost) = self.failing.filter(|lost| *lost > 0) {
-            show::complain(&format!("citronella: {}: {} records were lost", self.name, count(lost)));
+            error!(file = self.name, lost, "{}: {} records were lost", self.name, count(lost));
         }
     }
 
@@ -262,7 +263,7 @@ impl Work {
             if let Some(lost) = self.failing.take() {
                 let lost =
                     if lost > 0 { format!("; {} records were lost", count(lost)) } else { String::new() };
-                show::complain(&format!("citronella: {}: is written again{lost}", self.name));
+                warn!(file = self.name, "{}: is written again{lost}", self.name);
             }
         } else {
             self.tally.lost.fetch_add(part.records, Relaxed);
@@ -286,7 +287,7 @@ impl Work {
                 _ => "",
             };
             let name = &self.name;
-            show::complain(&format!("citronella: {name}: cannot write: {error}{hint}; it is tried again"));
+            error!(file = name, "{name}: cannot write: {error}{hint}; it is tried again");
         }
     }
 }

@@ -18,9 +18,10 @@ use citronella_sensor::{
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use tracing::{error, info};
 
 use super::drift::Suitability;
-use crate::show::{complain, count};
+use crate::show::count;
 
 const NAME: &str = "citronella.state";
 const MAGIC: &[u8] = b"citronella state\n";
@@ -83,7 +84,7 @@ impl StateFolder {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return,
             Err(error) => {
-                complain(&format!("citronella: {}: cannot read: {error}; begins without it", path.display()));
+                error!("{}: cannot read: {error}; begins without it", path.display());
                 return;
             }
         };
@@ -103,7 +104,7 @@ impl StateFolder {
         if !same_classes {
             text += "; incidents of a model with other classes were left out";
         }
-        complain(&text);
+        info!("{text}");
     }
 
     /// Writes the file in the background now and then.
@@ -155,7 +156,7 @@ fn gather(incidents: &Incidents, rules: &Rules, hosts: &Initiators, suitability:
 /// Detection goes on without.
 fn tell(path: &Path, written: io::Result<()>) {
     if let Err(error) = written {
-        complain(&format!("citronella: {}: cannot write: {error}; the state is not kept", path.display()));
+        error!("{}: cannot write: {error}; the state is not kept", path.display());
     }
 }
 
@@ -191,7 +192,7 @@ fn set_aside(path: &Path, problem: &str) {
         Ok(()) => format!("set aside as {}", Path::new(&aside).display()),
         Err(error) => format!("cannot be set aside: {error}"),
     };
-    complain(&format!("citronella: {} {problem}: {done}; begins without it", path.display()));
+    error!("{} {problem}: {done}; begins without it", path.display());
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use citronella_sensor::{
     capture::live::{self, LiveCounters, LiveSettings, LiveShard},
     detect::{Config, Counters, Shard},
 };
+use tracing::{info, warn};
 
 use super::super::{
     Arguments, Found,
@@ -26,7 +27,7 @@ use super::super::{
 };
 use crate::{
     config::Configuration,
-    sandbox::{self, Places},
+    sandbox::{self, AllowedPaths},
     show,
 };
 
@@ -67,12 +68,12 @@ pub(super) fn watch(arguments: &Arguments, configuration: &Configuration) -> Res
             .with_context(|| format!("{}: cannot keep state here", folder.display()))?;
     }
     if !rights.no_sandbox {
-        let places = Places {
+        let places = AllowedPaths {
             read: arguments.model.iter().chain(&arguments.alerts.config).cloned().collect(),
             written: arguments.verdicts.iter().chain(configuration.eve.path()).cloned().collect(),
             folders: configuration.state.folder.iter().cloned().collect(),
         };
-        show::complain(&sandbox::confine(&places, rights.require_sandbox)?.to_string());
+        sandbox::confine(&places, rights.require_sandbox)?.log();
         // Better to hear of it now than when it is to be read again.
         for path in &places.read {
             std::fs::File::open(path).with_context(|| {
@@ -114,7 +115,7 @@ pub(super) fn watch(arguments: &Arguments, configuration: &Configuration) -> Res
         &shared.hosts,
         false,
     )?;
-    show::complain(&format!("capturing from {}", settings.interfaces.join(", ")));
+    info!(interfaces = ?settings.interfaces, "capturing from {}", settings.interfaces.join(", "));
     let mut threads = Vec::new();
     for (at, (live, shard)) in lives.into_iter().zip(shards?).enumerate() {
         let ear = Listener {
@@ -158,11 +159,13 @@ pub(super) fn watch(arguments: &Arguments, configuration: &Configuration) -> Res
     }
     if captured.dropped > 0 {
         let (dropped, all) = (captured.dropped, captured.dropped + captured.packets + captured.left_out);
-        show::complain(&format!(
+        warn!(
+            dropped,
+            packets = all,
             "{} of {} packets were dropped because the ring was full; a larger one (--ring-mib) or more threads (--threads) help",
             show::count(dropped),
             show::count(all)
-        ));
+        );
     }
     if arguments.json {
         let mut document = summary.document(&detector, counters, &[]);
@@ -223,7 +226,7 @@ impl Watcher {
             if let Some(detector) = ear.alerts.new_detector() {
                 shard.reload(&detector, ear)?;
             }
-            live.notices().iter().for_each(|notice| show::complain(&notice.to_string()));
+            live.notices().iter().for_each(|notice| warn!("{notice}"));
             match (fault, polled.idle_at_nanos) {
                 (Some(fault), _) => return Err(fault.into()),
                 (None, Some(now)) => shard.tick(now, ear)?,

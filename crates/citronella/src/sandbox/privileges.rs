@@ -1,4 +1,4 @@
-//! The user and the capabilities.
+//! User, capabilities, new privileges.
 
 use std::{fs, str::FromStr};
 
@@ -10,7 +10,7 @@ use nix::{
     unistd::{Gid, Group, Uid, User, geteuid, setgroups, setresgid, setresuid},
 };
 
-/// The user, and perhaps the group, to become: `NAME` or `NAME:GROUP`, by name or number.
+/// The user to run as, and its group: `NAME` or `NAME:GROUP`, each a name or a number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Account {
     name: String,
@@ -30,7 +30,7 @@ impl FromStr for Account {
         let found = found.map_err(|error| format!("cannot look up the user {name}: {error}"))?;
         let Some(user) = found else {
             return Err(format!(
-                "no user {name}; make one: useradd --system --no-create-home --shell /usr/sbin/nologin {name}"
+                "no user {name}; create one: useradd --system --no-create-home --shell /usr/sbin/nologin {name}"
             ));
         };
         let group = match group {
@@ -49,27 +49,27 @@ impl FromStr for Account {
     }
 }
 
-/// Becomes another user, without supplementary groups; there is no way back.
+/// Switches to another user irrevocably, without supplementary groups.
 ///
 /// # Errors
-/// The process may not, or the user is root.
+/// The process lacks the privilege, or the user is root.
 pub(crate) fn become_user(account: &Account) -> Result<()> {
     if account.user.is_root() {
         bail!("--user {}: give a user other than root", account.name);
     }
-    let may_not =
+    let denied =
         || format!("--user {}: becoming another user needs root (CAP_SETUID, CAP_SETGID)", account.name);
     if account.user == geteuid() {
         return Ok(());
     }
-    // The bounding set goes while there is still CAP_SETPCAP.
+    // Clear the bounding set while CAP_SETPCAP is still held.
     let _ = caps::clear(None, CapSet::Bounding);
-    setgroups(&[account.group]).with_context(may_not)?;
-    setresgid(account.group, account.group, account.group).with_context(may_not)?;
-    setresuid(account.user, account.user, account.user).with_context(may_not)?;
-    // Should it be possible to come back, something is very wrong.
+    setgroups(&[account.group]).with_context(denied)?;
+    setresgid(account.group, account.group, account.group).with_context(denied)?;
+    setresuid(account.user, account.user, account.user).with_context(denied)?;
+    // Verify that the switch cannot be undone.
     if setresuid(Uid::from_raw(u32::MAX), Uid::from_raw(0), Uid::from_raw(u32::MAX)) != Err(Errno::EPERM) {
-        bail!("--user {}: root could be had again", account.name);
+        bail!("--user {}: the switch away from root could be undone", account.name);
     }
     Ok(())
 }
@@ -78,15 +78,15 @@ pub(super) fn not_root() -> Result<(), String> {
     if geteuid().is_root() { Err("this is root; give --user NAME".to_owned()) } else { Ok(()) }
 }
 
-/// Empties every set and looks whether it is empty. A bounding set that may not be emptied grants nothing to a process
-/// that has no other set and can gain none.
+/// Clears every capability set and verifies that it is empty. The bounding set may remain: it grants nothing to a process
+/// whose other sets are empty and that cannot gain privileges.
 pub(super) fn drop_capabilities() -> Result<(), String> {
     let _ = caps::clear(None, CapSet::Bounding);
     for set in [CapSet::Ambient, CapSet::Inheritable, CapSet::Effective, CapSet::Permitted] {
         caps::clear(None, set).map_err(|error| error.to_string())?;
         let left = caps::read(None, set).map_err(|error| error.to_string())?;
         if !left.is_empty() {
-            return Err(format!("{left:?} stay in the {set:?} set"));
+            return Err(format!("{left:?} remain in the {set:?} set"));
         }
     }
     Ok(())
@@ -96,16 +96,16 @@ pub(super) fn no_new_privileges() -> Result<(), String> {
     prctl::set_no_new_privs().map_err(|error| error.to_string())?;
     match prctl::get_no_new_privs() {
         Ok(true) => Ok(()),
-        Ok(false) => Err("the kernel does not keep it".to_owned()),
+        Ok(false) => Err("the kernel did not apply it".to_owned()),
         Err(error) => Err(error.to_string()),
     }
 }
 
-/// A thread that was begun before would stay outside Landlock.
-pub(super) fn only_thread() -> Result<(), String> {
+/// Fails if the process has other threads: Landlock would not restrict those.
+pub(super) fn single_thread() -> Result<(), String> {
     match fs::read_dir("/proc/self/task").map(Iterator::count) {
         Ok(1) => Ok(()),
-        Ok(threads) => Err(format!("{} others were begun before", threads - 1)),
+        Ok(threads) => Err(format!("{} others are running", threads - 1)),
         Err(error) => Err(format!("/proc/self/task: {error}")),
     }
 }

@@ -1,4 +1,4 @@
-//! Landlock: which files can still be reached, and that no TCP port can.
+//! Landlock: only the allowed paths stay accessible, and no TCP port.
 
 use std::{
     fs,
@@ -10,21 +10,21 @@ use landlock::{
     RulesetAttr, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
 };
 
-use super::Places;
+use super::AllowedPaths;
 
-/// The rules are written for this version; an older kernel enforces what it knows, and the level says partial.
+/// The version that the rules are written for. An older kernel enforces the part that it knows: a partial sandbox.
 const VERSION: ABI = ABI::V6;
 
-pub(super) fn restrict(places: &Places) -> Result<(), String> {
-    let status = rules(places).map_err(|error| error.to_string())?;
+pub(super) fn restrict(paths: &AllowedPaths) -> Result<(), String> {
+    let status = rules(paths).map_err(|error| error.to_string())?;
     match status {
         RulesetStatus::FullyEnforced => Ok(()),
-        RulesetStatus::PartiallyEnforced => Err("this kernel enforces a part of it".to_owned()),
-        RulesetStatus::NotEnforced => Err("not in this kernel, or not switched on at boot".to_owned()),
+        RulesetStatus::PartiallyEnforced => Err("this kernel enforces only a part".to_owned()),
+        RulesetStatus::NotEnforced => Err("not in this kernel, or not enabled at boot".to_owned()),
     }
 }
 
-fn rules(places: &Places) -> Result<RulesetStatus, RulesetError> {
+fn rules(paths: &AllowedPaths) -> Result<RulesetStatus, RulesetError> {
     let mut rules = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(VERSION))?
@@ -40,14 +40,14 @@ fn rules(places: &Places) -> Result<RulesetStatus, RulesetError> {
         | AccessFs::RemoveFile
         | AccessFs::RemoveDir
         | AccessFs::Refer;
-    let read = places.read.iter().map(|path| (folder(path), reading));
-    let written = places.written.iter().filter(|path| path.as_os_str() != "-").map(|path| {
-        // A device or a pipe is opened again, not renamed: the file alone, not all of /dev.
+    let read = paths.read.iter().map(|path| (folder(path), reading));
+    let written = paths.written.iter().filter(|path| path.as_os_str() != "-").map(|path| {
+        // Devices and pipes are reopened, never renamed: allow the file itself, not all of /dev.
         let special = path.exists() && !path.is_file();
         (if special { path.clone() } else { folder(path) }, writing)
     });
-    let folders = places.folders.iter().map(|path| {
-        // Where it cannot be made, whoever opens it will say so.
+    let folders = paths.folders.iter().map(|path| {
+        // An error surfaces when the folder is used.
         let _ = fs::create_dir_all(path);
         (path.clone(), writing)
     });
@@ -57,7 +57,7 @@ fn rules(places: &Places) -> Result<RulesetStatus, RulesetError> {
     Ok(rules.restrict_self()?.ruleset)
 }
 
-/// What is not there cannot be allowed: opening it would fail anyway.
+/// Skips a path that does not exist: opening it would fail anyway.
 fn allow(
     rules: landlock::RulesetCreated,
     path: &Path,

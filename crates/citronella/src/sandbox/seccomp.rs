@@ -1,4 +1,4 @@
-//! seccomp: the system calls that detection makes, and no others. What is not listed fails with EPERM.
+//! seccomp: an allow list of the system calls that detection makes. All others fail with EPERM.
 
 use std::{collections::BTreeMap, env::consts::ARCH};
 
@@ -7,7 +7,7 @@ use seccompiler::{
     SeccompRule, TargetArch, apply_filter_all_threads,
 };
 
-/// Memory and threads, clocks, signals that are handled, the process's own facts.
+/// Memory, threads, clocks, signal handlers, properties of the process itself.
 const PROCESS: &[i64] = &[
     libc::SYS_brk,
     libc::SYS_munmap,
@@ -49,7 +49,7 @@ const PROCESS: &[i64] = &[
     libc::SYS_getcwd,
 ];
 
-/// Files that Landlock lets through, pipes, and waiting for any of them.
+/// Files within the bounds of Landlock, pipes, and waiting for them.
 const FILES: &[i64] = &[
     libc::SYS_openat,
     libc::SYS_close,
@@ -87,12 +87,12 @@ const FILES: &[i64] = &[
     libc::SYS_ppoll,
 ];
 
-/// The packet sockets that are open: an interface that comes back is bound again.
+/// Packet sockets that are open: a socket is bound again when its interface comes back.
 const SOCKETS: &[i64] = &[libc::SYS_bind, libc::SYS_getsockopt, libc::SYS_setsockopt];
 
-/// Calls that newer architectures do without.
+/// System calls that newer architectures lack.
 #[cfg(target_arch = "x86_64")]
-const OLDER: &[i64] = &[
+const LEGACY: &[i64] = &[
     libc::SYS_open,
     libc::SYS_stat,
     libc::SYS_lstat,
@@ -110,7 +110,7 @@ const OLDER: &[i64] = &[
     libc::SYS_getdents,
 ];
 #[cfg(not(target_arch = "x86_64"))]
-const OLDER: &[i64] = &[];
+const LEGACY: &[i64] = &[];
 
 pub(super) fn restrict() -> Result<(), String> {
     let target = TargetArch::try_from(ARCH).map_err(|_| format!("no filter for {ARCH}"))?;
@@ -120,11 +120,11 @@ pub(super) fn restrict() -> Result<(), String> {
     Ok(())
 }
 
-/// Two programs, of which the stricter answer counts.
+/// Two filter programs; the kernel applies the stricter result.
 fn programs(target: TargetArch) -> Result<[BpfProgram; 2], BackendError> {
     let denied = SeccompAction::Errno(libc::EPERM as u32);
     let allowed = SeccompFilter::new(rules()?, denied, SeccompAction::Allow, target)?;
-    // What clone3 is asked for lies in memory, where a filter cannot look: "not there" makes the C library take clone.
+    // The flags of clone3 are in memory, which a filter cannot read. ENOSYS makes the C library fall back to clone.
     let absent = SeccompAction::Errno(libc::ENOSYS as u32);
     let clone3 = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
     let without_clone3 = SeccompFilter::new(clone3, SeccompAction::Allow, absent, target)?;
@@ -132,7 +132,7 @@ fn programs(target: TargetArch) -> Result<[BpfProgram; 2], BackendError> {
 }
 
 fn rules() -> Result<BTreeMap<i64, Vec<SeccompRule>>, BackendError> {
-    let plain = [PROCESS, FILES, SOCKETS, OLDER].into_iter().flatten();
+    let plain = [PROCESS, FILES, SOCKETS, LEGACY].into_iter().flatten();
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = plain.map(|&call| (call, Vec::new())).collect();
     let flag = |argument, flag: i32, set: bool| {
         let (flag, wanted) = (flag as u64, if set { flag as u64 } else { 0 });
@@ -147,19 +147,19 @@ fn rules() -> Result<BTreeMap<i64, Vec<SeccompRule>>, BackendError> {
         };
         values.iter().map(equal).collect::<Result<Vec<_>, _>>()
     };
-    // Threads, not processes; memory, not code.
+    // New threads but no processes; new memory but no executable pages.
     rules.insert(libc::SYS_clone, vec![flag(0, libc::CLONE_THREAD, true)?]);
     rules.insert(libc::SYS_mmap, vec![flag(2, libc::PROT_EXEC, false)?]);
     rules.insert(libc::SYS_mprotect, vec![flag(2, libc::PROT_EXEC, false)?]);
     rules.insert(libc::SYS_prctl, one_of(0, &[libc::PR_SET_NAME as u64, libc::PR_GET_NAME as u64])?);
     #[allow(clippy::unnecessary_cast)] // an i32 with musl
-    let asked = [
+    let requests = [
         libc::SIOCGIFINDEX as u64,
         libc::SIOCGIFHWADDR as u64,
         libc::SIOCGIFFLAGS as u64,
         libc::TCGETS as u64,
         libc::TIOCGWINSZ as u64,
     ];
-    rules.insert(libc::SYS_ioctl, one_of(1, &asked)?);
+    rules.insert(libc::SYS_ioctl, one_of(1, &requests)?);
     Ok(rules)
 }
