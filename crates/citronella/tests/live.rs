@@ -30,7 +30,7 @@ fn detect(network: &Network, arguments: &[&str]) -> (Running, Vec<String>) {
         let mut line = String::new();
         assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "it exited: {log:?}");
         log.push(line.trim_end().to_owned());
-        if line.starts_with("capturing from") {
+        if line.contains("capturing from") {
             break;
         }
     }
@@ -148,6 +148,18 @@ fn privileges_are_dropped_in_every_thread() {
     assert_eq!(threads, 3, "the main thread and two shards");
     assert!(log.iter().any(|line| line.contains("sandbox: ")), "{log:?}");
     assert_eq!(running.stop().status.code(), Some(0));
+}
+
+#[test]
+fn json_log_lines_are_written_inside_the_sandbox() {
+    let Some(network) = network(&[]) else { return };
+    let (running, log) = detect(&network, &["--log-format", "json"]);
+    let lines: Vec<Value> = log.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let last = lines.last().unwrap();
+    assert_eq!((&last["level"], &last["message"]), (&"INFO".into(), &"capturing from v1".into()));
+    assert!(last["timestamp"].is_string(), "{last}");
+    let output = running.stop();
+    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), b"".as_slice()));
 }
 
 #[test]
