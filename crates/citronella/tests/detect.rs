@@ -121,12 +121,15 @@ fn a_truncated_capture_has_verdicts_up_to_the_cut() {
 fn files_that_are_no_captures_are_rejected_before_output_is_written() {
     let folder = Folder::new();
     let good = folder.write("good.pcap", pcap(&[connect_frame(4000)]));
-    for (name, bytes, says) in
+    for (name, bytes, expected) in
         [("empty.pcap", "", "the file is empty"), ("notes.pcap", "Dear diary, today", "not a capture")]
     {
         let bad = folder.write(name, bytes);
         let file = folder.path("verdicts.csv");
-        assert_says(&refused(citronella!("detect", "--verdicts", &file, "-r", &good, &bad)), &[name, says]);
+        assert_says(
+            &refused(citronella!("detect", "--verdicts", &file, "-r", &good, &bad)),
+            &[name, expected],
+        );
     }
     assert_says(&refused(citronella!("detect", "-r", folder.path(""))), &["is a folder"]);
     assert_says(&refused(citronella!("detect", "-r", folder.path("missing.pcap"))), &["missing.pcap"]);
