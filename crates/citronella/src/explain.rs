@@ -59,7 +59,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if let Some(svg) = svg {
         place::check(svg)?;
     }
-    let detector = detect::load(arguments.model.as_deref(), detect::Rounding::F32)?;
+    let detector = detect::load(arguments.model.as_deref(), Default::default())?;
     let progress = Progress::stderr();
     progress.begin("read twice", 0);
     let found = explain(&detector, Config::default(), &arguments.read, &choice, arguments.packet)?;

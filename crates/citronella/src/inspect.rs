@@ -12,7 +12,7 @@ use citronella_sensor::{
 use eve::{Eve, EveArguments};
 
 use crate::{
-    only::Only,
+    packet_filter::PacketFilterArgs,
     show::{self, count},
 };
 
@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 20)]
     hosts: usize,
     #[command(flatten)]
-    only: Only,
+    filter: PacketFilterArgs,
     #[command(flatten)]
     eve: EveArguments,
 }
@@ -39,7 +39,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         !(on_stdout && arguments.json),
         "--eve - and --json both write to stdout; give --eve a file, or leave --json out"
     );
-    let mut kept = Kept { filter: arguments.only.filter()?, left_out: 0 };
+    let mut kept = Kept { filter: arguments.filter.lower().resolve()?, left_out: 0 };
     let mut eve = Eve::begin(&arguments.eve)?;
     let mut inspector = match &eve {
         _ if on_stdout => None,

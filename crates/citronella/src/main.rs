@@ -16,7 +16,7 @@ mod export;
 mod extract;
 mod flows;
 mod inspect;
-mod only;
+mod packet_filter;
 mod place;
 mod present;
 mod progress;
@@ -27,7 +27,7 @@ mod train;
 
 use std::{io, process::ExitCode};
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 /// Intrusion detection for MQTT networks, with an LSTM over packets.
 #[derive(Parser)]
@@ -68,14 +68,14 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    // Which arguments were given: only those go before a configuration file.
-    let matches = Arguments::command().get_matches();
-    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    let done = match arguments.command {
-        Command::Detect(mut arguments) => match detect::run(&mut arguments, &matches) {
-            Ok(detect::Found::Alerts) if arguments.fail_on_alert => return ExitCode::FAILURE,
-            done => done.map(|_| ()),
-        },
+    let done = match Arguments::parse().command {
+        Command::Detect(arguments) => {
+            let fail_on_alert = arguments.fail_on_alert;
+            match detect::run(arguments) {
+                Ok(detect::Found::Alerts) if fail_on_alert => return ExitCode::FAILURE,
+                done => done.map(|_| ()),
+            }
+        }
         Command::Audit(arguments) => match audit::run(&arguments) {
             Ok(audit::Found::Fatal) if arguments.strict => return ExitCode::FAILURE,
             done => done.map(|_| ()),

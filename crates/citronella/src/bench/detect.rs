@@ -16,7 +16,7 @@ use serde_json::json;
 
 use super::capture::Input;
 use crate::{
-    detect::{Rounding, load},
+    detect::{PrecisionArg, load},
     show::{self, count},
 };
 
@@ -29,7 +29,7 @@ pub(super) struct Arguments {
     model: Option<PathBuf>,
     /// How the LSTM computes
     #[arg(long, value_name = "PRECISION", default_value = "f32")]
-    precision: Rounding,
+    precision: PrecisionArg,
     /// Threads: one reads, keeps flows and tells; all step the network
     #[arg(long, default_value_t = 1)]
     threads: usize,
@@ -108,7 +108,7 @@ struct Measured {
 
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let input = Input::open(&arguments.file)?;
-    let detector = load(arguments.model.as_deref(), arguments.precision)?;
+    let detector = load(arguments.model.as_deref(), arguments.precision.into())?;
     let measured = measure(&input, &detector, arguments)?;
     if arguments.json {
         show::json(&document(&input, arguments, &measured))

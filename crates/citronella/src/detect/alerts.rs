@@ -3,7 +3,6 @@
 //! [`Alerting`] is one for all shards, behind a lock that is taken for findings and once a second; a [`ShardAlerts`] is
 //! a shard's own and hears it. Time is packet time.
 
-mod arguments;
 mod drift;
 mod queue;
 mod shard;
@@ -22,6 +21,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use citronella_config::EvePlan;
 use citronella_sensor::{
     alert::{
         Alert, Incidents, Stage,
@@ -34,7 +34,6 @@ use citronella_sensor::{
 };
 
 use crate::show::complain;
-pub(crate) use arguments::{AlertArguments, EveChoice};
 use drift::Suitability;
 use queue::{Entry, Tally, Writer};
 pub(crate) use shard::ShardAlerts;
@@ -51,7 +50,7 @@ const STATS_NANOS: i64 = 10 * SECOND;
 /// What is to be told, and how.
 pub(crate) struct AlertOptions {
     pub(crate) settings: Settings,
-    pub(crate) eve: EveChoice,
+    pub(crate) eve: Option<EvePlan>,
     /// Nothing may be lost: detection waits for the records to be written.
     pub(crate) offline: bool,
     /// What stands for the model in alerts.
@@ -115,13 +114,13 @@ impl Alerting {
         if let Some(state) = &state {
             state.take_up(&mut incidents, &mut rules, hosts, &mut suitability);
         }
-        let what = eve.options();
+        let what = eve.as_ref().map(|eve| eve.options.clone()).unwrap_or_default();
         let (mut entry, mut writer) = (None, None);
-        if let Some(path) = &eve.file {
-            let rotation = Rotation { bytes: eve.rotate_mib << 20, keep: eve.keep };
-            let name = if eve.is_stdout() { "stdout".to_owned() } else { path.display().to_string() };
-            let begun = Target::open(path, !offline, rotation)
-                .and_then(|target| queue::begin(&name, target, eve.queue_mib << 20, offline));
+        if let Some(eve) = &eve {
+            let rotation = Rotation { bytes: eve.rotate_bytes, keep: eve.keep };
+            let name = eve.destination.to_string();
+            let begun = Target::open(eve.destination.as_path(), !offline, rotation)
+                .and_then(|target| queue::begin(&name, target, eve.queue_bytes, offline));
             let (way, thread) = begun.with_context(|| format!("{name}: cannot write"))?;
             (entry, writer) = (Some(way), Some(thread));
         }

@@ -2,7 +2,6 @@
 
 use std::{
     io,
-    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -10,10 +9,8 @@ use std::{
 };
 
 use anyhow::Result;
+use citronella_config::{DetectArgs, RuntimePlan};
 use citronella_sensor::{alert::settings::Settings, detect::Detector};
-
-use super::super::{Arguments, Rounding, allowed, load};
-use crate::config::Configuration;
 
 /// Hears SIGHUP.
 #[derive(Clone, Default)]
@@ -37,16 +34,9 @@ impl Hangup {
     }
 }
 
-/// What is read again.
+/// Reads configuration and model again.
 #[derive(Clone, Debug)]
-pub(crate) struct Reload {
-    config: Option<PathBuf>,
-    /// Given on the command line: goes before the file's.
-    model: Option<PathBuf>,
-    precision: Rounding,
-    /// As `model`.
-    false_alerts_per_day: Option<f32>,
-}
+pub(crate) struct Reload(DetectArgs);
 
 /// What was read again.
 pub(crate) struct Reloaded {
@@ -56,34 +46,19 @@ pub(crate) struct Reloaded {
 }
 
 impl Reload {
-    /// Of a command line; `model` is the one given there.
-    pub(crate) fn new(arguments: &Arguments) -> Reload {
-        Reload {
-            config: arguments.alerts.config.clone(),
-            model: arguments.given_model.clone(),
-            precision: arguments.precision,
-            false_alerts_per_day: arguments.alerts.false_alerts_per_day,
-        }
+    /// Of the arguments with which the program was started.
+    pub(crate) fn new(args: DetectArgs) -> Reload {
+        Reload(args)
     }
 
-    /// Reads the configuration and the model.
+    /// Resolves the configuration again and loads the model.
     ///
     /// # Errors
-    /// One of them is bad.
+    /// The configuration or the model cannot be used.
     pub(crate) fn read(&self) -> Result<Reloaded> {
-        let mut configuration = match &self.config {
-            Some(path) => Configuration::load(path)?,
-            None => Configuration::default(),
-        };
-        configuration.detect.false_alerts_per_day =
-            self.false_alerts_per_day.or(configuration.detect.false_alerts_per_day);
-        let model = self.model.as_ref().or(configuration.detect.model.as_ref());
-        let detector = load(model.map(PathBuf::as_path), self.precision)?;
-        let detector = allowed(detector, configuration.detect.false_alerts_per_day);
-        if let Some(path) = &self.config {
-            configuration.check_names(path, detector.classes())?;
-        }
-        let model = super::super::name_of_model(model);
-        Ok(Reloaded { settings: configuration.settings(), detector, model })
+        let plan = RuntimePlan::load(&self.0)?;
+        let detector = super::super::detector(&plan)?;
+        let model = super::super::name_of_model(plan.model.as_deref());
+        Ok(Reloaded { settings: plan.settings, detector, model })
     }
 }

@@ -198,7 +198,7 @@ fn set_aside(path: &Path, problem: &str) {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::detect::{Rounding, load};
+    use crate::detect::load;
     use citronella_sensor::alert::settings::Settings;
 
     #[test]
@@ -213,7 +213,7 @@ mod tests {
         let path = folder.path().join(NAME);
         let mut rules = Rules::new(settings.rules);
         rules.begin(77);
-        let suitability = || Suitability::new(&load(None, Rounding::F32).unwrap());
+        let suitability = || Suitability::new(&load(None, Default::default()).unwrap());
         let mut seen = suitability();
         (0..7_200).for_each(|second| seen.account(second * 1_000_000_000, 1, &[0, 1, 0], false));
         state().keep(&new(), &rules, &hosts, &seen);

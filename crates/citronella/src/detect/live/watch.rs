@@ -1,6 +1,7 @@
 //! A thread for each shard, from its rings to its verdicts; what they hear comes together in one place.
 
 use std::{
+    path::Path,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -10,22 +11,22 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow};
+use citronella_config::{DetectArgs, DetectPlan, Interfaces, Sandbox, SummaryFormat};
 use citronella_sensor::{
     alert::eve::Kernel,
-    capture::live::{self, LiveCounters, LiveSettings, LiveShard},
+    capture::live::{self, LiveCounters, LiveShard},
     detect::{Config, Counters, Shard},
 };
 
 use super::super::{
-    Arguments, Found,
+    Found,
     alerts::{self, AlertOptions, Alerting},
-    allowed,
+    detector,
     listener::{Listener, Verdicts},
-    load, name_of_model,
+    name_of_model,
     summary::Summary,
 };
 use crate::{
-    config::Configuration,
     sandbox::{self, Places},
     show,
 };
@@ -39,40 +40,29 @@ const COUNT_EVERY: Duration = Duration::from_secs(1);
 /// After so long a conversation of one or two packets is told of: a scan's would else wait for their flows' ends.
 const SILENCE: Duration = Duration::from_secs(1);
 
-pub(super) fn watch(arguments: &Arguments, configuration: &Configuration) -> Result<Found> {
-    let detector = load(arguments.model.as_deref(), arguments.precision)?;
-    let detector = allowed(detector, configuration.detect.false_alerts_per_day);
-    configuration.check_names(arguments.alerts.name(), detector.classes())?;
-    let settings = LiveSettings {
-        interfaces: arguments.live.interface.clone(),
-        filter: arguments.only.filter()?,
-        snap_bytes: arguments.live.ring.snaplen,
-        ring_bytes: (arguments.live.ring.ring_mib as usize) << 20,
-        promiscuous: !arguments.live.ring.no_promiscuous,
-        ignore_outgoing: arguments.live.ring.ignore_outgoing,
-        ..LiveSettings::default()
-    };
-    let rights = &arguments.live.rights;
-    let user = rights.user.as_deref().map(str::parse::<sandbox::Account>).transpose();
+pub(crate) fn watch(plan: &DetectPlan, interfaces: &Interfaces, args: DetectArgs) -> Result<Found> {
+    let detector = detector(&plan.runtime)?;
+    let settings = interfaces.live_settings(&plan.filter);
+    let user = interfaces.user.as_deref().map(str::parse::<sandbox::Account>).transpose();
     let user = user.map_err(|problem| anyhow!("--user: {problem}"))?;
-    let lives = live::open(&settings, arguments.threads)?;
+    let lives = live::open(&settings, plan.threads)?;
     // From here on what is opened is opened by the user who is to open it again.
     if let Some(user) = &user {
         sandbox::become_user(user)?;
     }
     // Before any thread is begun: the writer of records, the shards.
-    if let Some(folder) = &configuration.state.folder {
+    if let Some(folder) = &plan.state {
         // What is not there cannot be allowed.
         std::fs::create_dir_all(folder)
             .with_context(|| format!("{}: cannot keep state here", folder.display()))?;
     }
-    if !rights.no_sandbox {
+    if interfaces.sandbox != Sandbox::Off {
         let places = Places {
-            read: arguments.model.iter().chain(&arguments.alerts.config).cloned().collect(),
-            written: arguments.verdicts.iter().chain(configuration.eve.path()).cloned().collect(),
-            folders: configuration.state.folder.iter().cloned().collect(),
+            read: plan.runtime.model.iter().chain(&plan.runtime.config).cloned().collect(),
+            written: plan.output_files().map(Path::to_owned).collect(),
+            folders: plan.state.iter().cloned().collect(),
         };
-        show::complain(&sandbox::confine(&places, rights.require_sandbox)?.to_string());
+        show::complain(&sandbox::confine(&places, interfaces.sandbox == Sandbox::Required)?.to_string());
         // Better to hear of it now than when it is to be read again.
         for path in &places.read {
             std::fs::File::open(path).with_context(|| {
@@ -88,8 +78,8 @@ pub(super) fn watch(arguments: &Arguments, configuration: &Configuration) -> Res
     let shared = config.shared();
     let shards: Result<Vec<_>, _> =
         lives.iter().map(|_| Shard::with_shared(&detector, config, shared.clone())).collect();
-    let verdicts = match &arguments.verdicts {
-        Some(path) => Some(Verdicts::create(path, &detector)?),
+    let verdicts = match &plan.verdicts {
+        Some(to) => Some(Verdicts::create(to.as_path(), &detector)?),
         None => None,
     };
     let captured = Arc::new(Mutex::new(vec![LiveCounters::default(); lives.len()]));
@@ -102,13 +92,13 @@ pub(super) fn watch(arguments: &Arguments, configuration: &Configuration) -> Res
     // Its thread is begun within the sandbox.
     let alerting = Alerting::begin(
         AlertOptions {
-            settings: configuration.settings(),
-            eve: configuration.eve.clone(),
+            settings: plan.runtime.settings.clone(),
+            eve: plan.eve.clone(),
             offline: false,
-            model: name_of_model(arguments.model.as_ref()),
+            model: name_of_model(plan.runtime.model.as_deref()),
             interface: Some(settings.interfaces.join(",")),
-            state: configuration.state.folder.clone(),
-            reload: Some(alerts::Reload::new(arguments)),
+            state: plan.state.clone(),
+            reload: Some(alerts::Reload::new(args)),
         },
         &detector,
         &shared.hosts,
@@ -164,7 +154,7 @@ pub(super) fn watch(arguments: &Arguments, configuration: &Configuration) -> Res
             show::count(all)
         ));
     }
-    if arguments.json {
+    if plan.summary == SummaryFormat::Json {
         let mut document = summary.document(&detector, counters, &[]);
         document["capture"] = serde_json::json!({
             "packets": captured.packets, "dropped": captured.dropped, "left_out": captured.left_out,
@@ -172,9 +162,7 @@ pub(super) fn watch(arguments: &Arguments, configuration: &Configuration) -> Res
         });
         told.add_to(&mut document);
         show::json(&document)?;
-    } else if arguments.verdicts.as_deref() != Some(std::path::Path::new("-"))
-        && !configuration.eve.is_stdout()
-    {
+    } else if plan.summary == SummaryFormat::Text {
         summary.print(counters)?;
         told.print()?;
     }
