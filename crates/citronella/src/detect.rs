@@ -33,7 +33,7 @@ pub(crate) enum Found {
 }
 
 pub(crate) fn run(arguments: Arguments) -> Result<Found> {
-    if arguments.is_list_interfaces() {
+    if arguments.is_interface_list() {
         return live::list(arguments.json);
     }
     let args = arguments.lower();

@@ -227,12 +227,13 @@ impl DetectPlan {
     /// An argument is out of range, there is nothing to read, two outputs go to stdout, or the filter is wrong.
     pub fn resolve(args: &DetectArgs, file: &ConfigFile) -> Result<DetectPlan, ConfigError> {
         check::args(args)?;
+        let filter = resolve_filter(args, file)?;
         let eve = resolve_eve(args, &file.eve);
         let verdicts = args.verdicts.as_deref().map(Destination::new);
         Ok(DetectPlan {
             input: resolve_input(args, file)?,
             summary: resolve_summary(args.json, verdicts.as_ref(), eve.as_ref())?,
-            filter: resolve_filter(args, file)?,
+            filter,
             threads: args.threads.or(file.detect.threads).unwrap_or(1).into(),
             runtime: RuntimePlan::resolve(args, file),
             eve,

@@ -102,7 +102,7 @@ struct AlertArgs {
 
 impl Arguments {
     /// Whether the interfaces are to be listed instead of a detection run.
-    pub(super) fn is_list_interfaces(&self) -> bool {
+    pub(super) fn is_interface_list(&self) -> bool {
         self.live.list_interfaces
     }
 
@@ -187,5 +187,97 @@ fn per_day(text: &str) -> Result<f32, String> {
     match text.parse::<f32>() {
         Ok(rate) if is_valid_rate(rate.into()) => Ok(rate),
         _ => Err("expected a number such as 1 or 0.1".to_owned()),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use citronella_config::{CaptureSection, EveSection};
+    use clap::{CommandFactory, Parser};
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Detect {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    fn lower(arguments: &str) -> DetectArgs {
+        let words = std::iter::once("detect").chain(arguments.split_whitespace());
+        Detect::try_parse_from(words).unwrap().arguments.lower()
+    }
+
+    #[test]
+    fn what_was_not_given_stays_unset() {
+        assert_eq!(lower("-r a"), DetectArgs { recordings: vec!["a".into()], ..DetectArgs::default() });
+    }
+
+    #[test]
+    fn what_was_given_is_lowered_even_if_it_equals_the_default() {
+        let live = lower(
+            "-i a b --snaplen 262144 --ring-mib 32 --no-promiscuous --ignore-outgoing --user u --require-sandbox \
+             --threads 1 --precision f32 --port 1 --port 2 --net 10.0.0.1 --filter ip --config c",
+        );
+        let expected = DetectArgs {
+            config: Some("c".into()),
+            interfaces: vec!["a".to_owned(), "b".to_owned()],
+            snaplen: Some(262_144),
+            ring_mib: Some(32),
+            no_promiscuous: true,
+            ignore_outgoing: true,
+            user: Some("u".to_owned()),
+            sandbox: Some(Sandbox::Required),
+            threads: Some(1),
+            precision: Some(Precision::F32),
+            filter: citronella_config::FilterArgs {
+                ports: vec![1, 2],
+                networks: vec!["10.0.0.1/32".parse().unwrap()],
+                expression: Some("ip".to_owned()),
+            },
+            ..DetectArgs::default()
+        };
+        assert_eq!(live, expected);
+        let recorded = lower(
+            "-r a - --replay-speed 2 --model m --false-alerts-per-day 0.5 --eve e --eve-types tls,alert \
+             --log-passwords --state s --verdicts v --json --fail-on-alert",
+        );
+        let expected = DetectArgs {
+            recordings: vec!["a".into(), "-".into()],
+            replay_speed: Some(2.0),
+            model: Some("m".into()),
+            false_alerts_per_day: Some(0.5),
+            eve: Some("e".into()),
+            eve_types: vec![EveKind::Tls, EveKind::Alert],
+            log_passwords: true,
+            state: Some("s".into()),
+            verdicts: Some("v".into()),
+            json: true,
+            ..DetectArgs::default()
+        };
+        assert_eq!(recorded, expected);
+        assert_eq!(lower("-i a --no-sandbox").sandbox, Some(Sandbox::Off));
+    }
+
+    #[test]
+    fn the_help_documents_the_actual_defaults() {
+        let command = Detect::command();
+        let help = |id: &str| {
+            let argument = command.get_arguments().find(|argument| argument.get_id() == id).unwrap();
+            argument.get_help().unwrap().to_string()
+        };
+        let (capture, eve) = (CaptureSection::default(), EveSection::default());
+        let types = EveKind::ALL.iter().zip(EveKind::NAMES).filter(|(kind, _)| eve.types.contains(kind));
+        let types: Vec<_> = types.map(|(_, name)| name).collect();
+        for (id, default) in [
+            ("snaplen", capture.snaplen.to_string()),
+            ("ring_mib", capture.ring_mib.to_string()),
+            ("eve_types", types.join(",")),
+            ("threads", "1".to_owned()),
+            ("precision", "f32".to_owned()),
+        ] {
+            assert!(help(id).ends_with(&format!("[default: {default}]")), "{id}: {}", help(id));
+        }
     }
 }
