@@ -102,7 +102,7 @@ fn read(
     }
     let fault = loop {
         match capture.next() {
-            Ok(Some(packet)) if !kept.filter.keeps(&packet) => {
+            Ok(Some(packet)) if !kept.filter.matches(&packet) => {
                 if let Err(problem) = kept.filter.check(packet.link) {
                     break Some(CaptureError::Filter { name: capture.name().to_owned(), problem });
                 }

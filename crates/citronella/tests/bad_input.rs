@@ -57,7 +57,7 @@ fn a_cut_zst() {
 
 #[test]
 fn a_capture_without_ip() {
-    let parts = ["nothing in it makes a row of this level", "`citronella inspect` shows what is there"];
+    let parts = ["no packet makes a row of this level", "`citronella inspect` shows the protocols"];
     extract_is_refused("arp.pcap", &pcap(&[arp_frame(), arp_frame()]), &parts);
     extract_is_refused("nothing.pcap", &pcap(&[]), &parts);
 

@@ -5,8 +5,11 @@ use std::{error::Error, path::Path, time::Instant};
 
 use citronella_sensor::{
     capture::{Capture, Packet},
-    feature::{biflow::BiflowLevel, packet::Attacker},
-    flow::{FlowEvent, FlowPacket, FlowTable, ids2020, mqtt_stream::PacketStreams, table::Limits},
+    feature::{
+        biflow::BiflowLevel,
+        packet::{Attacker, wireshark::mqtt_stream::PacketStreams},
+    },
+    flow::{FlowEvent, FlowPacket, FlowTable, ids2020, table::Limits},
 };
 use citronella_wire::{LinkType, Transport, decode_frame};
 

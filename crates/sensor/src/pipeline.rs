@@ -120,7 +120,7 @@ impl Source for Files {
         let Some(capture) = &mut self.capture else { return Ok(Next::End) };
         match capture.next() {
             Ok(Some(packet)) if self.filter.is_empty() => Ok(Next::Packet(packet)),
-            Ok(Some(packet)) if self.filter.keeps(&packet) => Ok(Next::Packet(packet)),
+            Ok(Some(packet)) if self.filter.matches(&packet) => Ok(Next::Packet(packet)),
             Ok(Some(packet)) => match self.filter.check(packet.link) {
                 Ok(()) => Ok(Next::Quiet(packet.time_nanos)),
                 Err(problem) => {

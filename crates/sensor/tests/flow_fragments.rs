@@ -192,7 +192,7 @@ fn a_datagram_waits_no_longer_than_its_time() {
 #[test]
 fn the_oldest_makes_room() {
     let whole = datagram(56);
-    let limits = Limits { datagrams: 100, time_out: Duration::MAX, ..Limits::default() };
+    let limits = Limits { datagrams: 100, timeout: Duration::MAX, ..Limits::default() };
     let mut fragments = Fragments::new(limits);
     for id in 0..1_000 {
         take(&mut fragments, 0, &v4(&whole, 0, 32, id));

@@ -41,7 +41,7 @@ fn packet(time_nanos: i64, bytes: &[u8]) -> Packet<'_> {
 }
 
 fn uniflows(limits: Limits, packets: &[(i64, Vec<u8>)]) -> Vec<UniflowRow> {
-    let mut level = UniflowLevel::new(Attacker::Is("10.0.0.9".parse().unwrap()), limits);
+    let mut level = UniflowLevel::new(Attacker::One("10.0.0.9".parse().unwrap()), limits);
     packets.iter().for_each(|(time, bytes)| assert!(level.add(&packet(*time, bytes))));
     level.finish().collect()
 }
@@ -81,7 +81,7 @@ fn a_packet_that_is_too_late_to_be_sorted_is_counted() {
         level.add(&packet(secs * SECOND, &bytes));
     }
     let rows = level.finish();
-    assert_eq!(rows.losses().packets_too_late, 1);
+    assert_eq!(rows.counters().packets_too_late, 1);
     assert_eq!(rows.map(|row| row.flow.packets).collect::<Vec<_>>(), [5]);
 }
 
@@ -93,7 +93,7 @@ fn conversations_are_capped_and_the_rest_counted() {
         (1..6).map(|port| level.add(&packet(SECOND, &datagram(UDP, (1, port), (2, 6), 10)))).collect();
     assert_eq!(taken, [true, true, false, false, false]);
     let rows = level.finish();
-    assert_eq!(rows.losses().packets_over_cap, 3);
+    assert_eq!(rows.counters().packets_over_cap, 3);
     assert_eq!(rows.count(), 2);
 }
 

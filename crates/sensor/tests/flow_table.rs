@@ -51,7 +51,7 @@ fn endings(limits: Limits, packets: &[FlowPacket]) -> Vec<(u64, EndReason)> {
         table.add(packet, &mut hear);
     }
     table.finish(&mut hear);
-    assert_eq!(table.counters().begun, table.counters().ended);
+    assert_eq!(table.counters().started, table.counters().ended);
     assert_eq!(ended.iter().map(|(packets, _)| packets).sum::<u64>(), packets.len() as u64);
     ended
 }

@@ -1,4 +1,4 @@
-//! The rows of captures into a file, which is the same for any number of threads.
+//! Writes the rows of captures into a file, which is the same for any number of threads.
 
 use std::{path::Path, thread::available_parallelism};
 
@@ -14,13 +14,13 @@ use citronella_sensor::{
         sequence::{Config, SequenceLevel, WIDTH},
         uniflow::UniflowLevel,
     },
-    flow::ids2020::{Limits, Losses},
+    flow::ids2020::{Counters, Limits},
 };
 
 use super::{Arguments, Job};
 use crate::{place, progress::Progress, show::count};
 
-/// Writes the rows of some captures into one file and returns their number; a fault leaves no file behind.
+/// Writes the rows of some captures into one file and returns their number. An error leaves no file behind.
 pub(super) fn write<'a>(
     arguments: &Arguments,
     jobs: impl IntoIterator<Item = &'a Job>,
@@ -35,7 +35,7 @@ pub(super) fn write<'a>(
     let reading = Reading { arguments, progress: &progress, threads };
     let mut writer = ChunkWriter::create(output, format, level, arguments.scenario_column)?;
     reading.write(jobs.into_iter(), &mut writer, level)?;
-    // Dropped, not finished, where there are none: nothing is left behind.
+    // Without rows the writer is dropped, which leaves no file behind.
     let rows = if writer.rows() == 0 { 0 } else { writer.finish()? };
     progress.end();
     if rows > 0 && output.as_os_str() != "-" {
@@ -59,28 +59,28 @@ impl Reading<'_> {
     ) -> Result<()> {
         match level {
             Level::Packet => self.rows(jobs, writer, packet_rows),
-            // The command line has no level of NSL-KDD: it is read, not extracted.
+            // NSL-KDD is read, never extracted: the command line does not offer it.
             Level::Sequence | Level::NslKdd => self.rows(jobs, writer, |_| sequence_rows()),
-            Level::Uniflow => self.flows(jobs, writer, |capture, known, told| {
-                let (rows, ended) = UniflowLevel::of_capture(capture, known, self.threads, told);
-                (rows.losses(), rows, ended)
+            Level::Uniflow => self.flows(jobs, writer, |capture, labels, progress| {
+                let (rows, ended) = UniflowLevel::of_capture(capture, labels, self.threads, progress);
+                (rows.counters(), rows, ended)
             }),
-            Level::UniflowExtended => self.flows(jobs, writer, |capture, known, told| {
-                let (rows, ended) = UniflowLevel::of_capture(capture, known, self.threads, told);
-                (rows.losses(), Extended(rows), ended)
+            Level::UniflowExtended => self.flows(jobs, writer, |capture, labels, progress| {
+                let (rows, ended) = UniflowLevel::of_capture(capture, labels, self.threads, progress);
+                (rows.counters(), Extended(rows), ended)
             }),
-            Level::Biflow => self.flows(jobs, writer, |capture, known, told| {
-                let (rows, ended) = BiflowLevel::of_capture(capture, known, self.threads, told);
-                (rows.losses(), rows, ended)
+            Level::Biflow => self.flows(jobs, writer, |capture, labels, progress| {
+                let (rows, ended) = BiflowLevel::of_capture(capture, labels, self.threads, progress);
+                (rows.counters(), rows, ended)
             }),
-            Level::BiflowExtended => self.flows(jobs, writer, |capture, known, told| {
-                let (rows, ended) = BiflowLevel::of_capture(capture, known, self.threads, told);
-                (rows.losses(), Extended(rows), ended)
+            Level::BiflowExtended => self.flows(jobs, writer, |capture, labels, progress| {
+                let (rows, ended) = BiflowLevel::of_capture(capture, labels, self.threads, progress);
+                (rows.counters(), Extended(rows), ended)
             }),
         }
     }
 
-    /// One thread makes the rows, packet by packet, and all encode them.
+    /// Extracts rows packet by packet on one thread and encodes them on all threads.
     fn rows<'a, T, M: FnMut(&Packet<'_>) -> Option<T>>(
         &self,
         jobs: impl Iterator<Item = &'a Job>,
@@ -101,7 +101,7 @@ impl Reading<'_> {
         })
     }
 
-    /// All threads make the flows of a capture, and then encode their rows.
+    /// Extracts the flows of a capture on all threads and then encodes their rows on all threads.
     fn flows<'a, T: Table>(
         &self,
         jobs: impl Iterator<Item = &'a Job>,
@@ -110,22 +110,23 @@ impl Reading<'_> {
             &mut Capture,
             (Attacker, Limits),
             &mut dyn FnMut(u64),
-        ) -> (Losses, T, Result<(), CaptureError>),
+        ) -> (Counters, T, Result<(), CaptureError>),
     ) -> Result<()> {
         writer.write_on(self.threads, |feeder| {
             for job in jobs {
                 let mut capture = self.open(job)?;
-                let known = (job.attacker, Limits::default());
-                let (losses, rows, ended) = of_capture(&mut capture, known, &mut |at| self.progress.at(at));
+                let labels = (job.attacker, Limits::default());
+                let (counters, rows, ended) =
+                    of_capture(&mut capture, labels, &mut |at| self.progress.at(at));
                 self.end(job, &capture, ended)?;
-                self.tell(job, losses);
+                self.warn_of_inexact(job, counters);
                 feeder.add_all(rows, self.scenario(job))?;
             }
             Ok(())
         })
     }
 
-    /// Reads a capture and gives what `make` makes of a packet to `each`.
+    /// Reads a capture and passes the row that `make` extracts from a packet to `each`.
     fn packets<T>(
         &self,
         job: &Job,
@@ -155,7 +156,7 @@ impl Reading<'_> {
         Ok(Capture::open(&job.path)?)
     }
 
-    /// What is to be said at a capture's end.
+    /// Reports a capture's error and unknown blocks at its end.
     fn end(&self, job: &Job, capture: &Capture, ended: Result<(), CaptureError>) -> Result<()> {
         match ended {
             Ok(()) => {}
@@ -172,18 +173,18 @@ impl Reading<'_> {
         Ok(())
     }
 
-    fn tell(&self, job: &Job, losses: Losses) {
-        if losses != Losses::default() {
+    fn warn_of_inexact(&self, job: &Job, counters: Counters) {
+        if counters != Counters::default() {
             self.progress.note(&format!(
-                "warning: {}: {} packets of flows beyond the table's cap are left out; {} packets came too late to be put in order",
+                "warning: {}: {} packets of flows beyond the table's cap were ignored; {} packets arrived too late to be sorted",
                 job.path.display(),
-                count(losses.packets_over_cap),
-                count(losses.packets_too_late)
+                count(counters.packets_over_cap),
+                count(counters.packets_too_late)
             ));
         }
     }
 
-    /// One short name a capture, which lives as long as the program.
+    /// The scenario's name, leaked: one short string per capture.
     fn scenario(&self, job: &Job) -> Option<&'static str> {
         self.arguments.scenario_column.then(|| &*job.scenario.clone().leak())
     }

@@ -316,7 +316,7 @@ impl SequenceLevel {
     pub fn losses(&self) -> Losses {
         Losses {
             evicted_flows: self.table.counters().evicted,
-            forgotten_hosts: self.shared.hosts.forgotten(),
+            forgotten_hosts: self.shared.hosts.evicted(),
             forgotten_ends: self.shared.responders().forgotten(),
             evicted_datagrams: self.fragments.counters().evicted,
         }

@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 use citronella_sensor::{
     alert::{Incidents, incident::Kept, rules::Rules},
     detect::Drift,
-    flow::initiator::{Initiators, KeptHosts},
+    flow::initiator::{HostsSnapshot, Initiators},
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -34,7 +34,7 @@ const EVERY_NANOS: i64 = 60_000_000_000;
 struct Writing {
     incidents: Kept,
     began_nanos: Option<i64>,
-    hosts: KeptHosts,
+    hosts: HostsSnapshot,
     drift: Drift,
 }
 
@@ -42,7 +42,7 @@ struct Writing {
 struct Reading {
     incidents: Kept,
     began_nanos: Option<i64>,
-    hosts: KeptHosts,
+    hosts: HostsSnapshot,
     drift: Drift,
 }
 
@@ -95,7 +95,7 @@ impl StateFolder {
             rules.begin(began);
         }
         suitability.take_up(kept.drift);
-        let taken = hosts.take_up(&kept.hosts);
+        let taken = hosts.restore(&kept.hosts);
         let same_classes = incidents.take_up(kept.incidents);
         let open = incidents.counters().open;
         let mut text =
@@ -147,7 +147,7 @@ fn gather(incidents: &Incidents, rules: &Rules, hosts: &Initiators, suitability:
     Writing {
         incidents: incidents.keep(),
         began_nanos: rules.began_nanos(),
-        hosts: hosts.keep(),
+        hosts: hosts.snapshot(),
         drift: suitability.kept().clone(),
     }
 }

@@ -18,7 +18,7 @@ impl Incidents {
     pub fn keep(&self) -> Kept {
         Kept {
             classes: self.classes.clone(),
-            clock: self.clock.parts(),
+            clock: self.clock.snapshot(),
             open: self.book.all_open().cloned().collect(),
             counters: self.counters,
         }
@@ -30,7 +30,7 @@ impl Incidents {
         if kept.classes != self.classes {
             return false;
         }
-        self.clock = crate::flow::clock::Clock::of_parts(kept.clock);
+        self.clock = crate::flow::clock::Clock::restore(kept.clock);
         kept.open.into_iter().for_each(|incident| self.book.restore(incident));
         true
     }

@@ -1,63 +1,62 @@
-//! The name of a packet's highest layer, as Wireshark's Protocol column has it.
+//! The name of a packet's highest layer, as in Wireshark's Protocol column.
 //!
-//! In: a decoded frame, in capture order. Out: a name from a fixed set, and the MQTT message that ends in the frame.
-//! Some names need memory of the conversation (the framing of services over TCP, TFTP's reply port): bounded, and forgotten when full.
+//! In: decoded frames in capture order. Out: a name from a fixed set, and the first MQTT message that ends in the
+//! frame. Some names need state of the conversation (framing of services over TCP, TFTP's reply port): it is capped.
 
 use std::net::IpAddr;
 
 use citronella_wire::{Frame, Transport};
 use hashbrown::HashSet;
 
-use super::packet::MqttCells;
-use crate::flow::mqtt_stream::PacketStreams;
+use super::{MqttCells, mqtt_stream::PacketStreams, services::HTTP_METHODS};
 
 const TFTP_PORT: u16 = 69;
 const L2TP_PORT: u16 = 1701;
-/// Conversations whose TFTP or L2TP server is remembered.
+/// Cap of the TFTP and of the L2TP table, which is cleared when it is full.
 const MAX_CONVERSATIONS: usize = 65_536;
 
 type Random = foldhash::quality::RandomState;
 type Endpoint = (IpAddr, u16);
 
-/// How a frame shows.
+/// What Wireshark shows of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shown {
-    /// Wireshark's name of its highest layer.
+pub struct Dissection {
+    /// The Protocol column: the name of the highest layer.
     pub protocol: &'static str,
-    /// The first MQTT message that ends in it.
+    /// The first MQTT message that ends in the frame.
     pub mqtt: Option<MqttCells>,
 }
 
-/// Names the highest layer of frames that come in capture order.
+/// Dissects frames in capture order.
 #[derive(Default)]
-pub struct ProtocolNames {
+pub struct Dissector {
     streams: PacketStreams,
-    /// Endpoints that asked a TFTP server: what they and that server exchange from then on is TFTP.
+    /// A client's endpoint and its TFTP server: their further packets are TFTP on any server port.
     tftp: HashSet<(Endpoint, IpAddr), Random>,
     /// The same for L2TP.
     l2tp: HashSet<(Endpoint, IpAddr), Random>,
 }
 
-impl ProtocolNames {
-    /// How the frame shows. A tunnel over UDP shows what it carries, one level deep.
-    pub fn show(&mut self, time_nanos: i64, frame: &Frame<'_>) -> Shown {
+impl Dissector {
+    /// Dissects the next frame. A tunnel over UDP shows the packet that it carries, one level deep.
+    pub fn dissect(&mut self, time_nanos: i64, frame: &Frame<'_>) -> Dissection {
         match (&frame.transport, frame.inner()) {
             (Some(Transport::Udp(_)), Some(inner)) if inner.ip.is_some() => {
-                Shown { protocol: self.layers(time_nanos, &inner).protocol, mqtt: None }
+                Dissection { protocol: self.layers(time_nanos, &inner).protocol, mqtt: None }
             }
             _ => self.layers(time_nanos, frame),
         }
     }
 
-    fn layers(&mut self, time_nanos: i64, frame: &Frame<'_>) -> Shown {
-        let plain = |protocol| Shown { protocol, mqtt: None };
+    fn layers(&mut self, time_nanos: i64, frame: &Frame<'_>) -> Dissection {
+        let plain = |protocol| Dissection { protocol, mqtt: None };
         let Some(ip) = &frame.ip else { return plain(not_ip(frame.ether_type)) };
         match &frame.transport {
             Some(Transport::Tcp(tcp)) => {
                 let view = self.streams.segment(time_nanos, ip, tcp, frame.payload, frame.payload_len);
                 let protocol =
                     view.protocol.unwrap_or_else(|| if is_http(frame.payload) { "HTTP" } else { "TCP" });
-                Shown { protocol, mqtt: view.first_message }
+                Dissection { protocol, mqtt: view.first_message }
             }
             Some(Transport::Udp(udp)) => {
                 plain(self.udp(((ip.src, udp.src_port), (ip.dst, udp.dst_port)), frame.payload))
@@ -93,14 +92,14 @@ impl ProtocolNames {
     }
 }
 
-fn remember(table: &mut HashSet<(Endpoint, IpAddr), Random>, asked: (Endpoint, IpAddr)) {
+fn remember(table: &mut HashSet<(Endpoint, IpAddr), Random>, client_and_server: (Endpoint, IpAddr)) {
     if table.len() >= MAX_CONVERSATIONS {
         table.clear();
     }
-    table.insert(asked);
+    table.insert(client_and_server);
 }
 
-/// A UDP service by its port, where the payload can be its message.
+/// A UDP service by its port, if the payload can be one of its messages.
 fn udp_by_port(port: u16, payload: &[u8]) -> Option<&'static str> {
     let first = payload.first().copied()?;
     let has = |bytes: usize| payload.len() >= bytes;
@@ -140,71 +139,29 @@ fn udp_by_port(port: u16, payload: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// A call of ONC RPC, version 2, to a program (RFC 5531, section 9).
+/// Whether the payload is an ONC RPC version 2 call to a program (RFC 5531, section 9).
 fn is_call(payload: &[u8], program: u32) -> bool {
     let word =
         |at: usize| payload.get(at..at + 4).and_then(|b| b.first_chunk()).map(|b| u32::from_be_bytes(*b));
     word(4) == Some(0) && word(8) == Some(2) && word(12) == Some(program)
 }
 
-/// MPEG transport stream: whole packets of 188 bytes, each begun by the sync byte 0x47 (ISO/IEC 13818-1, 2.4.3.2).
+/// MPEG transport stream: whole packets of 188 bytes that start with the sync byte 0x47 (ISO/IEC 13818-1, 2.4.3.2).
 fn is_mpeg_ts(payload: &[u8]) -> bool {
     payload.len() >= 188
         && payload.len().is_multiple_of(188)
         && payload.chunks(188).all(|cell| cell.first() == Some(&0x47))
 }
 
-/// HTTP's request methods as Wireshark knows them, and its own beginning.
-const HTTP_WORDS: [&str; 42] = [
-    "GET",
-    "PUT",
-    "COPY",
-    "HEAD",
-    "LOCK",
-    "MOVE",
-    "POLL",
-    "POST",
-    "BCOPY",
-    "BMOVE",
-    "MKCOL",
-    "TRACE",
-    "PATCH",
-    "LABEL",
-    "MERGE",
-    "DELETE",
-    "SEARCH",
-    "UNLOCK",
-    "REPORT",
-    "UPDATE",
-    "NOTIFY",
-    "BDELETE",
-    "CONNECT",
-    "OPTIONS",
-    "CHECKIN",
-    "PROPFIND",
-    "CHECKOUT",
-    "CCM_POST",
-    "SUBSCRIBE",
-    "PROPPATCH",
-    "BPROPFIND",
-    "BPROPPATCH",
-    "UNCHECKOUT",
-    "MKACTIVITY",
-    "MKWORKSPACE",
-    "UNSUBSCRIBE",
-    "RPC_CONNECT",
-    "RPC_IN_DATA",
-    "RPC_OUT_DATA",
-    "VERSION-CONTROL",
-    "BASELINE-CONTROL",
-    "M-SEARCH",
-];
+/// Further words that start an HTTP message on any port.
+const MORE_HTTP_METHODS: [&[u8]; 5] =
+    [b"CCM_POST", b"RPC_IN_DATA", b"RPC_OUT_DATA", b"VERSION-CONTROL", b"BASELINE-CONTROL"];
 
 fn is_http(payload: &[u8]) -> bool {
     let head = payload.get(..24).unwrap_or(payload);
     let Some(space) = head.iter().position(|byte| *byte == b' ') else { return false };
     let word = head.get(..space).unwrap_or_default();
-    word.starts_with(b"HTTP/") || HTTP_WORDS.iter().any(|known| known.as_bytes() == word)
+    word.starts_with(b"HTTP/") || HTTP_METHODS.contains(&word) || MORE_HTTP_METHODS.contains(&word)
 }
 
 fn not_ip(ether_type: Option<u16>) -> &'static str {

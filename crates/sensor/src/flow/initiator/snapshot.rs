@@ -1,4 +1,4 @@
-//! What of hosts' behaviour outlives the program.
+//! Snapshots of the hosts' behaviour, which survive a restart.
 
 use std::net::IpAddr;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Behaviour, COUNTS, Initiators, lock};
 
-/// A host and what it did, as it is kept.
+/// A host and its behaviour.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Host {
     address: IpAddr,
@@ -16,43 +16,43 @@ struct Host {
     recent: Vec<u64>,
 }
 
-/// Hosts' behaviour, as it is kept over a restart.
+/// The behaviour of all hosts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct KeptHosts {
+pub struct HostsSnapshot {
     hosts: Vec<Host>,
 }
 
-impl KeptHosts {
-    /// Hosts in it.
+impl HostsSnapshot {
+    /// Number of hosts.
     pub fn len(&self) -> usize {
         self.hosts.len()
     }
 
-    /// Whether there is none.
+    /// Whether there is no host.
     pub fn is_empty(&self) -> bool {
         self.hosts.is_empty()
     }
 }
 
 impl Initiators {
-    /// What is to be kept.
-    pub fn keep(&self) -> KeptHosts {
+    /// The hosts' current behaviour.
+    pub fn snapshot(&self) -> HostsSnapshot {
         let mut hosts = Vec::new();
         for stripe in &self.stripes {
             let stripe = lock(stripe);
-            // The young ones last: if not all fit again, they stay.
+            // The most recent last, so that a smaller table evicts the others.
             for (address, host) in stripe.iter() {
-                hosts.push(host.keep(*address));
+                hosts.push(host.snapshot(*address));
             }
         }
-        KeptHosts { hosts }
+        HostsSnapshot { hosts }
     }
 
-    /// Takes up what was kept. Connections that were open are not: `held` and `idle` begin at 0. Hosts whose counts have
-    /// another form are left out; returns how many were taken.
-    pub fn take_up(&self, kept: &KeptHosts) -> usize {
-        let taken = kept.hosts.iter().filter_map(|host| Some((host.address, Behaviour::take_up(host)?)));
-        taken
+    /// Restores a snapshot and returns the number of restored hosts. Hosts with counts of another format are skipped.
+    /// Open connections are not restored: `held` and `idle` start at 0.
+    pub fn restore(&self, snapshot: &HostsSnapshot) -> usize {
+        let hosts = snapshot.hosts.iter().filter_map(|host| Some((host.address, Behaviour::restore(host)?)));
+        hosts
             .filter(|(address, host)| {
                 self.with(*address, host.last_nanos, |b, _| *b = host.clone()).is_some()
             })
@@ -61,7 +61,7 @@ impl Initiators {
 }
 
 impl Behaviour {
-    fn keep(&self, address: IpAddr) -> Host {
+    fn snapshot(&self, address: IpAddr) -> Host {
         let mut recent = Vec::new();
         self.clone().each_recent(|words| recent.extend_from_slice(words));
         Host {
@@ -73,20 +73,20 @@ impl Behaviour {
         }
     }
 
-    fn take_up(host: &Host) -> Option<Behaviour> {
+    fn restore(host: &Host) -> Option<Behaviour> {
         let mut behaviour = Behaviour::new(host.last_nanos);
         behaviour.known_since_nanos = host.known_since_nanos;
-        let sound = |count: &f32| count.is_finite() && *count >= 0.0;
-        if host.counts.len() != 2 * COUNTS || !host.counts.iter().all(sound) {
+        let is_valid = |count: &f32| count.is_finite() && *count >= 0.0;
+        if host.counts.len() != 2 * COUNTS || !host.counts.iter().all(is_valid) {
             return None;
         }
         behaviour.counts.as_flattened_mut().copy_from_slice(&host.counts);
         let mut words = host.recent.iter();
         let mut complete = true;
-        behaviour.each_recent(|met| {
-            for word in met {
+        behaviour.each_recent(|buckets| {
+            for word in buckets {
                 match words.next() {
-                    Some(kept) => *word = *kept,
+                    Some(saved) => *word = *saved,
                     None => complete = false,
                 }
             }
@@ -94,11 +94,11 @@ impl Behaviour {
         (complete && words.next().is_none()).then_some(behaviour)
     }
 
-    /// The words of all that it met last.
+    /// Calls `each` with the buckets of every set of recent hashes.
     fn each_recent(&mut self, mut each: impl FnMut(&mut [u64])) {
         each(&mut self.ports.0);
         each(&mut self.hosts.0);
-        each(&mut self.ends.0);
+        each(&mut self.endpoints.0);
         each(&mut self.clients.0);
         each(&mut self.users.0);
         each(&mut self.credentials.0);
@@ -111,25 +111,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_go_on_after_a_restart_and_what_has_another_form_is_left_out() {
+    fn counts_continue_after_a_restart_and_another_format_is_skipped() {
         let all = Initiators::new(Limits::default(), 1);
         let address = |n: u32| IpAddr::from(n.to_be_bytes());
         for n in 0..500 {
             all.with(address(n), i64::from(n), |host, _| {
                 host.add(Count::Refused, n as f32);
-                host.meets(0x17_0000_0017 + u64::from(n), 3, 4);
+                host.observe_responder(0x17_0000_0017 + u64::from(n), 3, 4);
                 host.held = 3;
             });
         }
-        let mut kept = all.keep();
-        assert_eq!(kept.len(), 500);
-        kept.hosts[0].counts.pop();
-        kept.hosts[1].recent.push(0);
+        let mut snapshot = all.snapshot();
+        assert_eq!(snapshot.len(), 500);
+        snapshot.hosts[0].counts.pop();
+        snapshot.hosts[1].recent.push(0);
         let again = Initiators::new(Limits::default(), 1);
-        assert_eq!(again.take_up(&kept), 498);
+        assert_eq!(again.restore(&snapshot), 498);
         again.with(address(7), 7, |host, _| {
             assert_eq!((host.slow(Count::Refused), host.slow(Count::Ports), host.held), (7.0, 1.0, 0));
-            host.meets(0x17_0000_0017 + 7, 3, 4);
+            host.observe_responder(0x17_0000_0017 + 7, 3, 4);
             assert_eq!((host.slow(Count::Ports), host.known_since_nanos), (1.0, 7));
         });
     }
@@ -141,7 +141,7 @@ mod tests {
             all.with(IpAddr::from(n.to_be_bytes()), 0, |host, _| host.add(Count::Flows, 1.0));
         }
         let few = Initiators::new(Limits { max_hosts: 64, stripes: 4 }, 1);
-        few.take_up(&all.keep());
+        few.restore(&all.snapshot());
         assert!(few.len() <= 64 && !few.is_empty());
     }
 }

@@ -1,10 +1,9 @@
-//! How Wireshark frames SSH and HTTP over TCP: what of a segment is whole, what waits, and what the Protocol column
-//! says.
+//! Wireshark's choice of a service by port, and its framing of SSH and HTTP over TCP.
 //!
-//! In: the bytes from where a message begins. Out: an [`Extent`]. Pure functions; what has to be remembered of a
-//! connection is [`SshState`].
+//! In: bytes that start at a message. Out: its [`Extent`] and its Protocol column. Pure functions; [`SshState`] holds
+//! the state of an SSH connection.
 
-/// A service that Wireshark takes a port for.
+/// A service that Wireshark dissects over TCP.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Service {
     /// None that is framed here.
@@ -18,7 +17,7 @@ pub(super) enum Service {
 }
 
 impl Service {
-    /// By the server's port where a SYN told it, else by the lower port, then the higher.
+    /// By the server's port if a SYN identified it, else by the lower port, then the higher.
     pub(super) fn of(server: Option<u16>, a: u16, b: u16) -> Service {
         let ports = [server.unwrap_or(a.min(b)), a.min(b), a.max(b)];
         let known = ports.into_iter().map(Service::of_port);
@@ -35,18 +34,18 @@ impl Service {
     }
 }
 
-/// How far a message reaches.
+/// How far a message extends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Extent {
-    /// So many bytes, all there.
+    /// The message is complete; its length in bytes.
     Whole(usize),
-    /// So many bytes more are needed, by the low 32 bits as Wireshark counts.
+    /// The number of missing bytes, modulo 2^32 as in Wireshark.
     Needs(u32),
-    /// It is not known how many more: the whole next segment belongs to it.
+    /// The number of missing bytes is unknown: the whole next segment belongs to the message.
     NeedsSegment,
 }
 
-/// What the two ends of an SSH connection have said (RFC 4253).
+/// State of an SSH connection (RFC 4253).
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct SshState {
     version: u8,
@@ -55,7 +54,7 @@ pub(super) struct SshState {
 }
 
 impl SshState {
-    /// The Protocol column for a segment that comes now.
+    /// The Protocol column for the next segment.
     pub(super) fn name(&self) -> &'static str {
         match self.version {
             0 => "SSH",
@@ -64,7 +63,8 @@ impl SshState {
         }
     }
 
-    /// The next piece of one end (`way` 0 or 1): its banner, a packet before NEWKEYS, or anything after.
+    /// The extent of the next message of one direction (`way` 0 or 1): its banner, a packet before NEWKEYS, or any
+    /// bytes after that.
     pub(super) fn extent(&mut self, way: usize, is_client: bool, bytes: &[u8]) -> Extent {
         let everything = Extent::Whole(bytes.len());
         let has_banner = self.banner.get(way).is_none_or(|seen| *seen);
@@ -77,19 +77,19 @@ impl SshState {
             return everything;
         }
         let Some(head) = bytes.first_chunk::<4>() else { return Extent::Needs(4 - bytes.len() as u32) };
-        let said = u32::from_be_bytes(*head);
+        let packet_length = u32::from_be_bytes(*head);
         // Version 1 pads to the next multiple of 8.
-        let padding = if self.version == 1 { 8 - said % 8 } else { 0 };
-        let len = said.wrapping_add(4 + padding);
+        let padding = if self.version == 1 { 8 - packet_length % 8 } else { 0 };
+        let len = packet_length.wrapping_add(4 + padding);
         if len as usize > bytes.len() {
             return Extent::Needs(len.wrapping_sub(bytes.len() as u32));
         }
         self.packet(way, bytes);
-        // A length that wrapped: no progress is the end of it.
+        // A length that wrapped around must still make progress.
         Extent::Whole((len as usize).max(4))
     }
 
-    /// A banner is whole: the client's tells the connection's version.
+    /// Takes a complete banner; the client's sets the connection's version.
     pub(super) fn banner(&mut self, way: usize, is_client: bool, bytes: &[u8]) {
         if let Some(seen) = self.banner.get_mut(way) {
             *seen = true;
@@ -106,7 +106,7 @@ impl SshState {
         }
     }
 
-    /// A packet is whole: after NEWKEYS all is encrypted.
+    /// Takes a complete packet; everything after NEWKEYS is encrypted.
     pub(super) fn packet(&mut self, way: usize, bytes: &[u8]) {
         const NEW_KEYS: u8 = 21;
         if bytes.get(5) == Some(&NEW_KEYS)
@@ -117,8 +117,8 @@ impl SshState {
     }
 }
 
-/// The methods that Wireshark takes a line for a request by.
-const METHODS: [&[u8]; 37] = [
+/// The methods by which Wireshark recognises a request line.
+pub(super) const HTTP_METHODS: [&[u8]; 37] = [
     b"GET",
     b"PUT",
     b"COPY",
@@ -169,12 +169,12 @@ pub(super) fn begins_http(bytes: &[u8]) -> bool {
             .is_some_and(|last| last.starts_with(b"HTTP/1.") && http(bytes, false).is_some())
 }
 
-/// An HTTP/1 message (RFC 9112) and its Protocol column; `None` if the bytes begin none. Where HEAD was asked, the
-/// answer has no body whatever its length says.
-pub(super) fn http(bytes: &[u8], head_asked: bool) -> Option<(Extent, &'static str)> {
+/// The extent of an HTTP/1 message (RFC 9112) and its Protocol column; `None` if no message begins here. The response
+/// to a HEAD request has no body, whatever its Content-Length.
+pub(super) fn http(bytes: &[u8], is_head_response: bool) -> Option<(Extent, &'static str)> {
     let is_response = bytes.starts_with(b"HTTP/");
     let word = bytes.get(..16).unwrap_or(bytes).split(|byte| *byte == b' ').next();
-    if !is_response && !word.is_some_and(|word| word.len() < bytes.len() && METHODS.contains(&word)) {
+    if !is_response && !word.is_some_and(|word| word.len() < bytes.len() && HTTP_METHODS.contains(&word)) {
         return None;
     }
     let Some(header) = header_end(bytes) else { return Some((Extent::NeedsSegment, "HTTP")) };
@@ -182,7 +182,7 @@ pub(super) fn http(bytes: &[u8], head_asked: bool) -> Option<(Extent, &'static s
     let body = bytes.len().saturating_sub(header);
     let json = field(head, b"content-type").is_some_and(|kind| kind.starts_with(b"application/json"));
     let bodyless =
-        is_response && (head_asked || matches!(head.get(9..12), Some([b'1', ..] | b"204" | b"304")));
+        is_response && (is_head_response || matches!(head.get(9..12), Some([b'1', ..] | b"204" | b"304")));
     let length = if bodyless { Some(0) } else { field(head, b"content-length").and_then(number) };
     let name = if json && length != Some(0) { "HTTP/JSON" } else { "HTTP" };
     Some(match length {
@@ -193,7 +193,7 @@ pub(super) fn http(bytes: &[u8], head_asked: bool) -> Option<(Extent, &'static s
     })
 }
 
-/// Where the empty line ends.
+/// Length of the header, including the empty line.
 pub(super) fn header_end(bytes: &[u8]) -> Option<usize> {
     let crlf = bytes.windows(4).position(|end| end == b"\r\n\r\n").map(|at| at + 4);
     crlf.or_else(|| bytes.windows(2).position(|end| end == b"\n\n").map(|at| at + 2))
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn http_waits_for_its_body() {
+    fn http_needs_its_body() {
         let head = b"HTTP/1.0 200 OK\r\nContent-Type: text/html\r\nContent-length: 12\r\n\r\n";
         assert_eq!(http(head, false), Some((Extent::Needs(12), "HTTP")));
         let json = b"POST / HTTP/1.1\r\ncontent-type: application/json\r\nContent-Length: 2\r\n\r\n{}";

@@ -1,45 +1,47 @@
-//! Which MQTT messages end in a TCP segment, exactly as Wireshark shows them.
+//! Which MQTT messages end in a TCP segment, as Wireshark dissects it.
 //!
-//! In: TCP segments in capture order. Out: for each a [`SegmentView`]: whether its bytes are read at all, the first
-//! message that ends in it, and what the Protocol column says of MQTT, SSH, HTTP, WebSocket and TLS. The rules are those of Wireshark
-//! 4.0's `tcp_dissect_pdus` in one pass with default preferences (desegmentation on, out-of-order reassembly off), quirks
-//! included: a Remaining Length of up to ten bytes, a message that announces 256 MB hides all that follows it in its
-//! direction, a length that is cut off by the segment's end drops the rest of the segment.
+//! In: TCP segments in capture order. Out: a [`SegmentView`] each: whether Wireshark dissects the payload, the first
+//! message that ends in it, and the Protocol column for MQTT, SSH, HTTP, WebSocket and TLS. The rules are those of
+//! `tcp_dissect_pdus` with desegmentation on and out-of-order reassembly off, including its quirks: a Remaining Length
+//! of up to ten bytes; a message that announces 256 MB hides everything after it in its direction; a length cut off by
+//! the segment's end drops the rest of the segment.
 //!
-//! Memory: of a message that waits for more bytes only its beginning and CONNECT's flags are kept; connections are
-//! capped, and those longest without a segment are forgotten first.
+//! Memory: the first bytes and CONNECT's flags of an incomplete message. Connections are capped; the longest idle are
+//! evicted first.
 
 use citronella_wire::{Ip, Tcp, mqtt};
 use hashbrown::HashMap;
 
-use super::key::{Direction, FlowKey};
-use super::mqtt_pending::{Beginning, Pending, pdu};
-use super::records::{TlsState, upgrades, web_socket};
+use super::MqttCells;
+use super::mqtt_pending::{Pending, Prefix, pdu};
 use super::services::{Extent, Service, SshState, begins_http, header_end, http};
-use super::tcp_analysis::{Connection, Kind, after};
-use crate::feature::packet::MqttCells;
+use super::tcp_analysis::{Connection, Kind};
+use super::tls_framing::{TlsState, is_web_socket_upgrade, web_socket};
+use crate::flow::{
+    key::{Direction, FlowKey},
+    tcp_seq::after,
+};
 
 const TCP: u8 = 6;
-/// Connections that are remembered: at least half as many as this, at most this.
+/// Cap of the connection table; at least the most recent half of it stays.
 const MAX_CONNECTIONS: usize = 1 << 18;
 
 type Random = foldhash::fast::RandomState;
 
-/// How Wireshark shows a segment.
+/// How Wireshark dissects a segment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SegmentView {
-    /// Whether the payload is read: not where it was there before (a retransmission, a keep-alive), came out of
-    /// order, or belongs to a RST.
+    /// Whether the payload is dissected; not if it is a retransmission, a keep-alive, out of order, or part of a RST.
     pub dissect: bool,
     /// Type and length of the first MQTT message that ends in the segment, and the flags of the first CONNECT.
     pub first_message: Option<MqttCells>,
-    /// The Protocol column, where the connection is known to be MQTT's, SSH's, HTTP's or TLS's, or the payload is not
-    /// read; `None` where the payload alone decides.
+    /// The Protocol column if the connection is MQTT, SSH, HTTP or TLS, or if the payload is not dissected; `None` if
+    /// the payload alone decides.
     pub protocol: Option<&'static str>,
-    /// Whether that column says MQTT.
+    /// Whether the Protocol column is MQTT.
     pub shows_mqtt: bool,
     /// Whether the segment ends within a message.
-    pub waits: bool,
+    pub is_incomplete: bool,
 }
 
 #[derive(Debug, Default)]
@@ -47,7 +49,7 @@ struct State {
     analysis: Connection,
     /// A CONNECT was seen on a port of no other service (Wireshark looks for MQTT on its own port only).
     is_mqtt: bool,
-    /// What waits for more bytes, from the low end and from the high end: seldom anything, and half of the bytes.
+    /// The incomplete message of each direction, low endpoint first; boxed because it is rare and half of the state.
     pending: [Option<Box<Pending>>; 2],
     /// The receiver of a SYN, the sender of a SYN-ACK.
     server_port: Option<u16>,
@@ -55,8 +57,8 @@ struct State {
     /// An HTTP message was seen, on its port or another.
     is_http: bool,
     /// The last request was HEAD.
-    head_asked: bool,
-    /// HTTP made way for WebSocket.
+    is_head_request: bool,
+    /// HTTP was upgraded to WebSocket.
     is_web_socket: bool,
     tls: TlsState,
 }
@@ -64,25 +66,25 @@ struct State {
 /// The TCP connections of a capture.
 #[derive(Default)]
 pub struct PacketStreams {
-    /// Connections with a segment since the last change of generation.
+    /// Connections with a segment in the current generation.
     young: HashMap<FlowKey, State, Random>,
-    /// Those of the generation before.
+    /// Connections of the previous generation.
     old: HashMap<FlowKey, State, Random>,
-    forgotten: u64,
+    evicted: u64,
 }
 
 impl PacketStreams {
-    /// No connections yet.
+    /// An empty table.
     pub fn new() -> PacketStreams {
         PacketStreams::default()
     }
 
-    /// Connections that were forgotten because of the cap.
-    pub fn forgotten(&self) -> u64 {
-        self.forgotten
+    /// Connections evicted because of the cap.
+    pub fn evicted(&self) -> u64 {
+        self.evicted
     }
 
-    /// How the next segment shows. `payload_len` is the payload's length on the wire, at least `payload.len()`.
+    /// Dissects the next segment. `payload_len` is the payload's length on the wire, at least `payload.len()`.
     pub fn segment(
         &mut self,
         time_nanos: i64,
@@ -138,7 +140,7 @@ impl PacketStreams {
     #[inline]
     fn state(&mut self, key: &FlowKey) -> &mut State {
         if self.young.len() >= MAX_CONNECTIONS / 2 && !self.young.contains_key(key) {
-            self.forgotten += self.old.len() as u64;
+            self.evicted += self.old.len() as u64;
             self.old = std::mem::take(&mut self.young);
         }
         let PacketStreams { young, old, .. } = self;
@@ -148,7 +150,7 @@ impl PacketStreams {
     }
 }
 
-/// Whether a segment begins with a CONNECT, by its protocol name: nothing else looks like one.
+/// Whether a segment starts with a CONNECT, recognised by its protocol name.
 fn begins_with_connect(payload: &[u8]) -> bool {
     payload.first().is_some_and(|first| first >> 4 == mqtt::kind::CONNECT)
         && mqtt::looks_like_mqtt(payload, false)
@@ -179,114 +181,114 @@ impl<'a> Segment<'a> {
 /// Reads one segment of one direction.
 struct Reader<'a> {
     state: &'a mut State,
-    /// 0 from the low end, 1 from the high end.
+    /// 0 from the low endpoint, 1 from the high endpoint.
     way: usize,
     /// Whether the segment goes to SSH's port.
     is_client: bool,
     service: Service,
     view: &'a mut SegmentView,
-    /// The column was set to TCP and stays so whatever is read after it.
+    /// The column is TCP, whatever is read after it.
     column_is_fixed: bool,
 }
 
 impl Reader<'_> {
     fn segment(&mut self, segment: Segment<'_>, kind: Kind) {
         let mut rest = (segment, kind);
-        // Every turn ends a message that waited, and none waits before the end of the segment after the first.
+        // Terminates: each step completes a pending message, and a new one only starts at the segment's end.
         while let Some(next) = self.step(rest.0, rest.1) {
             rest = (next, Kind::Read);
         }
     }
 
-    /// Reads what belongs to the message that waits, or else all; what is left to be read.
+    /// Reads the bytes of the pending message, or all bytes if there is none; returns the unread rest.
     fn step<'s>(&mut self, segment: Segment<'s>, kind: Kind) -> Option<Segment<'s>> {
-        let waiting = self.pending().filter(|waiting| waiting.covers(segment.seq));
-        let Some(mut waiting) = waiting else {
+        let pending = self.pending().filter(|pending| pending.covers(segment.seq));
+        let Some(mut pending) = pending else {
             if kind == Kind::Read {
                 self.fresh(segment);
             }
             return None;
         };
         self.column_is_fixed |= kind == Kind::OutOfOrder;
-        if waiting.seq == segment.seq && !after(segment.end(), waiting.next) {
-            // The first part, sent again.
+        if pending.seq == segment.seq && !after(segment.end(), pending.next) {
+            // The first part, retransmitted.
             return None;
         }
-        if waiting.entire {
-            self.after_beginning(waiting, segment);
+        if pending.needs_segment {
+            self.extend_by_segment(pending, segment);
             return None;
         }
-        let wanted = waiting.next.wrapping_sub(segment.seq) as usize;
+        let wanted = pending.next.wrapping_sub(segment.seq) as usize;
         let taken = wanted.min(segment.wire_len);
-        let whole = waiting.add(segment.seq, segment.bytes.get(..taken).unwrap_or(segment.bytes), taken);
-        if after(waiting.next, segment.end()) || (!whole && wanted == segment.wire_len) {
-            // Out of order, the rest may yet fill a hole.
-            self.wait_for(waiting);
+        let whole = pending.add(segment.seq, segment.bytes.get(..taken).unwrap_or(segment.bytes), taken);
+        if after(pending.next, segment.end()) || (!whole && wanted == segment.wire_len) {
+            // Out-of-order segments may still fill the hole.
+            self.set_pending(pending);
             return None;
         }
         *self.pending_mut() = None;
         if whole {
-            self.completed(waiting);
+            self.complete(pending);
         } else {
-            // A hole keeps the message from ever ending; what follows it is read, the column stays.
+            // A message with a hole never completes; the bytes after it are read, the column stays.
             self.column_is_fixed = true;
         }
         (segment.wire_len > wanted).then(|| segment.skip(wanted))
     }
 
-    /// Too little was there to know a length: all of this segment belongs to it.
-    fn after_beginning(&mut self, mut waiting: Pending, segment: Segment<'_>) {
+    /// Adds this whole segment to a message of unknown length.
+    fn extend_by_segment(&mut self, mut pending: Pending, segment: Segment<'_>) {
         *self.pending_mut() = None;
         match self.service {
             Service::Mqtt | Service::Tls | Service::WebSocket => {
-                // Less than a header was there: all of it is known.
-                let known = waiting.beginning.known();
+                // Less than a header was read, and the prefix holds all of it.
+                let known = pending.prefix.bytes();
                 let wire_len = segment.wire_len + known.len();
                 let joined = [known, segment.bytes].concat();
-                self.fresh(Segment { seq: waiting.seq, bytes: &joined, wire_len });
+                self.fresh(Segment { seq: pending.seq, bytes: &joined, wire_len });
             }
             Service::Ssh if segment.bytes.contains(&b'\n') => {
-                waiting.add(segment.seq, segment.bytes, segment.wire_len);
+                pending.add(segment.seq, segment.bytes, segment.wire_len);
                 self.show(self.state.ssh.name());
-                self.state.ssh.banner(self.way, self.is_client, waiting.beginning.known());
+                self.state.ssh.banner(self.way, self.is_client, pending.prefix.bytes());
             }
             Service::Http if header_end(segment.bytes).is_some() => self.show("HTTP"),
             _ => {
-                waiting.next = segment.end().wrapping_add(1);
-                self.wait_for(waiting);
+                pending.next = segment.end().wrapping_add(1);
+                self.set_pending(pending);
             }
         }
     }
 
-    /// All bytes of a message are there.
-    fn completed(&mut self, waiting: Pending) {
-        let known = waiting.beginning.known();
+    /// Reads a pending message whose bytes are complete.
+    fn complete(&mut self, pending: Pending) {
+        let known = pending.prefix.bytes();
         match self.service {
             Service::Mqtt => {
-                if let Some(cells) = waiting.message() {
+                if let Some(cells) = pending.message() {
                     self.message(cells);
                 }
             }
             Service::Ssh => match self.state.ssh.extent(self.way, self.is_client, known) {
-                // Only now its length is known.
+                // These four bytes give the packet's length.
                 Extent::Needs(more) if known.len() == 4 => {
-                    let mut longer = waiting;
-                    longer.next = waiting.next.wrapping_add(more);
-                    self.wait_for(longer);
+                    let mut longer = pending;
+                    longer.next = pending.next.wrapping_add(more);
+                    self.set_pending(longer);
                 }
                 _ => {
                     self.show(self.state.ssh.name());
                     self.state.ssh.packet(self.way, known);
                 }
             },
-            _ => self.show(waiting.name),
+            _ => self.show(pending.name),
         }
     }
 
     /// Reads messages from the segment's first byte on.
     fn fresh(&mut self, segment: Segment<'_>) {
         let mut rest = segment;
-        // SSH's column is set before its bytes are read.
+        // Wireshark sets SSH's column before it reads the bytes.
         let ssh_name = self.state.ssh.name();
         while rest.wire_len > 0 {
             let (extent, name) = match self.service {
@@ -297,13 +299,13 @@ impl Reader<'_> {
                 Service::Ssh => (self.state.ssh.extent(self.way, self.is_client, rest.bytes), ssh_name),
                 Service::Tls => self.state.tls.record(rest.bytes),
                 Service::WebSocket => (web_socket(rest.bytes), "WebSocket"),
-                Service::Http | Service::Other => match http(rest.bytes, self.state.head_asked) {
+                Service::Http | Service::Other => match http(rest.bytes, self.state.is_head_request) {
                     Some(found) => found,
                     None if self.state.is_http => (Extent::Whole(rest.wire_len), "HTTP"),
                     None => return,
                 },
             };
-            let (next, entire) = match extent {
+            let (next, needs_segment) = match extent {
                 Extent::Whole(len) => {
                     self.whole(&rest, len, name);
                     rest = rest.skip(len.max(1));
@@ -312,12 +314,12 @@ impl Reader<'_> {
                 Extent::Needs(more) => (rest.end().wrapping_add(more), false),
                 Extent::NeedsSegment => (rest.end().wrapping_add(1), true),
             };
-            self.view.waits = true;
-            // A packet that was cut when it was recorded cannot be put together with others.
+            self.view.is_incomplete = true;
+            // A packet cut by the snap length cannot be reassembled.
             if rest.bytes.len() == rest.wire_len {
-                let mut waiting = Pending::new(rest.seq, next, entire, Beginning::of(rest.bytes), name);
-                waiting.add(rest.seq, rest.bytes, rest.wire_len);
-                self.wait_for(waiting);
+                let mut pending = Pending::new(rest.seq, next, needs_segment, Prefix::of(rest.bytes), name);
+                pending.add(rest.seq, rest.bytes, rest.wire_len);
+                self.set_pending(pending);
             }
             return;
         }
@@ -334,9 +336,9 @@ impl Reader<'_> {
             }
             Service::Http => {
                 self.state.is_http = true;
-                self.state.is_web_socket |= upgrades(bytes);
+                self.state.is_web_socket |= is_web_socket_upgrade(bytes);
                 if !bytes.starts_with(b"HTTP/") {
-                    self.state.head_asked = bytes.starts_with(b"HEAD ");
+                    self.state.is_head_request = bytes.starts_with(b"HEAD ");
                 }
                 self.show(name);
             }
@@ -356,11 +358,11 @@ impl Reader<'_> {
         }
     }
 
-    fn wait_for(&mut self, waiting: Pending) {
-        self.view.waits = true;
+    fn set_pending(&mut self, pending: Pending) {
+        self.view.is_incomplete = true;
         match self.pending_mut() {
-            Some(place) => **place = waiting,
-            empty => *empty = Some(Box::new(waiting)),
+            Some(current) => **current = pending,
+            empty => *empty = Some(Box::new(pending)),
         }
     }
 
@@ -375,8 +377,8 @@ impl Reader<'_> {
     }
 }
 
-/// The next MQTT message; `None` where its length runs past the end or cannot be: nothing more is read then, and
-/// nothing remembered.
+/// The extent of the next MQTT message; `None` if its length field is cut off or impossible: the rest of the segment
+/// is then dropped.
 fn mqtt_extent(rest: &Segment<'_>) -> Option<Extent> {
     if rest.wire_len == 1 {
         return Some(Extent::NeedsSegment);

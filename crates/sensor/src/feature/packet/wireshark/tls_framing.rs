@@ -1,7 +1,6 @@
-//! How Wireshark frames TLS records and WebSocket frames over TCP, and what the Protocol column says of them.
+//! Wireshark's framing of TLS records and WebSocket frames over TCP, and their Protocol column.
 //!
-//! In: the bytes from where a record begins. Out: an [`Extent`]. What has to be remembered of a connection is
-//! [`TlsState`].
+//! In: bytes that start at a record. Out: its [`Extent`]. [`TlsState`] holds the state of a connection.
 
 use super::services::Extent;
 
@@ -11,23 +10,23 @@ const SERVER_HELLO: u8 = 2;
 /// RFC 8446, 4.2.1.
 const SUPPORTED_VERSIONS: u16 = 43;
 
-/// What is known of a TLS connection.
+/// State of a TLS connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct TlsState {
     is_tls: bool,
-    /// Minor version as the records or the ServerHello tell; 4 is TLS 1.3.
+    /// Minor version from the records or the ServerHello; 4 is TLS 1.3.
     version: Option<u8>,
 }
 
 impl TlsState {
-    /// Takes a segment that is nothing else; whether the connection is TLS's.
+    /// Looks for a TLS record at the start of a segment of no other service; whether the connection is TLS.
     #[inline]
     pub(super) fn recognise(&mut self, payload: &[u8]) -> bool {
         self.is_tls |= matches!(payload, [20..=23, 3, 1 | 3, ..]);
         self.is_tls
     }
 
-    /// The next record, and the Protocol column for it.
+    /// The extent of the next record and its Protocol column.
     pub(super) fn record(&mut self, bytes: &[u8]) -> (Extent, &'static str) {
         let Some([kind, major, minor, a, b]) = bytes.first_chunk::<5>().copied() else {
             return (Extent::NeedsSegment, name(self.version));
@@ -36,12 +35,12 @@ impl TlsState {
             return (Extent::Whole(bytes.len()), name(self.version));
         }
         let body = bytes.get(5..).unwrap_or_default();
-        let says = match (kind, body.first()) {
+        let version = match (kind, body.first()) {
             (HANDSHAKE, Some(&CLIENT_HELLO) | None) => None,
             (HANDSHAKE, Some(&SERVER_HELLO)) => server_version(body).or(Some(minor)),
             _ => Some(minor),
         };
-        self.version = self.version.or(says);
+        self.version = self.version.or(version);
         let len = 5 + usize::from(u16::from_be_bytes([a, b]));
         let name = name(self.version.or(Some(minor)));
         match len.checked_sub(bytes.len()) {
@@ -62,7 +61,7 @@ fn name(version: Option<u8>) -> &'static str {
     }
 }
 
-/// The minor version that a ServerHello's supported_versions extension chooses; `None` without one.
+/// The minor version selected by a ServerHello's supported_versions extension; `None` without the extension.
 fn server_version(hello: &[u8]) -> Option<u8> {
     // Type and length (4), version (2), random (32), session (1 + n), cipher suite (2), compression (1), length (2).
     let session = usize::from(*hello.get(38)?);
@@ -77,7 +76,7 @@ fn server_version(hello: &[u8]) -> Option<u8> {
     None
 }
 
-/// The next WebSocket frame (RFC 6455, 5.2).
+/// The extent of the next WebSocket frame (RFC 6455, 5.2).
 pub(super) fn web_socket(bytes: &[u8]) -> Extent {
     let Some([_, second]) = bytes.first_chunk::<2>() else { return Extent::NeedsSegment };
     let number = |from: usize, to: usize| {
@@ -96,11 +95,11 @@ pub(super) fn web_socket(bytes: &[u8]) -> Extent {
     }
 }
 
-/// Whether an HTTP answer turns the connection into a WebSocket (RFC 6455, 4.2.2).
-pub(super) fn upgrades(answer: &[u8]) -> bool {
+/// Whether an HTTP response upgrades the connection to WebSocket (RFC 6455, 4.2.2).
+pub(super) fn is_web_socket_upgrade(response: &[u8]) -> bool {
     let needle = b"upgrade: websocket";
-    answer.starts_with(b"HTTP/1.1 101")
-        && answer.windows(needle.len()).any(|words| words.eq_ignore_ascii_case(needle))
+    response.starts_with(b"HTTP/1.1 101")
+        && response.windows(needle.len()).any(|words| words.eq_ignore_ascii_case(needle))
 }
 
 #[cfg(test)]
@@ -108,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_server_tells_the_version() {
+    fn the_server_hello_sets_the_version() {
         let mut tls = TlsState::default();
         assert!(!tls.recognise(b"\x16\x03\x00") && tls.recognise(b"\x16\x03\x01"));
         assert_eq!(tls.record(&[22, 3, 1, 0, 2, 1, 0]), (Extent::Whole(7), "TLSv1"));
@@ -132,7 +131,7 @@ mod tests {
         assert_eq!(web_socket(&[0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0]), Extent::Needs(65_536));
         assert_eq!(web_socket(&[0x82; 1]), Extent::NeedsSegment);
         let _ = web_socket(&[0x82, 0xff, 255, 255, 255, 255, 255, 255, 255, 255, 0, 0, 0, 0]);
-        assert!(upgrades(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\n\r\n"));
-        assert!(!upgrades(b"HTTP/1.1 200 OK\r\nUpgrade: websocket\r\n\r\n"));
+        assert!(is_web_socket_upgrade(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\n\r\n"));
+        assert!(!is_web_socket_upgrade(b"HTTP/1.1 200 OK\r\nUpgrade: websocket\r\n\r\n"));
     }
 }

@@ -1,7 +1,7 @@
-//! A map that keeps what was asked for last.
+//! A map of capped size that evicts the least recently used entries, by generation.
 //!
-//! Memory: at most `cap` entries; where there would be more, those not asked for longest are forgotten, about half of
-//! them at a time, and counted. O(1) a look.
+//! Memory: at most `cap` entries in two generations. When the young generation is full it becomes the old one, and the
+//! old one, up to half of the entries, is evicted and counted. O(1) per access.
 
 use std::hash::Hash;
 
@@ -9,17 +9,19 @@ use hashbrown::HashMap;
 
 type Random = foldhash::fast::FixedState;
 
-pub(crate) struct Latest<K, V> {
+pub(crate) struct GenerationalCache<K, V> {
     cap: usize,
+    /// Entries accessed in the current generation.
     young: HashMap<K, V, Random>,
+    /// Entries last accessed in the previous generation.
     old: HashMap<K, V, Random>,
-    forgotten: u64,
+    evicted: u64,
 }
 
-impl<K: Copy + Eq + Hash, V> Latest<K, V> {
-    pub(crate) fn new(cap: usize, hash: &Random) -> Latest<K, V> {
+impl<K: Copy + Eq + Hash, V> GenerationalCache<K, V> {
+    pub(crate) fn new(cap: usize, hash: &Random) -> GenerationalCache<K, V> {
         let empty = || HashMap::with_hasher(hash.clone());
-        Latest { cap: cap.max(2), young: empty(), old: empty(), forgotten: 0 }
+        GenerationalCache { cap: cap.max(2), young: empty(), old: empty(), evicted: 0 }
     }
 
     pub(crate) fn get(&mut self, key: K) -> Option<&mut V> {
@@ -33,16 +35,16 @@ impl<K: Copy + Eq + Hash, V> Latest<K, V> {
 
     pub(crate) fn get_or_insert_with(&mut self, key: K, make: impl FnOnce() -> V) -> &mut V {
         if self.young.len() >= self.cap / 2 && !self.young.contains_key(&key) {
-            // One that comes back at once was not silent.
+            // The key being accessed survives the change of generation.
             let back = self.old.remove(&key);
-            self.forgotten += self.old.len() as u64;
+            self.evicted += self.old.len() as u64;
             let empty = HashMap::with_hasher(self.old.hasher().clone());
             self.old = std::mem::replace(&mut self.young, empty);
             if let Some(back) = back {
                 self.young.insert(key, back);
             }
         }
-        let Latest { young, old, .. } = self;
+        let GenerationalCache { young, old, .. } = self;
         young.entry(key).or_insert_with(|| old.remove(&key).unwrap_or_else(make))
     }
 
@@ -50,12 +52,12 @@ impl<K: Copy + Eq + Hash, V> Latest<K, V> {
         self.young.len() + self.old.len()
     }
 
-    /// All, those asked for last at the end.
+    /// All entries, the young generation last.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         self.old.iter().chain(&self.young)
     }
 
-    pub(crate) fn forgotten(&self) -> u64 {
-        self.forgotten
+    pub(crate) fn evicted(&self) -> u64 {
+        self.evicted
     }
 }

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use citronella_sensor::capture::Capture;
-use citronella_sensor::flow::mqtt_stream::{PacketStreams, SegmentView};
+use citronella_sensor::feature::packet::wireshark::mqtt_stream::{PacketStreams, SegmentView};
 use citronella_wire::{LinkType, Transport, decode_frame};
 use proptest::prelude::*;
 
@@ -68,10 +68,10 @@ fn a_message_shows_in_the_segment_that_ends_it() {
     for cut in 1..CONNECT.len() {
         let mut talk = Talk::to(1883);
         let first = talk.client(100, &CONNECT[..cut]);
-        assert_eq!((message(&first), first.protocol, first.waits), (None, Some("TCP"), true));
+        assert_eq!((message(&first), first.protocol, first.is_incomplete), (None, Some("TCP"), true));
         let last = talk.client(100 + cut as u32, &[&CONNECT[cut..], PING].concat());
         assert_eq!(message(&last), Some((1, 12, Some(0xc2))), "cut at {cut}");
-        assert!(last.shows_mqtt && !last.waits);
+        assert!(last.shows_mqtt && !last.is_incomplete);
     }
 }
 
@@ -79,14 +79,14 @@ fn a_message_shows_in_the_segment_that_ends_it() {
 fn a_length_cut_off_by_the_segments_end_is_forgotten() {
     let mut talk = Talk::to(1883);
     let cut = talk.client(100, b"\x30\xa2");
-    assert_eq!((message(&cut), cut.waits), (None, false));
+    assert_eq!((message(&cut), cut.is_incomplete), (None, false));
     assert_eq!(message(&talk.client(102, PING)), Some((12, 0, None)));
 }
 
 #[test]
 fn a_huge_length_hides_what_follows() {
     let mut talk = Talk::to(1883);
-    assert!(talk.client(100, b"\x30\xff\xff\xff\x7f\x00").waits);
+    assert!(talk.client(100, b"\x30\xff\xff\xff\x7f\x00").is_incomplete);
     let hidden = talk.client(106, PING);
     assert_eq!((message(&hidden), hidden.protocol), (None, Some("TCP")));
     let answer = talk.segment(false, 1, 108, ACK, b"\x20\x02\x00\x00");
@@ -219,9 +219,9 @@ fn captures_are_read_to_their_end() {
         if let (Some(ip), Some(Transport::Tcp(tcp))) = (&frame.ip, &frame.transport) {
             let view = streams.segment(packet.time_nanos, ip, tcp, frame.payload, frame.payload_len);
             shown += u64::from(view.shows_mqtt);
-            waiting += u64::from(view.waits);
+            waiting += u64::from(view.is_incomplete);
         }
     }
     assert!(shown > 9_000 && waiting > 100, "{shown} shown, {waiting} waiting");
-    assert_eq!(streams.forgotten(), 0);
+    assert_eq!(streams.evicted(), 0);
 }

@@ -1,14 +1,14 @@
-//! A message that waits for more segments: its first bytes, where it ends, and what it will show then.
+//! A message that continues in later segments: its first bytes, where it ends, and its fields.
 
 use citronella_wire::mqtt::kind;
 
-use super::tcp_analysis::after;
-use crate::feature::packet::MqttCells;
+use super::MqttCells;
+use crate::flow::tcp_seq::after;
 
-/// Wireshark reads a variable byte integer of up to this many bytes; the standard has four.
+/// Wireshark reads a variable byte integer of up to this many bytes; the standard allows four.
 const MAX_VARINT_BYTES: usize = 10;
-/// Type, the longest length, and the two bytes of a CONNECT's name length.
-const BEGINNING_BYTES: usize = 1 + MAX_VARINT_BYTES + 2;
+/// Type, the longest Remaining Length, and the two bytes of a CONNECT's protocol name length.
+const PREFIX_BYTES: usize = 1 + MAX_VARINT_BYTES + 2;
 
 /// A message's extent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,11 +16,11 @@ pub(super) struct Pdu {
     first: u8,
     header_len: usize,
     remaining_length: u64,
-    /// Bytes of the whole message, by the low 32 bits as Wireshark has it.
+    /// Length of the whole message in bytes, modulo 2^32 as in Wireshark.
     pub(super) len: u32,
 }
 
-/// Reads a fixed header; `None` where the bytes end within it.
+/// Reads a fixed header; `None` if the bytes end within it.
 pub(super) fn pdu(bytes: &[u8]) -> Option<Pdu> {
     let (first, rest) = bytes.split_first()?;
     let mut remaining_length = 0_u64;
@@ -31,7 +31,7 @@ pub(super) fn pdu(bytes: &[u8]) -> Option<Pdu> {
             return Some(Pdu::new(*first, 2 + at, remaining_length));
         }
     }
-    // No end in ten bytes: a length of no bytes, with what was added up.
+    // Unterminated after ten bytes: Wireshark uses the value so far and a length field of no bytes.
     Some(Pdu::new(*first, 1, remaining_length))
 }
 
@@ -41,8 +41,8 @@ impl Pdu {
         Pdu { first, header_len, remaining_length, len }
     }
 
-    /// Where CONNECT's flags stand within the message, which begins with `bytes`; `None` for other types, or where
-    /// they would lie behind its end.
+    /// Offset of CONNECT's flags within the message, which starts with `bytes`; `None` for other types, or if the
+    /// offset lies beyond the message's end.
     pub(super) fn connect_flags_at(&self, bytes: &[u8]) -> Option<usize> {
         if self.first >> 4 != kind::CONNECT {
             return None;
@@ -54,7 +54,7 @@ impl Pdu {
         (at < self.len as usize).then_some(at)
     }
 
-    /// What the message shows. Lengths beyond 32 bits show as the largest.
+    /// The message's fields. Lengths beyond 32 bits are clamped.
     pub(super) fn cells(&self, connect_flags: Option<u8>) -> MqttCells {
         MqttCells {
             kind: self.first >> 4,
@@ -66,19 +66,19 @@ impl Pdu {
 
 /// The first bytes of a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Beginning {
-    bytes: [u8; BEGINNING_BYTES],
+pub(super) struct Prefix {
+    bytes: [u8; PREFIX_BYTES],
     len: u8,
 }
 
-impl Beginning {
-    pub(super) fn of(bytes: &[u8]) -> Beginning {
-        let mut beginning = Beginning::default();
-        beginning.add(bytes);
-        beginning
+impl Prefix {
+    pub(super) fn of(bytes: &[u8]) -> Prefix {
+        let mut prefix = Prefix::default();
+        prefix.add(bytes);
+        prefix
     }
 
-    pub(super) fn known(&self) -> &[u8] {
+    pub(super) fn bytes(&self) -> &[u8] {
         self.bytes.get(..usize::from(self.len)).unwrap_or_default()
     }
 
@@ -90,22 +90,22 @@ impl Beginning {
     }
 }
 
-/// A message of which some bytes are there.
+/// An incomplete message.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pending {
-    /// Where it begins.
+    /// Sequence number of its first byte.
     pub(super) seq: u32,
-    /// Where it ends, or, where `entire`, the least that it needs.
+    /// Sequence number of its end; if `needs_segment`, of the least that it needs.
     pub(super) next: u32,
-    /// Its length is not known: the whole of the next segment belongs to it.
-    pub(super) entire: bool,
-    pub(super) beginning: Beginning,
-    /// What the Protocol column says when it is whole.
+    /// Its length is unknown: the whole next segment belongs to it.
+    pub(super) needs_segment: bool,
+    pub(super) prefix: Prefix,
+    /// The Protocol column of the segment that completes it.
     pub(super) name: &'static str,
     connect_flags: Option<u8>,
-    /// Up to where all bytes were seen.
+    /// All bytes before this sequence number were seen.
     have: u32,
-    /// Bytes seen behind a hole: from, to.
+    /// Bytes seen after a hole: from, to.
     island: Option<(u32, u32)>,
 }
 
@@ -113,19 +113,20 @@ impl Pending {
     pub(super) fn new(
         seq: u32,
         next: u32,
-        entire: bool,
-        beginning: Beginning,
+        needs_segment: bool,
+        prefix: Prefix,
         name: &'static str,
     ) -> Pending {
-        Pending { seq, next, entire, beginning, name, connect_flags: None, have: seq, island: None }
+        Pending { seq, next, needs_segment, prefix, name, connect_flags: None, have: seq, island: None }
     }
 
-    /// Whether a segment that begins at `seq` continues it.
+    /// Whether a segment that starts at `seq` continues it.
     pub(super) fn covers(&self, seq: u32) -> bool {
         !after(self.seq, seq) && after(self.next, seq)
     }
 
-    /// Adds a part of `wire_len` bytes that begins at `seq`, of which `bytes` were recorded; whether all is there now.
+    /// Adds a part of `wire_len` bytes that starts at `seq`, of which `bytes` were captured; returns whether the
+    /// message is complete.
     pub(super) fn add(&mut self, seq: u32, bytes: &[u8], wire_len: usize) -> bool {
         let end = seq.wrapping_add(wire_len as u32);
         if after(seq, self.have) {
@@ -136,11 +137,11 @@ impl Pending {
             });
         } else if after(end, self.have) {
             let at = self.have.wrapping_sub(self.seq) as usize;
-            let known = usize::from(self.beginning.len);
+            let known = usize::from(self.prefix.len);
             let fresh = bytes.get(self.have.wrapping_sub(seq) as usize..).unwrap_or_default();
-            // The beginning is complete or ends where this part begins: it holds the first bytes without a hole.
+            // Appended only without a hole: the prefix holds consecutive bytes.
             if known == at {
-                self.beginning.add(fresh);
+                self.prefix.add(fresh);
             }
             self.have = end;
             if let Some((from, to)) = self.island
@@ -150,12 +151,12 @@ impl Pending {
                 self.island = None;
             }
         }
-        self.look_for_flags(seq, bytes);
+        self.read_connect_flags(seq, bytes);
         !after(self.next, self.have)
     }
 
-    fn look_for_flags(&mut self, seq: u32, bytes: &[u8]) {
-        let known = self.beginning.known();
+    fn read_connect_flags(&mut self, seq: u32, bytes: &[u8]) {
+        let known = self.prefix.bytes();
         let flags_at = pdu(known).and_then(|found| found.connect_flags_at(known));
         if let Some(at) = flags_at {
             let from = seq.wrapping_sub(self.seq) as usize;
@@ -165,8 +166,8 @@ impl Pending {
         }
     }
 
-    /// What it shows once it is whole.
+    /// The fields of the complete message.
     pub(super) fn message(&self) -> Option<MqttCells> {
-        pdu(self.beginning.known()).map(|found| found.cells(self.connect_flags))
+        pdu(self.prefix.bytes()).map(|found| found.cells(self.connect_flags))
     }
 }
