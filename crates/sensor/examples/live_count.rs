@@ -1,6 +1,6 @@
-//! Counts what passes an interface: `live_count SECONDS SHARDS INTERFACE...`
+//! Counts the packets on interfaces: `live_count SECONDS SHARDS INTERFACE...`
 //!
-//! Prints for each shard the packets, bytes and what was dropped.
+//! Prints bytes and counters for each shard.
 #[cfg(not(target_os = "linux"))]
 fn main() {}
 

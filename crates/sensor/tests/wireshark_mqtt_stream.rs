@@ -1,4 +1,4 @@
-//! Which messages end in which segment, through the public surface: the cases that Wireshark showed.
+//! Which messages end in which segment; the expected results were taken from Wireshark.
 
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not count as tests
 
@@ -12,16 +12,16 @@ use proptest::prelude::*;
 const ACK: u8 = 0x10;
 const RST: u8 = 0x04;
 
-/// One client and one server, whose segments are shown in order.
-struct Talk {
+/// A connection between a client and a server, whose segments are dissected in order.
+struct Connection {
     streams: PacketStreams,
     ports: (u16, u16),
     time_nanos: i64,
 }
 
-impl Talk {
-    fn to(port: u16) -> Talk {
-        Talk { streams: PacketStreams::new(), ports: (40_000, port), time_nanos: 0 }
+impl Connection {
+    fn to(port: u16) -> Connection {
+        Connection { streams: PacketStreams::new(), ports: (40_000, port), time_nanos: 0 }
     }
 
     fn segment(&mut self, from_client: bool, seq: u32, ack: u32, flags: u8, payload: &[u8]) -> SegmentView {
@@ -57,126 +57,126 @@ const CONNECT: &[u8] = b"\x10\x0c\x00\x04MQTT\x04\xc2\x00\x3c\x00\x00";
 const PING: &[u8] = b"\xc0\x00";
 
 #[test]
-fn the_first_message_and_the_first_flags_of_a_segment_show() {
-    let mut talk = Talk::to(1883);
+fn a_segment_shows_its_first_message_and_its_first_connect_flags() {
+    let mut connection = Connection::to(1883);
     let both = [PING, CONNECT, CONNECT].concat();
-    assert_eq!(message(&talk.client(100, &both)), Some((12, 0, Some(0xc2))));
+    assert_eq!(message(&connection.client(100, &both)), Some((12, 0, Some(0xc2))));
 }
 
 #[test]
-fn a_message_shows_in_the_segment_that_ends_it() {
+fn a_message_is_shown_in_its_last_segment() {
     for cut in 1..CONNECT.len() {
-        let mut talk = Talk::to(1883);
-        let first = talk.client(100, &CONNECT[..cut]);
+        let mut connection = Connection::to(1883);
+        let first = connection.client(100, &CONNECT[..cut]);
         assert_eq!((message(&first), first.protocol, first.is_incomplete), (None, Some("TCP"), true));
-        let last = talk.client(100 + cut as u32, &[&CONNECT[cut..], PING].concat());
+        let last = connection.client(100 + cut as u32, &[&CONNECT[cut..], PING].concat());
         assert_eq!(message(&last), Some((1, 12, Some(0xc2))), "cut at {cut}");
         assert!(last.shows_mqtt && !last.is_incomplete);
     }
 }
 
 #[test]
-fn a_length_cut_off_by_the_segments_end_is_forgotten() {
-    let mut talk = Talk::to(1883);
-    let cut = talk.client(100, b"\x30\xa2");
+fn a_length_cut_off_by_the_segments_end_drops_the_rest() {
+    let mut connection = Connection::to(1883);
+    let cut = connection.client(100, b"\x30\xa2");
     assert_eq!((message(&cut), cut.is_incomplete), (None, false));
-    assert_eq!(message(&talk.client(102, PING)), Some((12, 0, None)));
+    assert_eq!(message(&connection.client(102, PING)), Some((12, 0, None)));
 }
 
 #[test]
-fn a_huge_length_hides_what_follows() {
-    let mut talk = Talk::to(1883);
-    assert!(talk.client(100, b"\x30\xff\xff\xff\x7f\x00").is_incomplete);
-    let hidden = talk.client(106, PING);
+fn a_huge_length_hides_the_following_messages() {
+    let mut connection = Connection::to(1883);
+    assert!(connection.client(100, b"\x30\xff\xff\xff\x7f\x00").is_incomplete);
+    let hidden = connection.client(106, PING);
     assert_eq!((message(&hidden), hidden.protocol), (None, Some("TCP")));
-    let answer = talk.segment(false, 1, 108, ACK, b"\x20\x02\x00\x00");
+    let answer = connection.segment(false, 1, 108, ACK, b"\x20\x02\x00\x00");
     assert_eq!(message(&answer), Some((2, 2, None)));
 }
 
 #[test]
 fn lengths_of_more_than_four_bytes_are_read() {
-    let mut talk = Talk::to(1883);
-    let view = talk.client(100, b"\x30\x81\x80\x80\x80\x00x\xc0\x00");
+    let mut connection = Connection::to(1883);
+    let view = connection.client(100, b"\x30\x81\x80\x80\x80\x00x\xc0\x00");
     assert_eq!(message(&view), Some((3, 1, None)));
 }
 
 #[test]
-fn connect_flags_behind_the_messages_end_do_not_show() {
-    let mut talk = Talk::to(1883);
-    let view = talk.client(100, b"\x10\x08\x00\x06MQIsdp\x03\x02");
+fn connect_flags_beyond_the_messages_end_are_not_shown() {
+    let mut connection = Connection::to(1883);
+    let view = connection.client(100, b"\x10\x08\x00\x06MQIsdp\x03\x02");
     assert_eq!(message(&view), Some((1, 8, None)));
 }
 
 #[test]
-fn repeated_segments_and_resets_are_not_read() {
-    let mut talk = Talk::to(1883);
-    assert!(talk.client(100, PING).shows_mqtt);
-    let again = talk.client(100, PING);
+fn retransmissions_and_resets_are_not_dissected() {
+    let mut connection = Connection::to(1883);
+    assert!(connection.client(100, PING).shows_mqtt);
+    let again = connection.client(100, PING);
     assert_eq!((again.dissect, again.protocol, message(&again)), (false, Some("TCP"), None));
-    let keep_alive = talk.client(101, &PING[1..]);
+    let keep_alive = connection.client(101, &PING[1..]);
     assert!(!keep_alive.dissect);
-    assert!(!talk.segment(true, 102, 1, ACK | RST, PING).dissect);
-    assert!(talk.client(104, PING).shows_mqtt);
+    assert!(!connection.segment(true, 102, 1, ACK | RST, PING).dissect);
+    assert!(connection.client(104, PING).shows_mqtt);
 }
 
 #[test]
-fn after_a_lost_segment_reading_begins_afresh() {
-    let mut talk = Talk::to(1883);
-    talk.client(100, PING);
-    assert!(talk.client(200, PING).shows_mqtt);
+fn dissection_continues_after_a_lost_segment() {
+    let mut connection = Connection::to(1883);
+    connection.client(100, PING);
+    assert!(connection.client(200, PING).shows_mqtt);
 }
 
 #[test]
-fn a_connect_makes_any_port_mqtts() {
-    let mut talk = Talk::to(18_830);
-    assert_eq!(talk.client(100, PING).protocol, None);
-    assert!(talk.client(102, CONNECT).shows_mqtt);
-    assert!(talk.client(116, PING).shows_mqtt);
+fn a_connect_identifies_mqtt_on_any_port() {
+    let mut connection = Connection::to(18_830);
+    assert_eq!(connection.client(100, PING).protocol, None);
+    assert!(connection.client(102, CONNECT).shows_mqtt);
+    assert!(connection.client(116, PING).shows_mqtt);
 }
 
 #[test]
 fn ssh_is_named_by_the_clients_banner() {
-    let mut talk = Talk::to(22);
+    let mut connection = Connection::to(22);
     let names = [
-        talk.segment(false, 1, 100, ACK, b"SSH-2.0-server\r\n").protocol,
-        talk.client(100, b"SSH-2.0-client\r\n").protocol,
-        // A packet of 12 bytes in two segments, then one whose length makes no sense.
-        talk.client(116, b"\0\0\0\x08\x04\x14").protocol,
-        talk.client(122, b"abcdef").protocol,
-        talk.segment(false, 17, 128, ACK, b"Protocol major versions differ.\n").protocol,
+        connection.segment(false, 1, 100, ACK, b"SSH-2.0-server\r\n").protocol,
+        connection.client(100, b"SSH-2.0-client\r\n").protocol,
+        // A packet of 12 bytes in two segments, then a packet with an impossible length.
+        connection.client(116, b"\0\0\0\x08\x04\x14").protocol,
+        connection.client(122, b"abcdef").protocol,
+        connection.segment(false, 17, 128, ACK, b"Protocol major versions differ.\n").protocol,
     ];
     assert_eq!(names, ["SSH", "SSH", "TCP", "SSHv2", "TCP"].map(Some));
 }
 
 #[test]
-fn http_shows_where_its_body_ends() {
-    let mut talk = Talk::to(8080);
-    assert_eq!(talk.client(100, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").protocol, Some("HTTP"));
+fn http_is_shown_in_the_segment_that_ends_its_body() {
+    let mut connection = Connection::to(8080);
+    assert_eq!(connection.client(100, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").protocol, Some("HTTP"));
     let head = b"HTTP/1.0 200 OK\r\nContent-Length: 4\r\n\r\n";
-    assert_eq!(talk.segment(false, 1, 126, ACK, head).protocol, Some("TCP"));
-    let body = talk.segment(false, 1 + head.len() as u32, 126, ACK, b"abcd");
+    assert_eq!(connection.segment(false, 1, 126, ACK, head).protocol, Some("TCP"));
+    let body = connection.segment(false, 1 + head.len() as u32, 126, ACK, b"abcd");
     assert_eq!(body.protocol, Some("HTTP"));
 }
 
 proptest! {
-    /// Whatever is sent, in whatever order: nothing panics, and what is not read shows nothing.
+    /// For any segments in any order: no panic, and a segment that is not dissected shows no MQTT.
     #[test]
-    fn hostile_segments_are_shown(
+    fn hostile_segments_do_not_panic(
         port in prop::sample::select(vec![1883_u16, 22, 8080, 5000]),
         segments in prop::collection::vec(
             (any::<bool>(), 0_u32..64, any::<u8>(), prop::collection::vec(any::<u8>(), 0..24)), 0..40),
         begin in any::<u32>(),
     ) {
-        let mut talk = Talk::to(port);
+        let mut connection = Connection::to(port);
         for (from_client, seq, flags, payload) in &segments {
-            let view = talk.segment(*from_client, begin.wrapping_add(*seq), begin, *flags, payload);
+            let view = connection.segment(*from_client, begin.wrapping_add(*seq), begin, *flags, payload);
             prop_assert!(view.dissect || !view.shows_mqtt);
         }
     }
 
-    /// Well-formed messages in any cut of two bytes or more: each shows once, where it ends.
+    /// Well-formed messages in segments of two bytes or more: each is shown once, where it ends.
     #[test]
-    fn any_cut_shows_every_message(sizes in prop::collection::vec(0_usize..300, 1..8), cuts in prop::collection::vec(2_usize..90, 1..20)) {
+    fn any_segmentation_shows_every_message(sizes in prop::collection::vec(0_usize..300, 1..8), cuts in prop::collection::vec(2_usize..90, 1..20)) {
         let stream: Vec<u8> = sizes.iter().flat_map(|size| {
             let mut message = vec![0x30];
             if *size >= 128 {
@@ -191,16 +191,16 @@ proptest! {
             *at += size + if *size >= 128 { 3 } else { 2 };
             Some(*at)
         }).collect();
-        let mut talk = Talk::to(1883);
+        let mut connection = Connection::to(1883);
         let (mut from, mut cuts) = (0, cuts.iter().cycle());
         while from < stream.len() {
             let to = (from + cuts.next().unwrap()).min(stream.len());
-            // A length that is cut in two is forgotten, as Wireshark has it: not the case here.
+            // Wireshark drops a length that is cut in two: not tested here.
             let begin = ends.iter().rev().find(|end| **end <= to).copied().unwrap_or(0);
             if to - begin == 2 && stream[begin + 1] & 0x80 != 0 {
                 return Ok(());
             }
-            let view = talk.client(1000 + from as u32, &stream[from..to]);
+            let view = connection.client(1000 + from as u32, &stream[from..to]);
             let first = ends.iter().position(|end| *end > from && *end <= to);
             let expected = first.map(|at| (3, sizes[at] as u32, None));
             prop_assert_eq!(message(&view), expected);
@@ -213,15 +213,15 @@ proptest! {
 fn captures_are_read_to_their_end() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/lab/run-1");
     let mut capture = Capture::open(&folder.join("malformed.pcap.zst")).unwrap();
-    let (mut streams, mut shown, mut waiting) = (PacketStreams::new(), 0, 0);
+    let (mut streams, mut shown, mut incomplete) = (PacketStreams::new(), 0, 0);
     while let Some(packet) = capture.next().unwrap() {
         let frame = decode_frame(packet.link, packet.bytes);
         if let (Some(ip), Some(Transport::Tcp(tcp))) = (&frame.ip, &frame.transport) {
             let view = streams.segment(packet.time_nanos, ip, tcp, frame.payload, frame.payload_len);
             shown += u64::from(view.shows_mqtt);
-            waiting += u64::from(view.is_incomplete);
+            incomplete += u64::from(view.is_incomplete);
         }
     }
-    assert!(shown > 9_000 && waiting > 100, "{shown} shown, {waiting} waiting");
+    assert!(shown > 9_000 && incomplete > 100, "{shown} shown, {incomplete} incomplete");
     assert_eq!(streams.evicted(), 0);
 }
