@@ -77,7 +77,7 @@ def packets(path):
 
 
 def records(data):
-    """(nanoseconds, bytes, link type) of each record. dpkt's readers round times to floats, so this reads files itself."""
+    """(nanoseconds, bytes, link type) of each record. dpkt's readers round times to floats, so it is not used here."""
     magic = data.read(4)
     orders = {
         b"\xd4\xc3\xb2\xa1": ("little", 1000), b"\xa1\xb2\xc3\xd4": ("big", 1000),

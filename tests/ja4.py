@@ -4,8 +4,8 @@
 usage: ja4.py CITRONELLA CAPTURE...
 
 Every ClientHello over TCP that tshark reads must have a `tls` record with the same JA4 and the same packet number.
-Exit code: 0 if all are equal (or tshark is not installed: then nothing is compared), 1 if one differs or none was found,
-2 for bad usage.
+Exit code: 0 if all are equal (or tshark is not installed: then nothing is compared), 1 if one differs or none was
+found, 2 for bad usage.
 """
 import hashlib
 import json

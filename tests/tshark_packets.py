@@ -7,7 +7,7 @@ usage: tshark_packets.py CITRONELLA [CAPTURE...] [--json FILE] [--markdown FILE]
 Both programs read each capture in parallel and their rows are compared as they arrive, so memory does not grow with
 the capture. Without captures: every one under data/ and ../shared/data.
 
-A row is a frame whose outermost IP header carries TCP or UDP. Rows of frames in which tshark shows a part of a message
+A row is a frame with TCP or UDP over its outermost IP header. Rows of frames in which tshark shows a part of a message
 that spans segments are counted separately, as `spanning`.
 
 Exit code: 0 if all rows are equal (or tshark is not installed: then nothing is compared), 1 if cells or rows differ, 2 for
@@ -114,7 +114,7 @@ class Stream:
         self.lines = self.process.stdout
 
     def finish(self, accept=0):
-        """Waits for the program's end; raises Failure if it failed. `accept`: a further exit code that is no failure."""
+        """Waits for the program's end; raises Failure if it failed. `accept`: a further exit code of success."""
         self.lines.close()
         status = self.process.wait()
         self.log.seek(0)

@@ -121,7 +121,7 @@ impl CaptureError {
 fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::NotFound => "; check the path",
-        io::ErrorKind::PermissionDenied => "; give this user the right to read it",
+        io::ErrorKind::PermissionDenied => "; grant this user read permission",
         _ => "",
     }
 }

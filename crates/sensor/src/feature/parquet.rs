@@ -126,7 +126,7 @@ pub(super) struct ParquetWriter<W: Write + Send> {
 
 impl<W: Write + Send> ParquetWriter<W> {
     pub(super) fn new(output: W, columns: &[Column]) -> io::Result<ParquetWriter<W>> {
-        let (writer, schema) = begin(output, columns)?;
+        let (writer, schema) = arrow_writer(output, columns)?;
         Ok(ParquetWriter { writer, schema, batch: Batch::new(columns) })
     }
 
@@ -159,7 +159,7 @@ pub(super) struct GroupWriter<W: Write + Send> {
 
 impl<W: Write + Send> GroupWriter<W> {
     pub(super) fn new(output: W, columns: &[Column]) -> io::Result<GroupWriter<W>> {
-        let (writer, schema) = begin(output, columns)?;
+        let (writer, schema) = arrow_writer(output, columns)?;
         let (writer, factory) = writer.into_serialized_writer().map_err(unwrap_io)?;
         Ok(GroupWriter { writer, columns: Arc::new(factory), schema })
     }
@@ -221,7 +221,7 @@ impl GroupEncoder {
     }
 }
 
-fn begin<W: Write + Send>(output: W, columns: &[Column]) -> io::Result<(ArrowWriter<W>, Arc<Schema>)> {
+fn arrow_writer<W: Write + Send>(output: W, columns: &[Column]) -> io::Result<(ArrowWriter<W>, Arc<Schema>)> {
     let schema = Arc::new(arrow_schema(columns));
     let defaults = WriterProperties::builder()
         .set_compression(Compression::SNAPPY)

@@ -69,7 +69,7 @@ impl RowWriter {
     /// # Errors
     /// The file cannot be created.
     pub fn create(path: &Path, format: Format, level: Level) -> Result<RowWriter, WriteError> {
-        RowWriter::begin(path, format, level.columns())
+        RowWriter::with_columns(path, format, level.columns())
     }
 
     /// Creates the file `path` with the column [`SCENARIO`] after the level's; [`RowWriter::set_scenario`] fills it.
@@ -78,21 +78,21 @@ impl RowWriter {
     /// The file cannot be created.
     pub fn with_scenario(path: &Path, format: Format, level: Level) -> Result<RowWriter, WriteError> {
         let columns: Vec<Column> = level.columns().iter().copied().chain([SCENARIO]).collect();
-        let mut writer = RowWriter::begin(path, format, &columns)?;
+        let mut writer = RowWriter::with_columns(path, format, &columns)?;
         writer.scenario = Some((Cell::Empty, Vec::with_capacity(columns.len())));
         Ok(writer)
     }
 
-    fn begin(path: &Path, format: Format, columns: &[Column]) -> Result<RowWriter, WriteError> {
+    fn with_columns(path: &Path, format: Format, columns: &[Column]) -> Result<RowWriter, WriteError> {
         let name = path.display().to_string();
         let output = Output::create(path)?;
-        let begun = match format {
+        let encoder = match format {
             Format::Csv => CsvWriter::new(output, columns).map(Encoder::Csv),
             Format::Parquet => {
                 ParquetWriter::new(output, columns).map(|writer| Encoder::Parquet(Box::new(writer)))
             }
         };
-        match begun {
+        match encoder {
             Ok(encoder) => Ok(RowWriter { name, rows: 0, encoder, scenario: None }),
             Err(source) => Err(WriteError::Row { name, row: 0, source }),
         }

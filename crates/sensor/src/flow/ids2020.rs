@@ -38,7 +38,7 @@ const BATCH_PACKETS: usize = 1024;
 pub struct Limits {
     /// Cap of conversations (both directions of a 5-tuple); packets of further ones are dropped and counted.
     pub max_conversations: usize,
-    /// How many packets of the capture late an arrival may come and still be sorted in.
+    /// Size of the sort window in packets of the capture: how far out of order a packet may arrive and still be sorted in.
     pub sort_window_packets: usize,
 }
 
