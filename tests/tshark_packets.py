@@ -10,9 +10,9 @@ the capture. Without captures: every one under data/ and ../shared/data.
 A row is a frame with TCP or UDP over its outermost IP header. Rows of frames in which tshark shows a part of a message
 that spans segments are counted separately, as `spanning`.
 
-Exit code: 0 if all rows are equal (or tshark is not installed: then nothing is compared), 1 if cells or rows differ, 2 for
-bad usage or a program that failed. Cells of `protocol` count only against --protocol-share (default 0: not at
-all) and cells of spanning rows only with --spanning.
+Exit code: 0 if all rows are equal (or tshark is not installed: then nothing is compared), 1 if cells or rows differ, 2
+for bad usage or a program that failed. Cells of `protocol` count only against --protocol-share (default 0: not at all)
+and cells of spanning rows only with --spanning.
 """
 import argparse
 import collections
