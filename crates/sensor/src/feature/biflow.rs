@@ -1,4 +1,4 @@
-//! The biflow level: one row per IPv4 TCP or UDP 5-tuple, both directions, over a count_cell capture.
+//! The biflow level: one row per IPv4 TCP or UDP 5-tuple, both directions, over a whole capture.
 //!
 //! In: packets in capture order. Out, at the capture's end: rows with cells in the order of
 //! [`schema::BIFLOW`](super::schema::BIFLOW). Forward is the direction of the first packet. As in the data set's
@@ -15,8 +15,7 @@ use super::schema::BIFLOW_EXTRA;
 use super::uniflow::{count_cell, without};
 use crate::capture::{Capture, CaptureError, Packet};
 use crate::flow::ids2020::{Conversations, Counters, Finished, Limits, Uniflow};
-
-const UDP: u8 = 17;
+use crate::flow::key::UDP;
 
 /// One row of the biflow level.
 #[derive(Clone, Copy, Debug, PartialEq)]

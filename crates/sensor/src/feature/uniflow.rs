@@ -1,4 +1,4 @@
-//! The uniflow level: one row per direction of an IPv4 TCP or UDP 5-tuple, over a count_cell capture.
+//! The uniflow level: one row per direction of an IPv4 TCP or UDP 5-tuple, over a whole capture.
 //!
 //! In: packets in capture order. Out, at the capture's end: rows in the order of their first packets, with cells in
 //! the order of [`schema::UNIFLOW`](super::schema::UNIFLOW). Flows follow the policy

@@ -7,8 +7,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use citronella_wire::{Frame, Icmp, Ip, Transport};
 
-const TCP: u8 = 6;
-const UDP: u8 = 17;
+/// IANA protocol number of TCP.
+pub(crate) const TCP: u8 = 6;
+/// IANA protocol number of UDP.
+pub(crate) const UDP: u8 = 17;
 const ICMP: u8 = 1;
 const ICMPV6: u8 = 58;
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use hashbrown::HashTable;
 
 use super::clock::Clock;
-use super::key::HashSeed;
+use super::key::{HashSeed, TCP, UDP};
 use super::record::{Flow, FlowPacket, Phase};
 use super::timers::Timers;
 
@@ -363,10 +363,10 @@ fn nanos(time: Duration) -> u64 {
 #[inline]
 fn idle_timeout(limits: &Limits, flow: &Flow) -> u64 {
     nanos(match (flow.key.protocol(), flow.phase) {
-        (6, Phase::Unanswered) => limits.tcp_unanswered,
-        (6, Phase::Answered) => limits.tcp_open,
-        (6, Phase::Finished | Phase::Reset) => limits.tcp_over,
-        (17, _) => limits.udp,
+        (TCP, Phase::Unanswered) => limits.tcp_unanswered,
+        (TCP, Phase::Answered) => limits.tcp_open,
+        (TCP, Phase::Finished | Phase::Reset) => limits.tcp_over,
+        (UDP, _) => limits.udp,
         _ => limits.icmp,
     })
 }

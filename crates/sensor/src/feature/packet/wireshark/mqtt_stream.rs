@@ -18,11 +18,10 @@ use super::services::{Extent, Service, SshState, begins_http, header_end, http};
 use super::tcp_analysis::{Connection, Kind};
 use super::tls_framing::{TlsState, is_web_socket_upgrade, web_socket};
 use crate::flow::{
-    key::{Direction, FlowKey},
+    key::{Direction, FlowKey, TCP},
     tcp_seq::after,
 };
 
-const TCP: u8 = 6;
 /// Cap of the connection table; at least the most recent half of it stays.
 const MAX_CONNECTIONS: usize = 1 << 18;
 
