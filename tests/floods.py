@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Hostile floods as pcap streams, and the bounds that the program must keep under them. See tests/floods.sh.
+"""Hostile floods as pcap streams, and the bounds on memory and time under each. See tests/floods.sh.
 
 usage: floods.py CITRONELLA [SCALE]
        floods.py --write FLOOD PACKETS    writes a flood to stdout
@@ -25,14 +25,14 @@ def tcp(seq, flags, payload=b"", port=40000):
 
 
 def opened(head=b""):
-    """A connection with its CONNECT and the beginning of a message; the next sequence number."""
+    """A connection with a CONNECT and the start of a message; returns the next sequence number."""
     yield ipv4(tcp(0, SYN))
     yield ipv4(tcp(1, PSH_ACK, CONNECT + head))
     return 1 + len(CONNECT) + len(head)
 
 
 def half_open(packets):
-    """SYNs of as many connections, from as many ends."""
+    """A SYN of a new connection in each packet."""
     segment = tcp(0, SYN)
     for number in range(packets):
         src = struct.pack(">I", 0x0B000000 + number // 50000)
@@ -40,22 +40,22 @@ def half_open(packets):
 
 
 def gaps(packets):
-    """A connection whose every segment lies 64 KB behind the one before."""
+    """A connection with a gap of 64 KB before each segment."""
     seq = yield from opened()
     for number in range(packets):
         yield ipv4(tcp(seq + number * 65536, PSH_ACK, b"\xc0\x00" * 8))
 
 
 def single_bytes(packets):
-    """A PUBLISH that comes byte by byte, in order; every tenth byte late by one segment."""
+    """A PUBLISH in segments of one byte, in order but for a swapped pair in every ten."""
     seq = yield from opened(b"\x30\xff\xff\xff\x7f\x00\x01a")
     for number in range(packets):
-        place = number + (1 if number % 10 == 8 else -1 if number % 10 == 9 else 0)
-        yield ipv4(tcp(seq + place, PSH_ACK, b"x"))
+        index = number + (1 if number % 10 == 8 else -1 if number % 10 == 9 else 0)
+        yield ipv4(tcp(seq + index, PSH_ACK, b"x"))
 
 
 def long_message(packets):
-    """A PUBLISH that announces 256 MB and brings as much as the packets hold."""
+    """A PUBLISH with an announced length of 256 MB, sent as far as the packets go."""
     seq = yield from opened(b"\x30\xff\xff\xff\x7f\x00\x01a")
     payload = b"x" * 1460
     for number in range(packets):
@@ -63,7 +63,7 @@ def long_message(packets):
 
 
 def fragments(packets):
-    """First fragments of as many datagrams, whose others never come."""
+    """The first fragment of a new datagram in each packet; no other fragments."""
     segment = tcp(0, PSH_ACK, b"x" * 44)
     for number in range(packets):
         src = struct.pack(">I", 0x0B000000 + (number >> 16))
@@ -71,7 +71,7 @@ def fragments(packets):
 
 
 FLOODS = {flood.__name__: flood for flood in (half_open, gaps, single_bytes, long_message, fragments)}
-# Flood, packets, command, MiB that it may take whole, what must be said on stderr of the whole one.
+# Flood, packets, command, limit in MiB, text that must be on stderr; both for the whole flood.
 EVE = ["inspect", "--eve", "/dev/null", "-"]
 CASES = [
     ("half_open", 1_000_000, EVE, 900, None),
@@ -83,15 +83,16 @@ CASES = [
     ("fragments", 1_000_000, EVE, 64, "datagrams in fragments were not put together"),
     ("fragments", 1_000_000, ["detect", "-r", "-"], 96, None),
 ]
-# CPU seconds of the whole for a second of its quarter: 4 is linear; a short run's start-up and a busy machine's noise.
-STEEPEST, AT_LEAST_SECONDS = 7.0, 0.3
+# Limit of the CPU time of the whole flood over that of its quarter (4 is linear; the rest allows for noise), and the least
+# time of the quarter that counts (a shorter one is mostly start-up).
+MAX_TIME_RATIO, MIN_SECONDS = 7.0, 0.3
 
 
 def write(out, name, packets):
     out.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, RAW_IPV4))
     chunk = []
     for number, packet in enumerate(FLOODS[name](packets)):
-        # 100,000 packets a second: shorter than the time-outs.
+        # 100,000 packets a second: the flood ends before timeouts expire.
         seconds, rest = divmod(number * 10, 1_000_000)
         chunk.append(struct.pack("<IIII", 1_581_698_736 + seconds, rest, len(packet), len(packet)) + packet)
         if len(chunk) == 10_000:
@@ -102,38 +103,38 @@ def write(out, name, packets):
 
 def run(program, arguments, name, packets):
     """Peak MiB, CPU seconds and stderr of the program under a flood."""
-    maker = subprocess.Popen([sys.executable, __file__, "--write", name, str(packets)], stdout=subprocess.PIPE)
-    child = subprocess.Popen([program, *arguments], stdin=maker.stdout, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    maker.stdout.close()
-    said = child.stderr.read().decode(errors="replace")
+    generator = subprocess.Popen([sys.executable, __file__, "--write", name, str(packets)], stdout=subprocess.PIPE)
+    child = subprocess.Popen([program, *arguments], stdin=generator.stdout, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    generator.stdout.close()
+    log = child.stderr.read().decode(errors="replace")
     _, status, usage = os.wait4(child.pid, 0)
-    made = maker.wait()
-    if status != 0 or made != 0:
-        sys.exit(f"floods: {program} {' '.join(arguments)} under {name} failed: {said}")
-    return usage.ru_maxrss / 1024, usage.ru_utime + usage.ru_stime, said
+    generator_status = generator.wait()
+    if status != 0 or generator_status != 0:
+        sys.exit(f"floods: {program} {' '.join(arguments)} under {name} failed: {log}")
+    return usage.ru_maxrss / 1024, usage.ru_utime + usage.ru_stime, log
 
 
 def main(program, scale):
-    broken = 0
-    for name, packets, arguments, most_mib, must_say in CASES:
+    failures = 0
+    for name, packets, arguments, max_mib, required in CASES:
         packets = max(4, int(packets * scale))
         _, quarter, _ = run(program, arguments, name, packets // 4)
-        peak, seconds, said = run(program, arguments, name, packets)
+        peak, seconds, log = run(program, arguments, name, packets)
         faults = []
-        if peak > most_mib:
-            faults.append(f"more than {most_mib} MiB")
-        if seconds > STEEPEST * max(quarter, AT_LEAST_SECONDS):
+        if peak > max_mib:
+            faults.append(f"more than {max_mib} MiB")
+        if seconds > MAX_TIME_RATIO * max(quarter, MIN_SECONDS):
             faults.append("not linear")
-        if must_say and scale >= 1 and must_say not in said:
-            faults.append(f"did not say: {must_say}")
-        broken += bool(faults)
-        told = " | ".join(line for line in said.splitlines() if "too many" in line or "full" in line or "cap" in line)
+        if required and scale >= 1 and required not in log:
+            faults.append(f"missing on stderr: {required}")
+        failures += bool(faults)
+        warnings = " | ".join(line for line in log.splitlines() if "too many" in line or "full" in line or "cap" in line)
         print(
-            f"{name} {packets:,} {arguments[0]}: {peak:.0f} MiB of {most_mib}, {seconds:.1f} s (a quarter: {quarter:.1f} s)"
-            f" {'; '.join(faults) or 'kept'}{': ' + told if told else ''}",
+            f"{name} {packets:,} {arguments[0]}: {peak:.0f} MiB of {max_mib}, {seconds:.1f} s (a quarter: {quarter:.1f} s)"
+            f" {'; '.join(faults) or 'ok'}{': ' + warnings if warnings else ''}",
             flush=True,
         )
-    sys.exit(1 if broken else 0)
+    sys.exit(1 if failures else 0)
 
 
 if __name__ == "__main__":

@@ -5,13 +5,13 @@ usage: flows_dpkt.py PROGRAM [CAPTURE...] [--tolerance 1e-9]
 
 PROGRAM is `citronella` (called as `PROGRAM extract --level LEVEL -o - CAPTURE`) or the sensor's example `flows`
 (called as `PROGRAM LEVEL CAPTURE`). Captures are .pcap or .pcapng, plain, .gz or .zst; without any, every one under
-data/ and ../shared/data is taken.
+data/ and ../shared/data is compared.
 
-All sums are kept as whole nanoseconds and fractions, so that the comparison is with the rules and not with another
-rounding. Rows must stand in the same order.
+All sums are integer nanoseconds and fractions, so that the comparison is with the rules and not with another rounding.
+Rows must be in the same order.
 
-Exit code: 0 if all is equal (or dpkt is missing: then nothing is compared, and that is said), 1 if rows differ, 2 if a
-program failed.
+Exit code: 0 if all rows are equal (or dpkt is missing: then nothing is compared, with a message), 1 if rows differ, 2
+if a program failed.
 """
 import argparse
 import collections
@@ -42,7 +42,7 @@ EXTENDED = {"mean_offset", "fwd_mean_offset", "bwd_mean_offset", "num_src_flows"
 
 
 class Skip(Exception):
-    """Something that is needed here is missing; the message says what."""
+    """A requirement is missing; the message says which."""
 
 
 def content(path):
@@ -77,7 +77,7 @@ def packets(path):
 
 
 def records(data):
-    """(nanoseconds, bytes, link type) of each record. dpkt's readers round times to floats, so files are read here."""
+    """(nanoseconds, bytes, link type) of each record. dpkt's readers round times to floats, so it is not used here."""
     magic = data.read(4)
     orders = {
         b"\xd4\xc3\xb2\xa1": ("little", 1000), b"\xa1\xb2\xc3\xd4": ("big", 1000),
@@ -97,7 +97,7 @@ def records(data):
 
 
 def blocks(data):
-    """The same for pcapng: enhanced packet blocks of any number of interfaces, whatever their time resolution."""
+    """The same for pcapng: enhanced packet blocks of any number of interfaces and any time resolution."""
     order, interfaces = "little", []
     number = lambda raw: int.from_bytes(raw, order)
     while len(head := data.read(8)) == 8:
@@ -124,7 +124,7 @@ def blocks(data):
 
 
 def network(link, frame):
-    """What the link layer carries."""
+    """The link layer's payload."""
     if link == 1:
         return dpkt.ethernet.Ethernet(frame).data
     if link == 113:
@@ -133,7 +133,7 @@ def network(link, frame):
         return dpkt.ip.IP(frame) if frame[0] >> 4 == 4 else None
     if link == 0:
         return dpkt.loopback.Loopback(frame).data
-    raise Skip(f"link type {link} is not known here")
+    raise Skip(f"link type {link} is not supported")
 
 
 def uniflows(path):
@@ -239,7 +239,7 @@ def near(theirs, mine, tolerance):
 
 
 def compare(name, level, wanted, found, tolerance):
-    """How many rows differ; the first few are shown."""
+    """The number of differing rows; prints the first few."""
     differing = abs(len(wanted) - len(found))
     if differing:
         print(f"{name} {level}: {len(found)} rows, {len(wanted)} expected")
@@ -274,7 +274,7 @@ def captures_here():
     folders = [ROOT / "data", ROOT.parent / "shared" / "data"]
     found = [path for folder in folders if folder.is_dir() for path in sorted(folder.rglob("*"))]
     if not folders[1].is_dir():
-        print("../shared/data is not here: its captures were not compared")
+        print("../shared/data is missing: its captures were not compared")
     return [path for path in found if path.name.endswith(kinds)]
 
 
@@ -283,7 +283,7 @@ def main():
     parser.add_argument("program", help="citronella, or the sensor's example `flows`")
     parser.add_argument("captures", nargs="*", type=pathlib.Path, help="default: all under data/ and ../shared/data")
     parser.add_argument("--tolerance", type=float, default=1e-9, help="largest relative difference (default 1e-9)")
-    parser.add_argument("--levels", nargs="+", help="default: uniflow and biflow; of `flows` the extended ones")
+    parser.add_argument("--levels", nargs="+", help="default: uniflow and biflow; for `flows` the extended ones")
     given = parser.parse_args()
     if dpkt is None:
         print("dpkt is not installed: the flow levels were not compared")

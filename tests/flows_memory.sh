@@ -1,12 +1,12 @@
 #!/bin/sh
-# Holds `citronella detect` to its memory: a million conversations at a time, and twice as many as there is room for.
+# Checks the memory of `citronella detect` with a million concurrent flows, and with twice the capacity of the flow table.
 #
 # usage: tests/flows_memory.sh CITRONELLA
 #
-# Makes captures of 1,000,000 and of 2,200,000 TCP connections that are opened and stay open, two packets each, detects
-# in them and prints the peak of resident memory. The table has room for 1,048,576 flows: of the second capture the
-# flows idle longest make room, and are counted.
-# Exit code: 0 if both stay below 1.5 GB and every flow has a verdict, 1 if not, 2 for bad usage.
+# Runs `detect` on captures of 1,000,000 and of 2,200,000 TCP connections that stay open, two packets each, and prints
+# peak resident memory. The table holds 1,048,576 flows: with the second capture the flows that are idle longest are
+# evicted and counted.
+# Exit code: 0 if both peaks are below 1.5 GB and every flow has a verdict, 1 if not, 2 for wrong usage.
 # Needs python3 and 400 MB in the folder for temporary files (TMPDIR).
 set -eu
 if [ $# -ne 1 ]; then
@@ -23,7 +23,7 @@ import struct
 import sys
 
 folder, program = pathlib.Path(sys.argv[1]), sys.argv[2]
-ROOM, MOST = 1_048_576, 1.5e9
+CAPACITY, MAX_BYTES = 1_048_576, 1.5e9
 ETHERNET = b"\x02\0\0\0\0\x01\x02\0\0\0\0\x02\x08\0"
 IP = struct.Struct(">BBHHHBBH4s4s")
 TCP = struct.Struct(">HHIIBBHHH")
@@ -36,7 +36,7 @@ def segment(source, sport, target, dport, flags):
 
 
 def capture(path, flows):
-    """SYN and SYN-ACK of each, 10 microseconds apart: all within a minute, so that none times out."""
+    """SYN and SYN-ACK of each flow, 10 microseconds apart: all within a minute, so that no flow times out."""
     with open(path, "wb") as out:
         out.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1))
         for flow in range(flows):
@@ -60,16 +60,16 @@ for flows in (1_000_000, 2_200_000):
         _, status, usage = os.wait4(pid, 0)
     if status != 0:
         sys.exit(f"flows_memory.sh: {' '.join(arguments)} failed")
-    found = json.loads(result.read_text())
+    summary = json.loads(result.read_text())
     peak = usage.ru_maxrss * 1024
-    whole = found["flows"] == flows and found["packets_scored"] == 2 * flows
-    evicted = found["evicted_flows"]
-    good = peak < MOST and whole and evicted == max(0, flows - ROOM)
-    failed |= not good
+    is_complete = summary["flows"] == flows and summary["packets_scored"] == 2 * flows
+    evicted = summary["flows_evicted"]
+    ok = peak < MAX_BYTES and is_complete and evicted == max(0, flows - CAPACITY)
+    failed |= not ok
     seconds = usage.ru_utime + usage.ru_stime
     print(
-        f"{flows:,} flows at a time: peak {peak / 1e6:,.0f} MB, {peak / min(flows, ROOM):,.0f} bytes a flow, "
-        f"{evicted:,} evicted, {2 * flows / seconds:,.0f} packets a second of CPU: {'held' if good else 'FAILED'}"
+        f"{flows:,} concurrent flows: peak {peak / 1e6:,.0f} MB, {peak / min(flows, CAPACITY):,.0f} bytes a flow, "
+        f"{evicted:,} evicted, {2 * flows / seconds:,.0f} packets a second of CPU: {'ok' if ok else 'FAILED'}"
     )
 sys.exit(int(failed))
 PYTHON

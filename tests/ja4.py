@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Compares the JA4 of `citronella inspect --eve` with one computed here, by FoxIO's description, from tshark's fields.
+"""Compares the JA4 of `citronella inspect --eve` with one computed from tshark's fields by FoxIO's description.
 
 usage: ja4.py CITRONELLA CAPTURE...
 
 Every ClientHello over TCP that tshark reads must have a `tls` record with the same JA4 and the same packet number.
-Exit code: 0 if all are equal (or tshark is not installed: then nothing is compared), 1 if one differs or none was found,
-2 for bad usage.
+Exit code: 0 if all are equal (or tshark is not installed: then nothing is compared), 1 if one differs or none was
+found, 2 for bad usage.
 """
 import hashlib
 import json
@@ -36,12 +36,12 @@ def ja4(version, ciphers, extensions, supported, signatures, alpn, name):
     version = max(numbers(supported) or numbers(version))
     ciphers, extensions, signatures = numbers(ciphers), numbers(extensions), numbers(signatures)
     first = alpn.split(",")[0]
-    ends = "00" if not first else first[0] + first[-1]
+    first_and_last = "00" if not first else first[0] + first[-1]
     if first and not (first[0].isalnum() and first[-1].isalnum()):
         raw = first.encode().hex()
-        ends = raw[0] + raw[-1]
+        first_and_last = raw[0] + raw[-1]
     head = f"t{VERSIONS.get(version, '00')}{'d' if 0 in extensions else 'i'}"
-    head += f"{min(len(ciphers), 99):02}{min(len(extensions), 99):02}{ends}"
+    head += f"{min(len(ciphers), 99):02}{min(len(extensions), 99):02}{first_and_last}"
     listed = ",".join(sorted(f"{number:04x}" for number in extensions if number not in (0x0000, 0x0010)))
     tail = listed + ("_" + ",".join(f"{number:04x}" for number in signatures) if signatures else "")
     return f"{head}_{digest(','.join(sorted(f'{number:04x}' for number in ciphers)))}_{digest(tail)}"
@@ -65,7 +65,7 @@ def found(program, capture):
 def main(program, captures):
     tshark = shutil.which("tshark")
     if not tshark:
-        print("ja4.py: tshark is not installed: nothing compared")
+        print("ja4.py: tshark is not installed: nothing was compared")
         return 0
     hellos = wrong = 0
     for capture in captures:

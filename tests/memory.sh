@@ -1,11 +1,11 @@
 #!/bin/sh
-# Holds `citronella extract` to constant memory: a capture ten times as long takes no more.
+# Checks that `citronella extract` needs constant memory: a capture ten times as long needs no more.
 #
 # usage: tests/memory.sh CITRONELLA [CAPTURE.pcap]
 #
-# Repeats the records of a plain pcap (default: one made of the golden cases) with advancing times until there are
-# 200,000 and 2,000,000 packets, extracts both to CSV and Parquet and prints the peak of resident memory of each.
-# Exit code: 0 if the longer capture takes at most an eighth and 4 MiB more, 1 if not, 2 for bad usage.
+# Repeats the records of a plain pcap file (default: those of the golden cases) with advancing times up to 200,000 and
+# 2,000,000 packets, extracts both to CSV and Parquet and prints the peak resident memory of each run.
+# Exit code: 0 if the longer capture needs at most an eighth plus 4 MiB more, 1 if not, 2 for wrong usage.
 # Needs python3 and 250 MB in the folder for temporary files (TMPDIR).
 set -eu
 if [ $# -lt 1 ] || [ $# -gt 2 ]; then
@@ -31,11 +31,11 @@ def records(path):
     data = pathlib.Path(path).read_bytes()
     if data[:4] != b"\xd4\xc3\xb2\xa1":
         return None, []
-    link, at, found = struct.unpack_from("<I", data, 20)[0], 24, []
-    while at + 16 <= len(data):
-        captured, wire = struct.unpack_from("<II", data, at + 8)
-        found.append((data[at + 16 : at + 16 + captured], wire))
-        at += 16 + captured
+    link, offset, found = struct.unpack_from("<I", data, 20)[0], 24, []
+    while offset + 16 <= len(data):
+        captured, wire = struct.unpack_from("<II", data, offset + 8)
+        found.append((data[offset + 16 : offset + 16 + captured], wire))
+        offset += 16 + captured
     return link, found
 
 
@@ -50,7 +50,7 @@ def repeated(path, link, base, packets):
 
 
 def peak(arguments):
-    """Peak resident memory of a run in MiB."""
+    """Peak resident memory of a run, in MiB."""
     pid = os.posix_spawn(program, [program, *arguments], os.environ)
     _, status, usage = os.wait4(pid, 0)
     if status != 0:

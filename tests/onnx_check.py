@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Our ONNX models in ONNX Runtime: the same scores as ours, within 1e-5.
+"""Checks that exported ONNX models have the same scores in ONNX Runtime as in citronella-nn, within 1e-5.
 
-usage: onnx_check.py [DIR]    DIR as `cargo run -p citronella-nn --example onnx_samples DIR` fills it; without it, this runs that first
+usage: onnx_check.py [DIR]    DIR: output of `cargo run -p citronella-nn --example onnx_samples DIR`; default: run that first
 """
 import pathlib, subprocess, sys, tempfile
 

@@ -4,15 +4,15 @@
 usage: tshark_packets.py CITRONELLA [CAPTURE...] [--json FILE] [--markdown FILE] [--show N]
                          [--protocol-share PERCENT] [--spanning]
 
-Both programs read each capture once, side by side, and their rows are compared as they come, so memory does not grow
-with the capture. Without captures: every one under data/ and ../shared/data.
+Both programs read each capture in parallel and their rows are compared as they arrive, so memory does not grow with
+the capture. Without captures: every one under data/ and ../shared/data.
 
-A row is a frame whose outermost IP header carries TCP or UDP. Rows of frames in which tshark shows a part of a message
-that spans segments are counted apart, as `spanning`.
+A row is a frame with TCP or UDP over its outermost IP header. Rows of frames in which tshark shows a part of a message
+that spans segments are counted separately, as `spanning`.
 
-Exit code: 0 if all is equal (or tshark is not installed: then nothing is compared), 1 if cells or rows differ, 2 for
-bad usage or a program that failed. Cells of `protocol` count against --protocol-share only (default 0, that is not at
-all) and cells of spanning rows only with --spanning.
+Exit code: 0 if all rows are equal (or tshark is not installed: then nothing is compared), 1 if cells or rows differ, 2
+for bad usage or a program that failed. Cells of `protocol` count only against --protocol-share (default 0: not at all)
+and cells of spanning rows only with --spanning.
 """
 import argparse
 import collections
@@ -36,11 +36,11 @@ COLUMNS = (
     "mqtt_flag_willflag mqtt_flag_clean mqtt_flag_reserved"
 ).split()
 PROTOCOL = COLUMNS.index("protocol")
-# The columns that tell whether two rows describe the same packet.
+# The columns that identify a packet.
 IDENTITY = [COLUMNS.index(name) for name in ("timestamp", "src_ip", "dst_ip", "src_port", "dst_port")]
 
-# What is asked of tshark: a name for each field, and the display fields that may carry it (they changed their names
-# between versions). The first that this tshark knows is taken.
+# The fields requested from tshark: a name, and the display fields that may carry it (names differ between versions).
+# The first that this tshark knows is used.
 FIELDS = {
     "number": ["frame.number"],
     "time": ["frame.time_epoch"],
@@ -85,24 +85,24 @@ FIELDS = {
     "reassembled_in": ["tcp.reassembled_in"],
     "retransmission": ["tcp.analysis.retransmission"],
 }
-AT = {name: place for place, name in enumerate(FIELDS)}
+AT = {name: index for index, name in enumerate(FIELDS)}
 
 # From tshark 4.2 on, flags are words.
 WORDS = {"True": "1", "False": "0"}
 # IPv6 extension headers that may stand between the IP header and the transport.
 EXTENSIONS = {"ipv6.hopopts", "ipv6.dstopts", "ipv6.routing", "ipv6.fraghdr", "ah", "ipv6.mobility", "ipv6.shim6"}
-# How far apart two rows may be and still be found again when one side has rows that the other lacks.
+# Maximum distance at which rows are matched when one side has rows that the other lacks.
 LOOK_AHEAD = 256
 # citronella's exit code for bad input, such as a capture that yields no row.
 EMPTY = 2
 
 
 class Failure(Exception):
-    """A program that did not do its part; the message says which and why."""
+    """A program failed; the message says which and why."""
 
 
 class Stream:
-    """The lines that a program writes, one by one; its complaints are shown when it fails."""
+    """The lines that a program writes; its stderr is shown if it fails."""
 
     def __init__(self, command, folder, name):
         self.command, self.name = command, name
@@ -114,14 +114,14 @@ class Stream:
         self.lines = self.process.stdout
 
     def finish(self, accept=0):
-        """Waits for the program's end; fails as it failed. `accept`: an exit code that is no failure, beside 0."""
+        """Waits for the program's end; raises Failure if it failed. `accept`: a further exit code of success."""
         self.lines.close()
         status = self.process.wait()
         self.log.seek(0)
-        said = self.log.read().strip()
+        message = self.log.read().strip()
         self.log.close()
         if status not in (0, accept):
-            raise Failure(f"{' '.join(map(str, self.command))}: exit code {status}: {said[-2000:] or 'no message'}")
+            raise Failure(f"{' '.join(map(str, self.command))}: exit code {status}: {message[-2000:] or 'no message'}")
 
     def stop(self):
         """Ends the program."""
@@ -146,7 +146,7 @@ def known_fields(tshark):
 
 
 class Clock:
-    """Epoch seconds with nanoseconds to the published form, `2020-02-14 16:45:36.818127`."""
+    """Converts epoch seconds with nanoseconds to the published form, `2020-02-14 16:45:36.818127`."""
 
     def __init__(self):
         self.second, self.text = None, ""
@@ -160,7 +160,7 @@ class Clock:
 
 
 def outermost(layers):
-    """The outermost IP header's version and what it carries, such as ("ip", "tcp"); None unless that is TCP or UDP.
+    """The outermost IP version and its payload, such as ("ip", "tcp"); None unless that is TCP or UDP.
 
     `layers` is frame.protocols.
     """
@@ -176,7 +176,7 @@ def outermost(layers):
 
 
 def tshark_rows(lines):
-    """(cells, frame number, spanning) for each row that tshark's fields make."""
+    """(cells, frame number, spanning) for each row of tshark's fields."""
     clock = Clock()
     names = ["df", "mf", "rb"]
     flags = ["res", "ns", "cwr", "ecn", "urg", "ack", "push", "reset", "syn", "fin"]
@@ -217,18 +217,18 @@ def our_rows(lines):
     missing = [name for name in COLUMNS if name not in header]
     if missing:
         raise Failure(f"citronella's header lacks the columns {', '.join(missing)}")
-    places = [header.index(name) for name in COLUMNS]
-    straight = places == list(range(len(COLUMNS)))
+    indices = [header.index(name) for name in COLUMNS]
+    straight = indices == list(range(len(COLUMNS)))
     for row in reader:
-        yield row[: len(COLUMNS)] if straight else [row[place] for place in places]
+        yield row[: len(COLUMNS)] if straight else [row[index] for index in indices]
 
 
 def identity(cells):
-    return [cells[place] for place in IDENTITY]
+    return [cells[index] for index in IDENTITY]
 
 
 class Window:
-    """An iterator that can be looked into a bounded way ahead."""
+    """An iterator with bounded look-ahead."""
 
     def __init__(self, rows):
         self.rows, self.seen = iter(rows), collections.deque()
@@ -238,20 +238,20 @@ class Window:
         return self.seen.popleft() if self.seen else next(self.rows, None)
 
     def find(self, wanted, key):
-        """How many rows lie before the first one whose key is `wanted`; None if it is not within LOOK_AHEAD."""
-        for place in range(LOOK_AHEAD):
-            if place == len(self.seen):
+        """The number of rows before the first with the key `wanted`; None if it is not within LOOK_AHEAD."""
+        for index in range(LOOK_AHEAD):
+            if index == len(self.seen):
                 row = next(self.rows, None)
                 if row is None:
                     return None
                 self.seen.append(row)
-            if key(self.seen[place]) == wanted:
-                return place
+            if key(self.seen[index]) == wanted:
+                return index
         return None
 
 
 def paired(ours, theirs):
-    """Pairs (ours, theirs) in capture order; None stands where a side lacks the row."""
+    """Pairs (ours, theirs) in capture order, with None if a side lacks the row."""
     ours, theirs = Window(ours), Window(theirs)
     while True:
         mine, other = ours.next(), theirs.next()
@@ -277,7 +277,7 @@ def paired(ours, theirs):
 
 
 class Tally:
-    """What was compared, and what differed."""
+    """Counts of compared and differing rows and cells."""
 
     def __init__(self, show):
         self.show = show
@@ -302,12 +302,12 @@ class Tally:
         if mine == cells:
             return
         differing = self.differing_spanning if spanning else self.differing
-        for place, (a, b) in enumerate(zip(mine, cells)):
+        for index, (a, b) in enumerate(zip(mine, cells)):
             if a != b:
-                differing[place] += 1
-                if place == PROTOCOL:
+                differing[index] += 1
+                if index == PROTOCOL:
                     self.protocols[a, b] += 1
-                self.example(capture, frame, COLUMNS[place], a, b, spanning)
+                self.example(capture, frame, COLUMNS[index], a, b, spanning)
 
     def example(self, capture, frame, column, ours, theirs, spanning):
         examples = self.examples_spanning if spanning else self.examples
@@ -320,9 +320,9 @@ class Tally:
         self.spanning += other.spanning
         self.only_ours += other.only_ours
         self.only_theirs += other.only_theirs
-        for place in range(len(COLUMNS)):
-            self.differing[place] += other.differing[place]
-            self.differing_spanning[place] += other.differing_spanning[place]
+        for index in range(len(COLUMNS)):
+            self.differing[index] += other.differing[index]
+            self.differing_spanning[index] += other.differing_spanning[index]
         self.examples = (self.examples + other.examples)[: self.show]
         self.examples_spanning = (self.examples_spanning + other.examples_spanning)[: self.show]
         self.protocols += other.protocols
@@ -333,16 +333,16 @@ class Tally:
         return self.rows - self.spanning
 
     def document(self):
-        """All of it, for --json."""
+        """The counts, for --json."""
         return dict(
             rows=self.rows, spanning_rows=self.spanning, only_citronella=self.only_ours, only_tshark=self.only_theirs,
             columns={
                 name: dict(
-                    differing=self.differing[place], equal_percent=share(self.plain, self.differing[place]),
-                    spanning_differing=self.differing_spanning[place],
-                    spanning_equal_percent=share(self.spanning, self.differing_spanning[place]),
+                    differing=self.differing[index], equal_percent=share(self.plain, self.differing[index]),
+                    spanning_differing=self.differing_spanning[index],
+                    spanning_equal_percent=share(self.spanning, self.differing_spanning[index]),
                 )
-                for place, name in enumerate(COLUMNS)
+                for index, name in enumerate(COLUMNS)
             },
             protocol_differences=[
                 dict(citronella=ours, tshark=theirs, rows=rows) for (ours, theirs), rows in self.protocols.most_common()
@@ -357,7 +357,7 @@ def share(rows, differing):
 
 
 def percent(value):
-    """A share as text: 100 only where nothing differs."""
+    """A share as text: 100 only if nothing differs."""
     if value is None:
         return "-"
     return "100" if value == 100 else f"{min(value, 99.9999):.4f}"
@@ -385,8 +385,8 @@ def compare(binary, tshark, fields, capture, name, show):
 
 
 def captures_here():
-    """Every capture under data/ and ../shared/data; of two with the same place and size, one."""
-    endings = tuple(kind + pressed for kind in (".pcap", ".pcapng", ".cap") for pressed in ("", ".zst", ".gz"))
+    """Every capture under data/ and ../shared/data; of two with the same path and size, one."""
+    endings = tuple(kind + suffix for kind in (".pcap", ".pcapng", ".cap") for suffix in ("", ".zst", ".gz"))
     found = {}
     for folder in (ROOT / "data", ROOT.parent / "shared" / "data"):
         for path in sorted(folder.rglob("*")):
@@ -401,8 +401,8 @@ def table(tally):
         "| column | equal cells, % | differing cells | in spanning rows, % | differing cells |",
         "|---|---|---|---|---|",
     ]
-    for place, name in enumerate(COLUMNS):
-        plain, spanning = tally.differing[place], tally.differing_spanning[place]
+    for index, name in enumerate(COLUMNS):
+        plain, spanning = tally.differing[index], tally.differing_spanning[index]
         lines.append(
             f"| {name} | {percent(share(tally.plain, plain))} | {plain} "
             f"| {percent(share(tally.spanning, spanning))} | {spanning} |"
@@ -411,12 +411,12 @@ def table(tally):
 
 
 def report(tally, names):
-    """The comparison in words, on stdout."""
+    """Prints the comparison."""
     print(f"\n{len(names)} captures, {tally.rows:,} rows compared, {tally.spanning:,} of them spanning")
     print(f"rows only in citronella: {tally.only_ours:,}; only in tshark: {tally.only_theirs:,}\n")
     print(f"{'column':<20} {'equal %':>9} {'differ':>9} {'spanning: equal %':>18} {'differ':>9}")
-    for place, name in enumerate(COLUMNS):
-        plain, spanning = tally.differing[place], tally.differing_spanning[place]
+    for index, name in enumerate(COLUMNS):
+        plain, spanning = tally.differing[index], tally.differing_spanning[index]
         print(
             f"{name:<20} {percent(share(tally.plain, plain)):>9} {plain:>9,} "
             f"{percent(share(tally.spanning, spanning)):>18} {spanning:>9,}"
@@ -436,7 +436,7 @@ def report(tally, names):
 
 
 def faults(tally, protocol_share, with_spanning):
-    """What keeps the comparison from passing, in words."""
+    """The reasons for which the comparison fails."""
     found = []
     if tally.only_ours or tally.only_theirs:
         found.append(f"{tally.only_ours + tally.only_theirs:,} rows are on one side only")
@@ -458,13 +458,13 @@ def arguments():
     parser = argparse.ArgumentParser(description="Compares citronella's packet level with tshark, cell by cell.")
     parser.add_argument("citronella", help="the program")
     parser.add_argument("captures", nargs="*", type=pathlib.Path, help="default: all under data/ and ../shared/data")
-    parser.add_argument("--json", metavar="FILE", type=pathlib.Path, help="write all of it as one JSON document")
+    parser.add_argument("--json", metavar="FILE", type=pathlib.Path, help="write the results as one JSON document")
     parser.add_argument("--markdown", metavar="FILE", type=pathlib.Path, help="write docs/schema.md's table")
     parser.add_argument("--show", metavar="N", type=int, default=20,
                         help="differing cells of each kind to show (default 20)")
     parser.add_argument("--protocol-share", metavar="PERCENT", type=float, default=0.0,
                         help="fail below this share of equal protocol cells")
-    parser.add_argument("--spanning", action="store_true", help="fail for spanning rows, too")
+    parser.add_argument("--spanning", action="store_true", help="also fail for spanning rows")
     return parser.parse_args()
 
 

@@ -3,9 +3,9 @@
 
 usage: make_cases.py [CASE...]
 
-The frames are made here, byte by byte; what a row must say comes from tshark, which must be installed to run this (the
-tests read the committed files only). Where Citronella and tshark part on purpose, the place is named in
-DIFFERS and stands in case.toml with its reason.
+The frames are generated here, byte by byte; the expected rows come from tshark, which must be installed to run this
+script (the tests read the committed files only). DIFFERS lists the deliberate differences from tshark, which are
+written to case.toml with their reasons.
 """
 import pathlib
 import shutil
@@ -23,7 +23,7 @@ FIN, SYN, RST, PSH, ACK, URG = 1, 2, 4, 8, 16, 32
 PING = b"\xc0\x00"
 
 
-# --- bytes, from the inside out ---
+# --- bytes, from the innermost layer out ---
 
 def tcp(payload=b"", sport=40000, dport=1883, seq=1, flags=PSH | ACK, options=b"", offset=None):
     words = 5 + len(options) // 4 if offset is None else offset
@@ -123,7 +123,7 @@ def ipv6_extensions():
 
 
 def ipv6_fragment(packet, at, more, identification, following, extensions=b""):
-    """A fragment of the fragmentable part `packet` that begins at byte `at`; `following` is its first header."""
+    """A fragment of the fragmentable part `packet` that starts at byte `at`; `following` is its first header."""
     header = struct.pack(">BBHI", following, 0, at | more, identification)
     return ipv6(packet, 44, extensions + header) if not extensions else ipv6(packet, 0, extensions + header)
 
@@ -134,10 +134,10 @@ def fragments():
     frames = [
         ipv4(datagram[:1000], UDP, flags=0x2000, ident=7), ipv4(datagram[1000:], UDP, flags=125, ident=7),
         ipv4(segment[:1000], TCP, flags=0x2000, ident=8), ipv4(segment[1000:], TCP, flags=125, ident=8),
-        # Its other fragments never come.
+        # Incomplete datagrams.
         ipv4(tcp(PING, sport=47001), TCP, flags=0x2000, ident=9), ipv4(b"x" * 8, TCP, flags=3, ident=10),
     ]
-    # Out of order, the last first, with another TTL; the middle one twice; identification used again afterwards.
+    # Out of order, the last first, with different TTLs; the middle one twice; the identification reused afterwards.
     connect = tcp(CONNECT + PING * 4, sport=47002)
     parts = [
         ipv4(connect[32:], TCP, flags=4, ident=11, ttl=9), ipv4(connect[16:32], TCP, flags=0x2002, ident=11, ttl=8),
@@ -146,18 +146,18 @@ def fragments():
     frames += parts
     again = tcp(CONNECT, sport=47003)
     frames += [ipv4(again[:24], TCP, flags=0x2000, ident=11), ipv4(again[24:], TCP, flags=3, ident=11)]
-    # The same identification for another protocol, mixed in.
+    # The same identification for another protocol, interleaved.
     frames += [
         ipv4(again[:24], TCP, flags=0x2000, ident=12), ipv4(datagram[:1000], UDP, flags=0x2000, ident=12),
         ipv4(datagram[1000:], UDP, flags=125, ident=12), ipv4(tcp(PING, sport=47004)[24:], TCP, flags=3, ident=12),
     ]
-    # A message over two segments, each in fragments; one whole segment between the fragments of another.
+    # A message over two segments, each fragmented; a complete segment between the fragments of another.
     first, second = tcp(publish(b"b", b"y" * 300)[:200], sport=47005), tcp(publish(b"b", b"y" * 300)[200:], sport=47005, seq=201)
     frames += [
         ipv4(first[:96], TCP, flags=0x2000, ident=13), ipv4(first[96:], TCP, flags=12, ident=13),
         ipv4(second[:96], TCP, flags=0x2000, ident=14), ipv4(tcp(CONNECT, sport=47006)), ipv4(second[96:], TCP, flags=12, ident=14),
     ]
-    # VLAN tags tell datagrams apart.
+    # Datagrams with different VLAN tags are different.
     tagged = [(ipv4(again[:24], TCP, flags=0x2000, ident=160), 5), (ipv4(again[24:], TCP, flags=3, ident=160), 6),
               (ipv4(again[24:], TCP, flags=3, ident=160), 5)]
     return ETHERNET, [ethernet(p) for p in frames] + [ethernet(p, [(0x8100, tag)]) for p, tag in tagged]
@@ -174,14 +174,14 @@ def fragments_ipv6():
         # Destination options within the fragmented part, hop-by-hop options before it.
         ipv6_fragment(options + segment[:24], 0, 1, 9, 60), ipv6_fragment(segment[24:], 32, 0, 9, 60),
         ipv6_fragment(segment[:32], 0, 1, 10, TCP, hop_by_hop), ipv6_fragment(segment[32:], 32, 0, 10, TCP, hop_by_hop),
-        # Its other fragments never come.
+        # Incomplete datagrams.
         ipv6_fragment(segment[:32], 0, 1, 11, TCP), ipv6_fragment(segment[32:], 32, 0, 12, TCP),
     ]
     return ETHERNET, [ethernet(p) for p in packets]
 
 
 def fragments_hostile():
-    """Overlaps, contradictions, impossible lengths, cut fragments."""
+    """Overlaps, contradictions, impossible lengths, truncated fragments."""
     frames = []
 
     def v4(*parts, sport, ident):
@@ -191,18 +191,18 @@ def fragments_hostile():
             data = whole[at:end] if not change else change[0]
             frames.append(ethernet(ipv4(data, TCP, flags=(0x2000 if more else 0) | at // 8, ident=ident)))
 
-    # The same bytes twice in part; other bytes for a place, behind and before the first copy.
+    # Partly repeated bytes; different bytes at the same offset, after and before the first copy.
     v4((0, 32, 1), (24, 48, 1), (48, 74, 0), sport=48000, ident=20)
     v4((0, 32, 1), (24, 40, 1, b"\xe0\x00" * 8), (40, 74, 0), sport=48001, ident=21)
-    # Behind the end; the end at another place; longer than a datagram can be; no multiple of eight.
+    # Beyond the end; a contradicting end; longer than a datagram can be; no multiple of eight.
     v4((0, 32, 1), (32, 74, 0), (80, 88, 1, b"x" * 8), sport=48002, ident=22)
     v4((0, 32, 1), (40, 74, 0), (32, 40, 0), (32, 40, 1), sport=48003, ident=23)
     v4((0, 32, 1), (65528, 65536, 0, b"x" * 8), sport=48004, ident=24)
-    # The recorder cut the first, or the second.
+    # The first or the second was truncated by the snap length.
     first = ethernet(ipv4(tcp(CONNECT + PING * 20, sport=48005)[:48], TCP, flags=0x2000, ident=25))
     second = ethernet(ipv4(tcp(CONNECT + PING * 20, sport=48005)[48:], TCP, flags=6, ident=25))
     frames += [(first[:70], len(first)), second, first, (second[:40], len(second))]
-    # IPv6: a part twice, then what completes it.
+    # IPv6: a partly repeated fragment, then the one that completes the datagram.
     whole = tcp(CONNECT + PING * 20, sport=48006)
     for at, end, more in ((0, 32, 1), (24, 48, 1), (48, 74, 0)):
         frames.append(ethernet(ipv6_fragment(whole[at:end], at, more, 26, TCP)))
@@ -211,7 +211,7 @@ def fragments_hostile():
 
 def lengths():
     packets = [
-        # A segmentation offload leaves the total length 0: the packet is as long as the frame.
+        # Segmentation offload leaves a total length of 0: the packet is as long as the frame.
         ipv4(tcp(CONNECT, sport=42000), total=0), ipv4(tcp(PING, sport=42001), total=0),
         ipv4(udp(b"hello", sport=42002), UDP, total=0),
         # Longer and shorter than the frame, down to less than a header.
@@ -227,7 +227,7 @@ def cut_frames():
     frames = [(whole[:length], len(whole)) for length in (14, 20, 33, 34, 36, 40, 53, 54, 55, 56, 60, len(whole) - 1)]
     datagram = ethernet(ipv6(udp(b"hello"), UDP))
     frames += [(datagram[:length], len(datagram)) for length in (30, 54, 58, 62, 64)]
-    # Every frame is a conversation of its own, so that none is a retransmission of another.
+    # Every frame has its own flow, so that none is a retransmission of another.
     return ETHERNET, [(renumber(frame, at), wire) for at, (frame, wire) in enumerate(frames)]
 
 
@@ -239,7 +239,7 @@ def renumber(frame, number):
 def connect_flags():
     frames = []
     for number, flags in enumerate([0, 1, 2, 4, 8, 0x10, 0x18, 0x20, 0x40, 0x80, 0xEE, 0xF6, 0xFE, 0xFF]):
-        # As many fields as the flags announce: Will topic and message, user name, password.
+        # The fields that the flags announce: Will topic and message, user name, password.
         fields = 2 * (flags >> 2 & 1) + (flags >> 7) + (flags >> 6 & 1)
         frames.append(ethernet(ipv4(tcp(mqtt_connect(flags, rest=b"\x00\x01a" * fields), sport=40000 + number))))
     names = [(b"MQIsdp", 3), (b"MQTT", 3), (b"MQTT", 4), (b"MQTT", 6)]
@@ -268,11 +268,11 @@ def reserved_types():
 
 
 def cut_connect():
-    """The fixed header says how much follows; the connection brings less and ends."""
+    """The connection ends before the Remaining Length."""
     frames = []
     for number, length in enumerate([1, 2, 4, 8, 9, 10, 12, 14, 16, len(CONNECT)]):
         frames.append(ethernet(ipv4(tcp(CONNECT[:length], sport=40000 + number, flags=FIN | PSH | ACK))))
-    # Whole by its own Remaining Length, which leaves no room for all fields.
+    # Complete by a Remaining Length that is too short for all fields.
     for number, length in enumerate([0, 2, 6, 7, 8, 10]):
         frames.append(ethernet(ipv4(tcp(bytes([0x10, length]) + CONNECT[2 : 2 + length], sport=41000 + number))))
     return ETHERNET, frames
@@ -292,7 +292,7 @@ def tcp_flags():
 
 
 def padding():
-    """Ethernet fills short frames: what lies beyond the IP packet is none of its bytes."""
+    """Ethernet pads short frames: bytes after the IP packet do not belong to it."""
     frames = [ethernet(p) for p in basic()] + [ethernet(ipv4(tcp(b"", sport=45000))), ethernet(ipv4(tcp(PING, sport=45001)))]
     return ETHERNET, [frame + b"\xc0\x00" * 3 for frame in frames]
 
@@ -312,20 +312,20 @@ CASES = {
     "vlan": ("802.1Q, QinQ with 0x88a8 and 0x9100, a priority tag, three tags", vlan),
     "linux-cooked-v1": ("Linux cooked capture v1, as `tcpdump -i any` wrote", lambda: (COOKED, [cooked(p) for p in basic()])),
     "linux-cooked-v2": ("Linux cooked capture v2, as `tcpdump -i any` writes", lambda: (COOKED_2, [cooked_2(p) for p in basic()])),
-    "raw-ip": ("No link header at all", lambda: (RAW, basic())),
+    "raw-ip": ("No link header", lambda: (RAW, basic())),
     "null-little-endian": ("BSD loopback, address family in little-endian order", lambda: null("<")),
     "null-big-endian": ("BSD loopback, address family in big-endian order", lambda: null(">")),
     "loop": ("OpenBSD loopback, address family in network order", lambda: (LOOP, [struct.pack(">I", 2 if p[0] >> 4 == 4 else 24) + p for p in basic()])),
     "ipv6-extensions": ("Extension headers before the transport, an atomic fragment, no next header", ipv6_extensions),
-    "fragments": ("IPv4 fragments that come together, and some that never do", fragments),
-    "fragments-ipv6": ("IPv6 fragments that come together, and some that never do", fragments_ipv6),
-    "fragments-hostile": ("Fragments that overlap, contradict each other, cannot be, or were cut", fragments_hostile),
+    "fragments": ("IPv4 fragments, of complete and of incomplete datagrams", fragments),
+    "fragments-ipv6": ("IPv6 fragments, of complete and of incomplete datagrams", fragments_ipv6),
+    "fragments-hostile": ("Fragments that overlap, contradict each other, are impossible, or were truncated", fragments_hostile),
     "ip-lengths": ("IPv4 total length 0 (segmentation offload), and lengths that contradict the frame", lengths),
-    "cut-frames": ("Frames that the recorder cut within every header", cut_frames),
-    "connect-flags": ("CONNECT with each flag alone and with all, and odd names and levels", connect_flags),
+    "cut-frames": ("Frames truncated within every header", cut_frames),
+    "connect-flags": ("CONNECT with each flag and with all flags, and with unusual protocol names and levels", connect_flags),
     "several-messages": ("Several MQTT messages in a segment: the first one counts", several_messages),
-    "reserved-types": ("MQTT types 0 and 15, beside those without a payload", reserved_types),
-    "cut-connect": ("CONNECT that ends early, by the connection or by its own length", cut_connect),
+    "reserved-types": ("MQTT types 0 and 15, and types without a payload", reserved_types),
+    "cut-connect": ("CONNECT cut short by the connection's end or by its own length", cut_connect),
     "tcp-flags": ("Every TCP and IPv4 flag alone and together, options, impossible data offsets", tcp_flags),
     "padding": ("Ethernet padding that looks like MQTT", padding),
     "not-rows": ("ICMP with a UDP header inside, tunnels, SCTP, ARP: no rows", not_rows),
@@ -362,9 +362,9 @@ def main(names):
                 differs.append(f'packet = {packet}\nrow = "none"\nwhy = "{why}"\n')
                 continue
             for column in columns.split():
-                place = tshark.COLUMNS.index(column)
+                index = tshark.COLUMNS.index(column)
                 value = ours[column] if isinstance(ours, dict) else ours
-                theirs, rows[packet][place] = rows[packet][place], value
+                theirs, rows[packet][index] = rows[packet][index], value
                 differs.append(f'packet = {packet}\ncolumn = "{column}"\ntshark = "{theirs}"\nours = "{value}"\nwhy = "{why}"\n')
         with open(folder / "expected.csv", "w") as out:
             for cells in [[*tshark.COLUMNS, "is_attack"], *([*row, ""] for row in rows.values())]:
@@ -377,19 +377,19 @@ def main(names):
 
 FLAGS = "tcp_flag_res tcp_flag_ns tcp_flag_cwr tcp_flag_ecn tcp_flag_urg tcp_flag_ack tcp_flag_push tcp_flag_reset tcp_flag_syn tcp_flag_fin"
 PUSHED = {name: "1" if name in ("tcp_flag_ack", "tcp_flag_push") else "0" for name in FLAGS.split()}
-CUT = "a row needs a whole TCP or UDP header"
+CUT = "a row needs a complete TCP or UDP header"
 MQTT = (
     "mqtt_messagetype mqtt_messagelength mqtt_flag_uname mqtt_flag_passwd mqtt_flag_retain mqtt_flag_qos"
     " mqtt_flag_willflag mqtt_flag_clean mqtt_flag_reserved"
 )
-CUT_FRAGMENT = "what was read of a cut fragment comes again and is a retransmission"
-OFFSET = "the flags stand before the impossible data offset and are read"
+CUT_FRAGMENT = "bytes already decoded from a truncated fragment are a retransmission"
+OFFSET = "the flags precede the impossible data offset and are decoded"
 
-# Where Citronella and tshark part: packet from 1, columns (None: no row at all), Citronella's values, why.
+# Deliberate differences from tshark: packet from 1, columns (None: no row), Citronella's values, reason.
 DIFFERS = {
     "fragments-hostile": [
         (18, "protocol", "TCP", CUT_FRAGMENT), (18, MQTT, "", CUT_FRAGMENT),
-        (22, None, None, "an IPv6 datagram with an overlap is given up (RFC 5722, 4)"),
+        (22, None, None, "an IPv6 datagram with an overlap is discarded (RFC 5722, 4)"),
     ],
     "cut-frames": [(packet, None, None, CUT) for packet in (4, 5, 6, 7, 14, 15)],
     "ip-lengths": [(6, None, None, CUT)],

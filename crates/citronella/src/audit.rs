@@ -10,6 +10,7 @@ use citronella_learn::{
     zoo::Preset,
 };
 use citronella_sensor::feature::schema::Level;
+use tracing::info;
 
 use crate::{
     progress::Progress,
@@ -92,7 +93,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Found> {
     progress.end();
     if let Some(folder) = &arguments.report {
         let written = audit.report().write(folder, &serde_json::to_value(&audit)?)?;
-        progress.note(&format!("{}: the report", written.page.display()));
+        info!(file = %written.page.display(), "{}: the report", written.page.display());
     }
     if arguments.json {
         show::json(&audit)?;

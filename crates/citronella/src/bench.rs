@@ -1,4 +1,4 @@
-//! `citronella bench`: how fast this machine is, measured here and now.
+//! `citronella bench`: measures speed on this machine.
 
 mod capture;
 mod detect;
@@ -15,13 +15,13 @@ pub(crate) struct Arguments {
 
 #[derive(clap::Subcommand)]
 enum What {
-    /// Training, inference and streaming of the LSTM
+    /// Measure training, inference and streaming of the LSTM
     Lstm(lstm::Arguments),
-    /// Reading, decoding, flows and feature levels of a capture, in packets a second
+    /// Measure reading, decoding, flow tracking and feature levels of a capture, in packets a second
     Capture(capture::Arguments),
-    /// Balancing the classes of training rows
+    /// Measure the balancing of classes in training rows (SMOTE)
     Smote(smote::Arguments),
-    /// From capture to verdict: packets a second, stages, memory a flow, latency
+    /// Measure detection from capture to verdict: packets a second, stages, memory a flow, latency
     Detect(detect::Arguments),
 }
 

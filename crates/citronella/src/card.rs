@@ -6,7 +6,7 @@ use anyhow::Result;
 use citronella_learn::card::markdown;
 use citronella_sensor::{detect::ModelFile, output::write_file};
 
-use crate::{embedded, place, show};
+use crate::{embedded, output_path, show};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -35,7 +35,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let text = markdown(&name, &model)?;
     match &arguments.output {
         Some(path) => {
-            place::check(path)?;
+            output_path::check(path)?;
             Ok(write_file(path, text.as_bytes())?)
         }
         None => show::line(text.trim_end()),

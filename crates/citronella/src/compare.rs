@@ -14,6 +14,7 @@ use citronella_learn::{
     sequence,
 };
 use citronella_sensor::{feature::schema::Level, output::write_file};
+use tracing::{info, warn};
 
 use crate::{
     progress::Progress,
@@ -130,7 +131,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     })?;
     progress.end();
     for message in data.problems() {
-        progress.note(&format!("warning: {message}"));
+        warn!("{message}");
     }
     let threads = if arguments.threads == 0 { rayon_threads() } else { arguments.threads };
     let options = Options {
@@ -148,7 +149,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         "nothing to compare: the honest protocol needs two recordings with attacks (the sequence detector three), and not every model runs on every level"
     );
     for line in data.summary() {
-        progress.note(&line);
+        info!("{line}");
     }
     let folder = arguments.cache.clone().or_else(|| Some(arguments.report.as_ref()?.join("results")));
     let mut heard = Heard::new(&progress, &cells, &options);
@@ -163,7 +164,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if let Some(folder) = &arguments.report {
         let written = document::report(&entries, &data, arguments.seed, threads).write(folder, &document)?;
         write_file(&folder.join("compare.csv"), csv.as_bytes())?;
-        progress.note(&format!("{}: the report", written.page.display()));
+        info!(file = %written.page.display(), "{}: the report", written.page.display());
     }
     if arguments.json { show::json(&document) } else { tables::print(&entries) }
 }

@@ -1,45 +1,41 @@
-//! `citronella config`: the configuration of `detect`, checked or shown with its defaults.
+//! `citronella config`: checks a configuration file of `detect`, or prints one with all keys and defaults.
 
-mod file;
-
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use citronella_config::{ConfigFile, DEFAULT_TOML};
 use clap::Subcommand;
-pub(crate) use file::{CaptureSection, Configuration};
 
-use crate::show;
-
-/// All keys, their defaults and meaning.
-const DEFAULTS: &str = include_str!("config/default.toml");
+use crate::{detect, show};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
-    what: What,
+    action: Action,
 }
 
 #[derive(Subcommand)]
-enum What {
-    /// Read a configuration file and say what is wrong with it
+enum Action {
+    /// Check a configuration file
     Check {
         /// A TOML file
         file: PathBuf,
     },
-    /// All keys, their defaults and meaning, as a TOML file to begin with
+    /// Print a TOML file with every key, its default and its meaning
     Show,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    match &arguments.what {
-        What::Check { file } => {
-            let configuration = Configuration::load(file)?;
-            configuration.check_filter(file)?;
-            let detector =
-                crate::detect::load(configuration.detect.model.as_deref(), crate::detect::Rounding::F32)?;
-            configuration.check_names(file, detector.classes())?;
-            show::line(&format!("{}: is good", file.display()))
-        }
-        What::Show => show::line(DEFAULTS.trim_end()),
+    match &arguments.action {
+        Action::Check { file } => check(file),
+        Action::Show => show::line(DEFAULT_TOML.trim_end()),
     }
+}
+
+fn check(path: &Path) -> Result<()> {
+    let file = ConfigFile::load(path)?;
+    file.compile_filter(path)?;
+    let detector = detect::load(file.detect.model.as_deref(), Default::default())?;
+    file.check_class_names(path, detector.classes())?;
+    show::line(&format!("{}: is good", path.display()))
 }

@@ -14,6 +14,7 @@ use citronella_learn::{
     train::{self, Options, Trained},
     zoo::Preset,
 };
+use tracing::info;
 
 use crate::{
     embedded::{RUN_1, RUN_2, Recording},
@@ -139,7 +140,7 @@ fn chapter(
         epochs: Some(arguments.epochs),
         ..Options::default()
     };
-    progress.note(&format!("{name}: training on a random split of {}", RUN_1.name));
+    info!("{name}: training on a random split of {}", RUN_1.name);
     let mut trained = train::run(preset, first, &options, &mut Watcher::new(progress))?;
     let judged = Judged::of(&mut trained, first)?;
     progress.begin(&format!("score {}", RUN_2.name), 0);

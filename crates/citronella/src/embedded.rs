@@ -1,28 +1,28 @@
-//! What the program carries: the recordings data/lab/run-1 and run-2, and the model that detection runs.
+//! Files embedded in the program: the recordings data/lab/run-1 and run-2, and the default model of `detect`.
 
 use std::borrow::Cow;
 
 use citronella_sensor::detect::{ModelError, ModelFile};
 
-/// What messages call the model that the program carries.
+/// Name of the embedded model in messages.
 pub(crate) const SEQUENCE_MODEL_NAME: &str = "the embedded model";
 
-/// The model of the sequence level that detection runs by default.
+/// The embedded model of the sequence level, which `detect` runs by default.
 pub(crate) fn sequence_model() -> Result<ModelFile, ModelError> {
     ModelFile::from_bytes(SEQUENCE_MODEL_NAME, include_bytes!("../../../models/sequence.safetensors"))
 }
 
-/// A recording within the program.
+/// An embedded recording.
 pub(crate) struct Recording {
-    /// Its folder's name.
+    /// Name of its folder.
     pub(crate) name: &'static str,
-    /// The text of its manifest.csv.
+    /// Contents of its manifest.csv.
     pub(crate) manifest: &'static str,
     captures: &'static [(&'static str, &'static [u8])],
 }
 
 impl Recording {
-    /// The bytes of a capture that the manifest names.
+    /// The contents of a capture that the manifest lists.
     pub(crate) fn capture(&self, file: &str) -> Option<Cow<'static, [u8]>> {
         self.captures.iter().find(|(name, _)| *name == file).map(|(_, bytes)| Cow::Borrowed(*bytes))
     }
@@ -41,10 +41,10 @@ macro_rules! recording {
     };
 }
 
-/// Recorded first; the demo trains on it.
+/// The recording that the demo trains on.
 pub(crate) const RUN_1: Recording =
     recording!("run-1": "normal" "scan_A" "scan_sU" "sparta" "mqtt_bruteforce" "flood" "slowite" "malformed");
 
-/// Recorded later, with other addresses and timings; the demo's model has not seen it.
+/// Recorded later, with other addresses and timings; the demo evaluates on it.
 pub(crate) const RUN_2: Recording =
     recording!("run-2": "normal" "scan_A" "scan_sU" "sparta" "mqtt_bruteforce" "flood" "slowite" "malformed");

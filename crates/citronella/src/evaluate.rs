@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use citronella_sensor::{detect::ModelFile, feature::schema::Level};
 
-use crate::{embedded, place};
+use crate::{embedded, output_path};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -73,7 +73,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         format!("{name}: the model reads rows of the level {level:?}, which this program does not know")
     })?;
     if let Some(path) = &arguments.verdicts {
-        place::check(path)?;
+        output_path::check(path)?;
     }
     if level == Level::Sequence {
         return flows::run(arguments, &name, &model);

@@ -13,9 +13,10 @@ use citronella_sensor::{
     output::write_file,
 };
 use serde_json::json;
+use tracing::info;
 
 use crate::{
-    detect, place,
+    detect, output_path,
     progress::Progress,
     show::{self, count},
 };
@@ -57,25 +58,23 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let choice = choice(&arguments.flow)?;
     let svg = arguments.report.as_deref().filter(|path| path.extension().is_some_and(|e| e == "svg"));
     if let Some(svg) = svg {
-        place::check(svg)?;
+        output_path::check(svg)?;
     }
-    let detector = detect::load(arguments.model.as_deref(), detect::Rounding::F32)?;
+    let detector = detect::load(arguments.model.as_deref(), Default::default())?;
     let progress = Progress::stderr();
     progress.begin("read twice", 0);
     let found = explain(&detector, Config::default(), &arguments.read, &choice, arguments.packet)?;
     progress.end();
     if found.candidates > 1 {
         let (others, row) = (count(found.candidates), count(found.number));
-        progress.note(&format!(
-            "{others} flows lie between these ends; this is the first, row {row} of the verdicts"
-        ));
+        info!("{others} flows lie between these ends; this is the first, row {row} of the verdicts");
     }
     let view = View { detector: &detector, found: &found, inputs: detector.inputs() };
     match (&arguments.report, svg) {
         (Some(path), Some(_)) => write_file(path, view.heat().svg().as_bytes())?,
         (Some(folder), None) => {
             let written = view.report(&arguments.read).write(folder, &view.document())?;
-            progress.note(&format!("{}: the report", written.page.display()));
+            info!(file = %written.page.display(), "{}: the report", written.page.display());
         }
         (None, _) => {}
     }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use citronella_nn::onnx;
 use citronella_sensor::{detect::ModelFile, output::write_file};
 
-use crate::{place, show};
+use crate::{output_path, show};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -33,7 +33,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let card = serde_json::to_string(&model.card).context("the model's card cannot be written as JSON")?;
     let bytes = onnx::model(&model.network, &[("citronella".to_owned(), card)])?;
     let output = arguments.output.clone().unwrap_or_else(|| arguments.model.with_extension("onnx"));
-    place::check(&output)?;
+    output_path::check(&output)?;
     write_file(&output, &bytes)?;
     let card = &model.card;
     let width = card

@@ -11,34 +11,34 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use citronella_learn::dataset::Manifest;
 use citronella_sensor::feature::{Format, packet::Attacker, schema::Level};
+use tracing::warn;
 
 use self::rows::write;
-use crate::show::complain;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// What a row stands for
+    /// What a row represents
     #[arg(long, value_enum)]
     level: LevelName,
-    /// Where to: FILE.csv, FILE.parquet, FOLDER/ (one file a scenario, laid out as MQTT-IoT-IDS2020), or - for stdout
+    /// Output: FILE.csv, FILE.parquet, FOLDER/ (one file per scenario, in MQTT-IoT-IDS2020's layout), or - for stdout
     #[arg(short, long, default_value = "-")]
     output: PathBuf,
-    /// Flow levels: also the columns that the data set's scripts compute but its files lack (mean_offset, ...)
+    /// Flow levels: add the columns that the data set's scripts compute but its files lack (mean_offset, ...)
     #[arg(long)]
     extra_columns: bool,
-    /// Overrides what the output's name says
+    /// Output format; default: by the output's name
     #[arg(long, value_enum)]
     format: Option<FormatName>,
-    /// Attacker's address in captures that no manifest describes: fills is_attack
+    /// Attacker's address in captures without a manifest; fills is_attack
     #[arg(long, value_name = "ADDRESS")]
     attacker: Option<IpAddr>,
-    /// End each row with the manifest's scenario, so that one file of several captures can be trained on
+    /// Append the manifest's scenario to each row, so that one file of several captures can be trained on
     #[arg(long)]
     scenario_column: bool,
-    /// Take the whole packets of a capture that is cut short, with a warning, instead of refusing it
+    /// Extract the complete packets of a truncated capture, with a warning, instead of an error
     #[arg(long)]
     accept_cut: bool,
-    /// Threads; else one a core. The rows and their order are the same with any number
+    /// Threads; default: one per core. The rows and their order do not depend on it
     #[arg(long, value_name = "N", value_parser = threads)]
     threads: Option<usize>,
     /// Captures (.pcap, .pcapng, plain, .gz or .zst; - is stdin), a manifest.csv, or a folder with one
@@ -54,7 +54,7 @@ enum LevelName {
     Uniflow,
     /// A row per TCP or UDP 5-tuple over the whole capture, both directions
     Biflow,
-    /// A row per packet of a conversation: the numbers that the sequence detector walks over, without labels
+    /// A row per packet of a flow: the input vector of the sequence detector, without labels
     Sequence,
 }
 
@@ -64,14 +64,14 @@ enum FormatName {
     Parquet,
 }
 
-/// One capture, and what is known of it.
+/// One capture, with its labels.
 struct Job {
     path: PathBuf,
     attacker: Attacker,
-    /// The manifest's word for it, or the file's name.
+    /// The manifest's scenario, or the file's name.
     scenario: String,
-    /// Where the manifest says so, or that there is none.
-    described: Option<(PathBuf, u64)>,
+    /// The manifest and the line of its entry, if there is one.
+    manifest: Option<(PathBuf, u64)>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
@@ -92,7 +92,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let folder = is_folder(&arguments.output);
     ensure!(
         !(folder && arguments.scenario_column),
-        "{}: a folder has one file a scenario; --scenario-column is for a single file",
+        "{}: a folder has one file per scenario; --scenario-column is for a single file",
         arguments.output.display()
     );
     if folder || arguments.scenario_column {
@@ -105,13 +105,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     write(arguments, &jobs, &arguments.output, level, format).and_then(|rows| {
         ensure!(
             rows > 0,
-            "{names}: nothing in it makes a row of this level (TCP or UDP over IP); `citronella inspect` shows what is there"
+            "{names}: no packet makes a row of this level (TCP or UDP over IP); `citronella inspect` shows the protocols"
         );
         Ok(())
     })
 }
 
-/// One file a scenario, under `packet_features/`, as the data set is published; `train` and `evaluate` take the folder.
+/// Writes one file per scenario, under `packet_features/`, in the data set's layout, which `train` and `evaluate` read.
 fn into_folder(arguments: &Arguments, jobs: &[Job], level: Level, format: Format) -> Result<()> {
     let base = match level {
         Level::Uniflow | Level::UniflowExtended => "uniflow",
@@ -135,23 +135,21 @@ fn into_folder(arguments: &Arguments, jobs: &[Job], level: Level, format: Format
         let file = folder.join(format!("{prefix}{scenario}.{extension}"));
         let written = write(arguments, of_scenario, &file, level, format)?;
         if written == 0 {
-            complain(&format!(
-                "warning: {scenario}: nothing makes a row of this level, so there is no file of it"
-            ));
+            warn!(scenario, "{scenario}: no packet makes a row of this level, so no file was written");
         }
         rows += written;
     }
     ensure!(
         rows > 0,
-        "{}: no capture has anything that makes a row of this level (TCP or UDP over IP); `citronella inspect` shows what is there",
+        "{}: no capture has a packet that makes a row of this level (TCP or UDP over IP); `citronella inspect` shows the protocols",
         folder.display()
     );
     Ok(())
 }
 
-/// Holds a scenario that is to stand in a file's name or in a cell to what may stand there as it is.
+/// Checks that a scenario can be used as a file name and as a cell without quotes.
 fn check_scenario(job: &Job, column: bool) -> Result<()> {
-    let Some((manifest, line)) = &job.described else {
+    let Some((manifest, line)) = &job.manifest else {
         let name = job.path.display();
         ensure!(!column, "{name}: no manifest names its scenario, which --scenario-column writes");
         return Ok(());
@@ -159,7 +157,7 @@ fn check_scenario(job: &Job, column: bool) -> Result<()> {
     let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '+' | ' ');
     ensure!(
         job.scenario.chars().all(plain) && !job.scenario.starts_with('.'),
-        "{}, line {line}, column scenario: {:?} cannot name a file or stand in a cell; take letters, digits, and _ - . + within",
+        "{}, line {line}, column scenario: {:?} cannot be a file name or a cell; use letters, digits, spaces and _ - . +",
         manifest.display(),
         job.scenario
     );
@@ -172,7 +170,7 @@ fn jobs(arguments: &Arguments) -> Result<Vec<Job>> {
         let manifest = if path.is_dir() { path.join("manifest.csv") } else { path.clone() };
         if path.is_dir() && !manifest.is_file() {
             bail!(
-                "{}: a folder without a manifest.csv; give its captures one by one, or write a manifest (columns scenario, file, attacker, broker, begin, end)",
+                "{}: a folder without a manifest.csv; name its captures, or write a manifest (columns scenario, file, attacker, broker, begin, end)",
                 path.display()
             );
         }
@@ -192,14 +190,14 @@ fn jobs(arguments: &Arguments) -> Result<Vec<Job>> {
                     path: capture,
                     attacker: entry.attacker,
                     scenario: entry.scenario,
-                    described,
+                    manifest: described,
                 });
             }
         } else {
-            let attacker = arguments.attacker.map_or(Attacker::Unknown, Attacker::Is);
+            let attacker = arguments.attacker.map_or(Attacker::Unknown, Attacker::One);
             let name = path.file_name().filter(|name| *name != "-").unwrap_or(OsStr::new("stdin"));
             let scenario = name.to_string_lossy().split('.').next().unwrap_or("capture").to_owned();
-            jobs.push(Job { path: path.clone(), attacker, scenario, described: None });
+            jobs.push(Job { path: path.clone(), attacker, scenario, manifest: None });
         }
     }
     Ok(jobs)
@@ -212,7 +210,7 @@ fn threads(text: &str) -> Result<usize, String> {
     }
 }
 
-/// A name that ends in a slash, or a folder that is there.
+/// Whether the output is a name that ends in a slash, or an existing folder.
 fn is_folder(output: &Path) -> bool {
     output.is_dir() || output.to_string_lossy().ends_with('/')
 }

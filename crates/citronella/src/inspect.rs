@@ -10,9 +10,10 @@ use citronella_sensor::{
     inspect::{Inspector, Summary, TlsClients},
 };
 use eve::{Eve, EveArguments};
+use tracing::info;
 
 use crate::{
-    only::Only,
+    packet_filter::PacketFilterArgs,
     show::{self, count},
 };
 
@@ -28,7 +29,7 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 20)]
     hosts: usize,
     #[command(flatten)]
-    only: Only,
+    filter: PacketFilterArgs,
     #[command(flatten)]
     eve: EveArguments,
 }
@@ -39,7 +40,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         !(on_stdout && arguments.json),
         "--eve - and --json both write to stdout; give --eve a file, or leave --json out"
     );
-    let mut kept = Kept { filter: arguments.only.filter()?, left_out: 0 };
+    let mut kept = Kept { filter: arguments.filter.lower().resolve()?, left_out: 0 };
     let mut eve = Eve::begin(&arguments.eve)?;
     let mut inspector = match &eve {
         _ if on_stdout => None,
@@ -75,10 +76,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         }
     }
     if kept.left_out > 0 {
-        show::complain(&format!("left out {} packets", count(kept.left_out)));
+        info!(packets = kept.left_out, "left out {} packets", count(kept.left_out));
     }
     if unknown_blocks > 0 {
-        show::complain(&format!("passed over {unknown_blocks} pcapng blocks of unknown types"));
+        info!(blocks = unknown_blocks, "passed over {unknown_blocks} pcapng blocks of unknown types");
     }
     fault.map_or(Ok(()), |error| Err(error.into()))
 }
@@ -102,7 +103,7 @@ fn read(
     }
     let fault = loop {
         match capture.next() {
-            Ok(Some(packet)) if !kept.filter.keeps(&packet) => {
+            Ok(Some(packet)) if !kept.filter.matches(&packet) => {
                 if let Err(problem) = kept.filter.check(packet.link) {
                     break Some(CaptureError::Filter { name: capture.name().to_owned(), problem });
                 }

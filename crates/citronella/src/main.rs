@@ -1,4 +1,7 @@
-//! Citronella's command line: each subcommand is a file of this crate, named after it.
+//! The command line: `citronella COMMAND` calls `run` of the module named after the command.
+//!
+//! Results go to stdout, log messages to stderr. Exit code: 0 on success, 1 if `detect --fail-on-alert` raised
+//! an alert or `audit --strict` found something fatal, 2 on an error, which is logged in one line.
 
 #![forbid(unsafe_code)]
 
@@ -16,8 +19,9 @@ mod export;
 mod extract;
 mod flows;
 mod inspect;
-mod only;
-mod place;
+mod logging;
+mod output_path;
+mod packet_filter;
 mod present;
 mod progress;
 #[cfg(target_os = "linux")]
@@ -27,7 +31,8 @@ mod train;
 
 use std::{io, process::ExitCode};
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Parser, Subcommand};
+use tracing::error;
 
 /// Intrusion detection for MQTT networks, with an LSTM over packets.
 #[derive(Parser)]
@@ -35,47 +40,51 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 struct Arguments {
     #[command(subcommand)]
     command: Command,
+    #[command(flatten)]
+    logging: logging::LogArguments,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// What is in a capture: hosts, flows, MQTT messages
+    /// Summarize captures: hosts, flows, MQTT messages
     Inspect(inspect::Arguments),
-    /// Feature rows from captures, as CSV or Parquet
+    /// Extract feature rows from captures, as CSV or Parquet
     Extract(extract::Arguments),
-    /// Train a model by a preset
+    /// Train a model from a preset
     Train(train::Arguments),
-    /// Score a model on data that it has not seen
+    /// Evaluate a model on data that it was not trained on
     Evaluate(evaluate::Arguments),
-    /// Look for attacks in captures
+    /// Detect attacks in captures or in live traffic
     Detect(detect::Arguments),
-    /// Every model of the literature on the same rows, as published and honestly
+    /// Compare the models of the literature on the same rows, with the published and an honest protocol
     Compare(compare::Arguments),
-    /// Shortcuts and leaks in a data set
+    /// Audit a data set for shortcuts and leaks
     Audit(audit::Arguments),
-    /// What moved a flow's verdict
+    /// Explain which inputs led to a flow's verdict
     Explain(explain::Arguments),
-    /// What a model says about itself: data, figures, limits
+    /// Print a model's card: data, metrics, limits
     Card(card::Arguments),
-    /// The configuration of detect: check a file, or show all keys
+    /// Check a configuration file of detect, or print all keys
     Config(config::Arguments),
-    /// A trained network for other runtimes
+    /// Export a trained network for other runtimes
     Export(export::Arguments),
-    /// How fast this machine is
+    /// Measure the speed of training and detection on this machine
     Bench(bench::Arguments),
-    /// The whole story on the embedded captures, in one go
+    /// Train, evaluate and report on the embedded captures in one run
     Demo(demo::Arguments),
 }
 
 fn main() -> ExitCode {
-    // Which arguments were given: only those go before a configuration file.
-    let matches = Arguments::command().get_matches();
-    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let arguments = Arguments::parse();
+    arguments.logging.install();
     let done = match arguments.command {
-        Command::Detect(mut arguments) => match detect::run(&mut arguments, &matches) {
-            Ok(detect::Found::Alerts) if arguments.fail_on_alert => return ExitCode::FAILURE,
-            done => done.map(|_| ()),
-        },
+        Command::Detect(arguments) => {
+            let fail_on_alert = arguments.fail_on_alert;
+            match detect::run(arguments) {
+                Ok(detect::Outcome::Alerts) if fail_on_alert => return ExitCode::FAILURE,
+                done => done.map(|_| ()),
+            }
+        }
         Command::Audit(arguments) => match audit::run(&arguments) {
             Ok(audit::Found::Fatal) if arguments.strict => return ExitCode::FAILURE,
             done => done.map(|_| ()),
@@ -94,16 +103,16 @@ fn main() -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever read our output has seen enough: `citronella extract ... | head` is no error.
+        // A closed stdout, as in `citronella extract ... | head`, is not an error.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            show::complain(&format!("citronella: {}", in_one_line(&error)));
+            error!("{}", in_one_line(&error));
             ExitCode::from(2)
         }
     }
 }
 
-/// The error and its causes; a cause that the error already tells is not told twice.
+/// The error and its causes in one line, without causes that the text already contains.
 fn in_one_line(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain().map(ToString::to_string) {

@@ -1,4 +1,4 @@
-//! A judged model for people: tables on the terminal, sections of the report, and the JSON beside them.
+//! Presentation of an evaluated model: tables for the terminal and sections for the report.
 
 use anyhow::Result;
 use citronella_learn::{
@@ -9,13 +9,11 @@ use citronella_learn::{
     train::{Scored, Trained},
 };
 use citronella_sensor::detect::ModelFile;
+use tracing::warn;
 
-use crate::{
-    progress::Progress,
-    show::{self, count},
-};
+use crate::show::{self, count};
 
-/// What the rows' labels mean, in a few words.
+/// Describes the meaning of the rows' labels.
 pub(crate) fn labels_in_words(labels: LabelRule) -> &'static str {
     match labels {
         LabelRule::File => "every row of an attack's file counts as that attack (the paper's labels)",
@@ -23,7 +21,7 @@ pub(crate) fn labels_in_words(labels: LabelRule) -> &'static str {
     }
 }
 
-/// Model and baselines, a line each.
+/// Prints the metrics of the model and of the baselines, one line each.
 pub(crate) fn print_judgement(model: &str, judgement: &Judgement) -> Result<()> {
     let mut table =
         show::table(&["", "rows", "accuracy", "macro F1", "MCC", "attack AUC", "TPR at FPR 1e-3"]);
@@ -39,7 +37,7 @@ pub(crate) fn print_judgement(model: &str, judgement: &Judgement) -> Result<()> 
     show::print(&table)
 }
 
-/// Precision, recall and F1 of each class, and the confusion matrix.
+/// Prints precision, recall and F1 of each class, and the confusion matrix.
 pub(crate) fn print_classes(figures: &Evaluation) -> Result<()> {
     let mut table = show::table(&["class", "rows", "precision", "recall", "F1"]);
     for class in &figures.per_class {
@@ -61,14 +59,13 @@ pub(crate) fn print_classes(figures: &Evaluation) -> Result<()> {
     Ok(())
 }
 
-/// A section of the report: model beside baselines, classes, confusion matrix, curves.
+/// A section of the report: model and baselines, classes, confusion matrix, curves.
 pub(crate) fn section(heading: &str, model: &str, judgement: &Judgement, prose: &str) -> Section {
     let figures = &judgement.model;
     let rows: Vec<(&str, &Evaluation)> = std::iter::once((model, figures))
         .chain(judgement.baselines.iter().map(|baseline| (baseline.name.as_str(), &baseline.figures)))
         .collect();
-    let mut table =
-        MetricTable::of_models(&format!("{heading}: the model and the rules that it must beat"), &rows);
+    let mut table = MetricTable::of_models(&format!("{heading}: the model and the baselines"), &rows);
     if let Some(first) = table.rows.first_mut() {
         first.strong = true;
     }
@@ -94,14 +91,14 @@ pub(crate) fn section(heading: &str, model: &str, judgement: &Judgement, prose: 
     Section { heading: heading.to_owned(), prose, blocks }
 }
 
-/// The paper's figures 2 to 5: loss, precision and recall over epochs.
+/// The curves of the paper's figures 2 to 5: loss, precision and recall over epochs.
 pub(crate) fn history_section(heading: &str, history: &History) -> Section {
     let blocks = LinePlot::history(heading, history).into_iter().map(Block::Lines).collect();
-    let prose = "Training figures are taken while the weights change, over rows balanced by SMOTE; validation figures after each epoch, over rows that were not trained on.";
+    let prose = "Training metrics are computed while the weights change, on rows balanced by SMOTE; validation metrics after each epoch, on rows that were not trained on.";
     Section { heading: heading.to_owned(), prose: vec![prose.to_owned()], blocks }
 }
 
-/// Where the figures come from.
+/// Adds program, preset, seed, inputs and data files to the provenance of the report.
 pub(crate) fn provenance(report: &mut Report, model: &ModelFile) {
     let card = &model.card;
     let mut add = |name: &str, value: String| report.provenance.push((name.to_owned(), value));
@@ -114,26 +111,26 @@ pub(crate) fn provenance(report: &mut Report, model: &ModelFile) {
     }
 }
 
-/// Tells what a table lacks.
-pub(crate) fn warn_of_problems(progress: &Progress, table: &Table) {
+/// Logs the problems found while the table was read.
+pub(crate) fn warn_of_problems(table: &Table) {
     for message in table.problems.messages() {
-        progress.note(&format!("warning: {message}"));
+        warn!("{message}");
     }
 }
 
-/// Rows that the model passes over, in words.
+/// Describes the rows that the model does not score.
 pub(crate) fn dropped_in_words(scored: &Scored) -> String {
     let parts = scored.dropped.iter().map(|dropped| format!("{} {}", count(dropped.rows), dropped.reason));
     parts.collect::<Vec<_>>().join(", ")
 }
 
-/// Rows of each class in each part of the split.
+/// Prints the rows of each class in each part of the split.
 pub(crate) fn print_sizes(trained: &Trained) -> Result<()> {
     let mut table = show::table(&["class", "training", "with SMOTE", "validation", "test"]);
     let sizes = &trained.sizes;
-    for (at, class) in trained.model.card.classes.iter().enumerate() {
+    for (index, class) in trained.model.card.classes.iter().enumerate() {
         let parts = [&sizes.train, &sizes.balanced, &sizes.validation, &sizes.test];
-        let counts = parts.map(|part| count(part.get(at).copied().unwrap_or_default()));
+        let counts = parts.map(|part| count(part.get(index).copied().unwrap_or_default()));
         table.add_row(std::iter::once(class.clone()).chain(counts));
     }
     show::print(&table)

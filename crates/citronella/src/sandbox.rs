@@ -1,68 +1,78 @@
-//! Giving up what detection does not need, before the first packet is read: user, capabilities, files, system calls.
+//! Confines the process before it reads the first packet: user, capabilities, files, system calls.
 //!
-//! In two steps, both before any thread is begun: [`become_user`] once the interfaces are open, then [`confine`]; what is
-//! opened after that is opened within the sandbox, as it will be on rotation and reload. Each step that the kernel cannot
-//! take is named, none is passed over in silence.
+//! Two steps, both while the process has one thread: [`become_user`] once the interfaces are open, then [`confine`].
+//! Output files are opened after that, under the same restrictions as later on rotation and reload. [`Level`] names each
+//! restriction that the kernel could not apply.
 
-mod calls;
-mod files;
-mod user;
+mod landlock;
+mod privileges;
+mod seccomp;
 
 use std::{fmt, path::PathBuf};
 
 use anyhow::{Result, ensure};
-pub(crate) use user::{Account, become_user};
+pub(crate) use privileges::{Account, become_user};
+use tracing::{info, warn};
 
-/// What must stay reachable.
+/// Paths that stay accessible.
 #[derive(Debug, Default)]
-pub(crate) struct Places {
-    /// Files that are read again: a model, a configuration. Their folders may be read.
+pub(crate) struct AllowedPaths {
+    /// Files that are read again on reload: a model, a configuration. Their folders become readable.
     pub(crate) read: Vec<PathBuf>,
-    /// Files that are written, renamed and begun anew. Their folders may be written to.
+    /// Files that are written, rotated and created again. Their folders become writable.
     pub(crate) written: Vec<PathBuf>,
-    /// Folders that may be written to.
+    /// Folders that become writable.
     pub(crate) folders: Vec<PathBuf>,
 }
 
-/// How far the confinement went.
+/// The restrictions that are in force, and those that are not, with the reason.
 #[derive(Debug, Default)]
 pub(crate) struct Level {
-    reached: Vec<String>,
+    applied: Vec<String>,
     missing: Vec<String>,
 }
 
 impl Level {
-    fn note(&mut self, what: &str, done: Result<(), String>) {
-        match done {
-            Ok(()) => self.reached.push(what.to_owned()),
-            Err(why) => self.missing.push(format!("{what} ({why})")),
+    fn add(&mut self, name: &str, result: Result<(), String>) {
+        match result {
+            Ok(()) => self.applied.push(name.to_owned()),
+            Err(reason) => self.missing.push(format!("{name} ({reason})")),
+        }
+    }
+
+    /// Logs the level: a warning unless it is full.
+    pub(crate) fn log(&self) {
+        if self.missing.is_empty() {
+            info!("{self}");
+        } else {
+            warn!("{self}");
         }
     }
 }
 
 impl fmt::Display for Level {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let reached = if self.reached.is_empty() { "nothing".to_owned() } else { self.reached.join(", ") };
+        let applied = if self.applied.is_empty() { "nothing".to_owned() } else { self.applied.join(", ") };
         match self.missing.as_slice() {
-            [] => write!(f, "sandbox: full: {reached}"),
-            missing => write!(f, "sandbox: partial: {reached}; missing: {}", missing.join(", ")),
+            [] => write!(f, "sandbox: full: {applied}"),
+            missing => write!(f, "sandbox: partial: {applied}; missing: {}", missing.join(", ")),
         }
     }
 }
 
-/// Confines this process for good.
+/// Confines this process irrevocably.
 ///
 /// # Errors
-/// `required`, and a step could not be taken.
-pub(crate) fn confine(places: &Places, required: bool) -> Result<Level> {
+/// A restriction could not be applied although all are `required`.
+pub(crate) fn confine(paths: &AllowedPaths, required: bool) -> Result<Level> {
     let mut level = Level::default();
-    level.note("another user than root", user::not_root());
-    level.note("no capabilities", user::drop_capabilities());
-    level.note("no new privileges", user::no_new_privileges());
-    // Each of the next two holds for this thread and those that it begins.
-    level.note("one thread so far", user::only_thread());
-    level.note("Landlock", files::restrict(places));
-    level.note("seccomp", calls::restrict());
+    level.add("user other than root", privileges::not_root());
+    level.add("no capabilities", privileges::drop_capabilities());
+    level.add("no new privileges", privileges::no_new_privileges());
+    // Landlock restricts the calling thread and the threads that it starts later, no others.
+    level.add("single thread", privileges::single_thread());
+    level.add("Landlock", landlock::restrict(paths));
+    level.add("seccomp", seccomp::restrict());
     ensure!(
         !required || level.missing.is_empty(),
         "{level}; --require-sandbox asks for all of it: give --user NAME, and a kernel with what is missing"

@@ -1,4 +1,4 @@
-//! Results on stdout: tables, numbers with thousands separated, JSON documents.
+//! Results on stdout: tables, formatted numbers, JSON documents.
 
 use std::io::{self, Write};
 
@@ -6,13 +6,13 @@ use anyhow::Result;
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle, presets};
 use serde::Serialize;
 
-/// Rules above, below the header and at the end; none between rows.
+/// Horizontal rules above the header, below it and after the last row.
 const RULED: TableStyle = TableStyle::new()
     .top_border(LineStyle::none().fill('─').junction('─'))
     .header_separator(LineStyle::none().fill('─').junction('─'))
     .bottom_border(LineStyle::none().fill('─').junction('─'));
 
-/// A table whose first column is text and whose others are numbers.
+/// A table with text in the first column and numbers, aligned right, in the others.
 pub(crate) fn table(columns: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(RULED).set_header(columns);
@@ -22,7 +22,7 @@ pub(crate) fn table(columns: &[&str]) -> Table {
     table
 }
 
-/// Names and values, without a header.
+/// A table of names and values, without a header.
 pub(crate) fn pairs() -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
@@ -34,15 +34,9 @@ pub(crate) fn print(table: &Table) -> Result<()> {
     line(&format!("{table}\n"))
 }
 
-/// Prints a line; a reader that has gone is an error, not a panic.
+/// Prints a line. A closed stdout is an error, not a panic.
 pub(crate) fn line(text: &str) -> Result<()> {
     Ok(writeln!(io::stdout().lock(), "{text}")?)
-}
-
-/// Writes a line to stderr. Nobody may be left to read it (`2>&1 | head`): that is no reason to fail, or to panic as
-/// `eprintln!` does.
-pub(crate) fn complain(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
 /// Prints one JSON document.
@@ -50,12 +44,12 @@ pub(crate) fn json<T: Serialize>(document: &T) -> Result<()> {
     line(&serde_json::to_string_pretty(document)?)
 }
 
-/// `1234567` as `1,234,567`.
+/// Formats `1234567` as `1,234,567`.
 pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -63,7 +57,7 @@ pub(crate) fn count(number: u64) -> String {
     text
 }
 
-/// Nanoseconds since 1970 as `2020-02-14 16:45:36.818127 UTC`.
+/// Formats nanoseconds since 1970 as `2020-02-14 16:45:36.818127 UTC`.
 pub(crate) fn time(nanos: i64) -> String {
     match jiff::Timestamp::from_nanosecond(nanos.into()) {
         Ok(time) => time.strftime("%Y-%m-%d %H:%M:%S%.6f UTC").to_string(),
@@ -71,7 +65,7 @@ pub(crate) fn time(nanos: i64) -> String {
     }
 }
 
-/// A share as a percentage with two decimals; what is not quite all or nothing never rounds to it.
+/// Formats a share as a percentage with two decimals. Only exactly 0 and 1 become 0.00 % and 100.00 %.
 pub(crate) fn percent(share: f64) -> String {
     match share {
         share if share < 1.0 && share > 0.999_95 => "> 99.99 %".to_owned(),
@@ -85,12 +79,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn thousands_are_separated() {
+    fn count_separates_thousands() {
         assert_eq!([0, 999, 1000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
     }
 
     #[test]
-    fn percentages_do_not_flatter() {
+    fn percent_never_rounds_to_zero_or_one() {
         assert_eq!(
             [1.0, 0.999_99, 0.5, 0.000_01, 0.0].map(percent),
             ["100.00 %", "> 99.99 %", "50.00 %", "< 0.01 %", "0.00 %"]

@@ -16,9 +16,10 @@ use citronella_learn::{
 };
 use citronella_sensor::output::Output;
 use serde::Deserialize;
+use tracing::info;
 
 use crate::{
-    place, present,
+    output_path, present,
     progress::Progress,
     show::{self, count},
 };
@@ -118,7 +119,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 fn rows(arguments: &Arguments, config: &Config, preset: &'static Preset) -> Result<()> {
     let options = settings(arguments, config)?;
     // First of all: a file that cannot be written is told before the work, not after it.
-    place::check(&arguments.output)?;
+    output_path::check(&arguments.output)?;
     drop(Output::create(&arguments.output)?);
     let progress = Progress::stderr();
     progress.begin("read", 0);
@@ -126,16 +127,16 @@ fn rows(arguments: &Arguments, config: &Config, preset: &'static Preset) -> Resu
         LoadOptions { level: preset.level, rows_per_file: preset.rows_per_file.unwrap_or(u64::MAX) };
     let table = load(&arguments.data, &load_options)?;
     progress.end();
-    present::warn_of_problems(&progress, &table);
+    present::warn_of_problems(&table);
     let mut trained = train::run(preset, &table, &options, &mut Watcher::new(&progress))?;
     progress.end();
     let judged = Judged::of(&mut trained, &table)?;
 
     trained.model.save(&arguments.output)?;
-    progress.note(&format!("{}: the model", arguments.output.display()));
+    info!(file = %arguments.output.display(), "{}: the model", arguments.output.display());
     if let Some(folder) = &arguments.report {
         let written = report(preset, &trained, &judged).write(folder, &judged.document)?;
-        progress.note(&format!("{}: the report", written.page.display()));
+        info!(file = %written.page.display(), "{}: the report", written.page.display());
     }
     if arguments.json {
         return show::json(&judged.document);
@@ -319,13 +320,18 @@ impl Observer for Watcher<'_> {
             self.total = of;
             self.progress.begin(self.stage.name(), of);
         }
-        self.progress.at(done);
+        self.progress.set_position(done);
     }
 
     fn epoch(&mut self, epoch: &Epoch, of: usize) {
         let shown = |loss: f64| figure(Some(loss));
         let (training, validation) = (shown(epoch.train_loss), shown(epoch.validation_loss));
-        self.progress
-            .note(&format!("epoch {:>3}/{of}: loss {training}, validation loss {validation}", epoch.number));
+        info!(
+            epoch = epoch.number,
+            train_loss = epoch.train_loss,
+            validation_loss = epoch.validation_loss,
+            "epoch {:>3}/{of}: loss {training}, validation loss {validation}",
+            epoch.number
+        );
     }
 }

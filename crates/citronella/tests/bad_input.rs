@@ -11,9 +11,9 @@ use support::{
     trained,
 };
 
-/// Extracting `name` with these bytes is refused with a message that says `parts`, and leaves nothing.
+/// Asserts that `extract` rejects a file `name` with these bytes, with a message that contains `parts`, and leaves no output.
 #[track_caller]
-fn extract_is_refused(name: &str, bytes: &[u8], parts: &[&str]) {
+fn assert_extract_rejects(name: &str, bytes: &[u8], parts: &[&str]) {
     let folder = Folder::new();
     let input = folder.write(name, bytes);
     for output in ["rows.csv", "rows.parquet"] {
@@ -24,22 +24,22 @@ fn extract_is_refused(name: &str, bytes: &[u8], parts: &[&str]) {
 }
 
 #[test]
-fn an_empty_file() {
-    extract_is_refused("empty.pcap", b"", &["the file is empty", "begins with a pcap or pcapng header"]);
+fn extract_rejects_an_empty_file() {
+    assert_extract_rejects("empty.pcap", b"", &["the file is empty", "begins with a pcap or pcapng header"]);
 }
 
 #[test]
-fn a_text_file() {
+fn extract_rejects_a_text_file() {
     let parts = ["not a capture", "the text \"Dear diary, toda", "expected a pcap or pcapng file"];
-    extract_is_refused("notes.pcap", b"Dear diary, today I recorded nothing.\n", &parts);
+    assert_extract_rejects("notes.pcap", b"Dear diary, today I recorded nothing.\n", &parts);
 }
 
 #[test]
-fn a_cut_pcap_and_its_whole_packets_on_request() {
+fn extract_rejects_a_truncated_pcap_unless_accept_cut_is_given() {
     let whole = pcap(&[connect_frame(4000), connect_frame(4001), connect_frame(4002)]);
     let cut = &whole[..whole.len() - 5];
     let parts = ["cut short in packet 3 at byte 202", "5 more bytes", "the 2 whole packets", "--accept-cut"];
-    extract_is_refused("cut.pcap", cut, &parts);
+    assert_extract_rejects("cut.pcap", cut, &parts);
 
     let folder = Folder::new();
     let input = folder.write("cut.pcap", cut);
@@ -49,17 +49,17 @@ fn a_cut_pcap_and_its_whole_packets_on_request() {
 }
 
 #[test]
-fn a_cut_zst() {
+fn extract_rejects_a_truncated_zstd_stream() {
     let bytes = fs::read(lab("run-2").join("scan_sU.pcap.zst")).unwrap();
     let parts = ["the zstd stream breaks off in packet", "of the decompressed stream", "--accept-cut"];
-    extract_is_refused("cut.pcap.zst", &bytes[..bytes.len() / 2], &parts);
+    assert_extract_rejects("cut.pcap.zst", &bytes[..bytes.len() / 2], &parts);
 }
 
 #[test]
-fn a_capture_without_ip() {
-    let parts = ["nothing in it makes a row of this level", "`citronella inspect` shows what is there"];
-    extract_is_refused("arp.pcap", &pcap(&[arp_frame(), arp_frame()]), &parts);
-    extract_is_refused("nothing.pcap", &pcap(&[]), &parts);
+fn extract_rejects_a_capture_without_ip() {
+    let parts = ["no packet makes a row of this level", "`citronella inspect` shows the protocols"];
+    assert_extract_rejects("arp.pcap", &pcap(&[arp_frame(), arp_frame()]), &parts);
+    assert_extract_rejects("nothing.pcap", &pcap(&[]), &parts);
 
     let folder = Folder::new();
     let (stdout, _) = done(citronella!("inspect", "--json", folder.write("arp.pcap", pcap(&[arp_frame()]))));
@@ -67,9 +67,9 @@ fn a_capture_without_ip() {
     assert_eq!((summary["packets"].as_u64(), summary["not_ip_packets"].as_u64()), (Some(1), Some(1)));
 }
 
-/// The format's draft demands that a reader passes over blocks that it does not know.
+/// The pcapng draft requires readers to skip blocks of unknown types.
 #[test]
-fn an_unknown_pcapng_block_is_passed_over_and_counted() {
+fn unknown_pcapng_blocks_are_skipped_and_counted() {
     let folder = Folder::new();
     let input = folder.write("odd.pcapng", pcapng(&[connect_frame(4000), connect_frame(4001)]));
     let (stdout, stderr) = done(citronella!("extract", "--level", "packet", &input));
@@ -80,7 +80,7 @@ fn an_unknown_pcapng_block_is_passed_over_and_counted() {
 }
 
 #[test]
-fn a_manifest_that_names_a_missing_file() {
+fn a_manifest_with_a_missing_file_is_rejected() {
     let folder = Folder::new();
     folder.write("here.pcap", pcap(&[connect_frame(4000)]));
     let text = "scenario,file,attacker\nnormal,here.pcap,\nflood,gone.pcap,10.0.0.1\n";
@@ -97,7 +97,7 @@ fn a_manifest_that_names_a_missing_file() {
 }
 
 #[test]
-fn a_csv_with_a_missing_column() {
+fn a_csv_file_with_a_missing_column_is_rejected() {
     let folder = Folder::new();
     let whole = rows(folder.write("a.pcap", pcap(&[connect_frame(4000)])));
     let without_ttl = whole.lines().map(|line| {
@@ -113,7 +113,7 @@ fn a_csv_with_a_missing_column() {
 }
 
 #[test]
-fn a_model_of_another_version_no_model_and_rows_that_do_not_fit() {
+fn a_model_of_another_version_a_damaged_model_and_unsuitable_rows_are_rejected() {
     let folder = Folder::new();
     let model = trained(&folder);
 
@@ -148,7 +148,7 @@ fn a_model_of_another_version_no_model_and_rows_that_do_not_fit() {
 }
 
 #[test]
-fn a_folder_or_a_missing_file_where_a_capture_is_expected() {
+fn a_folder_or_a_missing_file_instead_of_a_capture_is_rejected() {
     let folder = Folder::new();
     let path = folder.write("sub/a.pcap", pcap(&[connect_frame(4000)]));
     let message = refused(citronella!("inspect", path.parent().unwrap()));
@@ -159,7 +159,7 @@ fn a_folder_or_a_missing_file_where_a_capture_is_expected() {
 }
 
 #[test]
-fn an_unknown_preset_and_an_unknown_or_broken_key_of_a_configuration() {
+fn unknown_presets_and_invalid_configurations_are_rejected() {
     let folder = Folder::new();
     let output = citronella!("train", "--preset", "nope", lab("run-2")).output().unwrap();
     let (code, stdout, stderr) = texts(&output);
@@ -184,7 +184,7 @@ fn an_unknown_preset_and_an_unknown_or_broken_key_of_a_configuration() {
 }
 
 #[test]
-fn bad_usage_is_exit_code_2() {
+fn wrong_usage_has_exit_code_2() {
     for arguments in [&["extract"][..], &["extract", "--level", "nothing", "a.pcap"], &["fly"]] {
         let (code, stdout, stderr) = texts(&program().args(arguments).output().unwrap());
         assert_eq!((code, stdout.as_str()), (Some(2), ""), "{arguments:?}");

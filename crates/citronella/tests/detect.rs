@@ -1,4 +1,4 @@
-//! `detect -r` as a user meets it.
+//! `detect -r`: verdicts, summary and exit codes.
 
 #![allow(clippy::unwrap_used)] // tests
 
@@ -25,7 +25,7 @@ fn count(rows: &[Vec<String>], column: usize) -> u64 {
 }
 
 #[test]
-fn a_scan_is_found_and_every_packet_is_accounted_for() {
+fn a_scan_is_detected_and_every_packet_is_accounted_for() {
     let folder = Folder::new();
     let file = folder.path("verdicts.csv");
     let capture = lab("run-2").join("scan_A.pcap.zst");
@@ -37,8 +37,8 @@ fn a_scan_is_found_and_every_packet_is_accounted_for() {
     let number = |name: &str| summary[name].as_u64().unwrap();
     assert_eq!(number("flows"), rows.len() as u64);
     assert_eq!(number("packets_scored"), count(&rows, 7));
-    assert_eq!(number("packets"), number("packets_scored") + number("packets_passed_over"));
-    assert_eq!(number("flows_called"), rows.iter().filter(|row| !row[10].is_empty()).count() as u64);
+    assert_eq!(number("packets"), number("packets_scored") + number("packets_without_flow"));
+    assert_eq!(number("flows_flagged"), rows.iter().filter(|row| !row[10].is_empty()).count() as u64);
     let mut classes = BTreeMap::new();
     for row in &rows {
         *classes.entry(row[8].as_str()).or_insert(0u64) += 1;
@@ -53,11 +53,11 @@ fn a_scan_is_found_and_every_packet_is_accounted_for() {
         assert_eq!(summary["flows_by_class"][class].as_u64(), Some(*flows));
     }
     assert!(classes["scan_A"] > 800, "{classes:?}");
-    assert_eq!(summary["alerts"][0]["class"], "scan_A");
+    assert_eq!(summary["flagged_flows"][0]["class"], "scan_A");
 }
 
 #[test]
-fn a_quiet_network_raises_nothing() {
+fn benign_traffic_raises_no_alert() {
     let capture = lab("run-2").join("normal.pcap.zst");
     let (stdout, _) = done(citronella!("detect", "--fail-on-alert", "--verdicts", "-", "-r", &capture));
     assert!(stdout.starts_with(HEADER) && stdout.lines().count() > 100);
@@ -65,7 +65,7 @@ fn a_quiet_network_raises_nothing() {
 }
 
 #[test]
-fn the_same_bytes_again_and_the_same_flows_on_three_threads() {
+fn verdicts_are_reproducible_and_three_threads_see_the_same_flows() {
     let folder = Folder::new();
     let capture = lab("run-2").join("malformed.pcap.zst");
     let verdicts = |name: &str, threads: &str| {
@@ -85,7 +85,7 @@ fn the_same_bytes_again_and_the_same_flows_on_three_threads() {
 }
 
 #[test]
-fn several_files_are_one_stream_of_time_unless_one_begins_earlier() {
+fn consecutive_files_are_one_stream_unless_the_second_begins_earlier() {
     let folder = Folder::new();
     let first = folder.write("1.pcap", pcap(&vec![connect_frame(4000); 70]));
     let second = folder.write("2.pcap", pcap(&vec![connect_frame(4000); 3]));
@@ -96,13 +96,13 @@ fn several_files_are_one_stream_of_time_unless_one_begins_earlier() {
         done(command);
         rows(&file).into_iter().map(|row| row[7].clone()).collect::<Vec<_>>()
     };
-    // The second begins where the first did: 69 seconds before its last packet.
+    // The second file begins at the time of the first, 69 seconds before the last packet of the first.
     assert_eq!(flows(&[&first, &second]), ["70", "3"]);
     assert_eq!(flows(&[&second, &first]), ["73"]);
 }
 
 #[test]
-fn what_could_be_read_of_a_cut_capture_has_its_verdicts() {
+fn a_truncated_capture_has_verdicts_up_to_the_cut() {
     let folder = Folder::new();
     let whole = pcap(&[connect_frame(4000), connect_frame(4001), connect_frame(4002)]);
     let input = folder.write("cut.pcap", &whole[..whole.len() - 5]);
@@ -118,15 +118,18 @@ fn what_could_be_read_of_a_cut_capture_has_its_verdicts() {
 }
 
 #[test]
-fn what_is_no_capture_is_refused_before_anything_is_written() {
+fn files_that_are_no_captures_are_rejected_before_output_is_written() {
     let folder = Folder::new();
     let good = folder.write("good.pcap", pcap(&[connect_frame(4000)]));
-    for (name, bytes, says) in
+    for (name, bytes, expected) in
         [("empty.pcap", "", "the file is empty"), ("notes.pcap", "Dear diary, today", "not a capture")]
     {
         let bad = folder.write(name, bytes);
         let file = folder.path("verdicts.csv");
-        assert_says(&refused(citronella!("detect", "--verdicts", &file, "-r", &good, &bad)), &[name, says]);
+        assert_says(
+            &refused(citronella!("detect", "--verdicts", &file, "-r", &good, &bad)),
+            &[name, expected],
+        );
     }
     assert_says(&refused(citronella!("detect", "-r", folder.path(""))), &["is a folder"]);
     assert_says(&refused(citronella!("detect", "-r", folder.path("missing.pcap"))), &["missing.pcap"]);
@@ -148,7 +151,7 @@ fn a_capture_without_flows_has_no_verdicts() {
 }
 
 #[test]
-fn a_model_of_another_level_is_refused() {
+fn a_model_of_another_level_is_rejected() {
     let folder = Folder::new();
     let capture = folder.write("one.pcap", pcap(&[connect_frame(4000)]));
     let message = refused(citronella!("detect", "--model", trained(&folder), "-r", &capture));

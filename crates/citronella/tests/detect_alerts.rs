@@ -1,8 +1,9 @@
-//! `detect`: alerts as EVE records, and what becomes of them when disk, reader, configuration, model or clock are bad.
+//! Alerts of `detect` as EVE records, also with a full disk, a closed pipe, an invalid configuration or model, and a clock
+//! that jumps.
 
 #![allow(clippy::unwrap_used)] // tests
 
-#[path = "../../sensor/tests/eve_fields/mod.rs"]
+#[path = "../../eve/tests/eve_fields/mod.rs"]
 mod eve_fields;
 mod support;
 
@@ -16,7 +17,7 @@ use std::{
 use serde_json::Value;
 use support::{Folder, assert_says, done, lab, refused, texts};
 
-const GUESSING: &str = "run-2/mqtt_bruteforce.pcap.zst";
+const BRUTEFORCE: &str = "run-2/mqtt_bruteforce.pcap.zst";
 
 fn records(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -30,7 +31,7 @@ fn of<'a>(records: &'a [Value], kind: &str) -> Vec<&'a Value> {
     records.iter().filter(|record| record["event_type"] == kind).collect()
 }
 
-/// Stages and classes of the alerts.
+/// Stage and class of each alert.
 fn stages(records: &[Value]) -> Vec<String> {
     let context = |alert: &&Value| {
         let context = &alert["alert"]["context"];
@@ -39,7 +40,7 @@ fn stages(records: &[Value]) -> Vec<String> {
     of(records, "alert").iter().map(context).collect()
 }
 
-/// A recording's packets: seconds and nanoseconds as its header has them, then the frame.
+/// The file header and the packets of a recording: seconds, then the rest of the packet header and the frame.
 fn packets(name: &str) -> (Vec<u8>, Vec<(u32, Vec<u8>)>) {
     let bytes = zstd::decode_all(fs::File::open(lab(name)).unwrap()).unwrap();
     let (head, mut rest) = bytes.split_at(24);
@@ -63,11 +64,11 @@ fn capture(head: &[u8], packets: &[(u32, Vec<u8>)]) -> Vec<u8> {
 }
 
 #[test]
-fn an_attack_is_told_at_its_begin_and_end_in_records_that_validate() {
+fn an_attack_raises_alerts_at_its_begin_and_end_and_records_are_valid() {
     let folder = Folder::new();
     let eve = folder.path("eve.json");
     let types = "alert,stats,flow,mqtt,anomaly,tls";
-    let (stdout, _) = done(citronella!("detect", "-r", lab(GUESSING), "--eve", &eve, "--eve-types", types));
+    let (stdout, _) = done(citronella!("detect", "-r", lab(BRUTEFORCE), "--eve", &eve, "--eve-types", types));
     assert_says(&stdout, &["incident", "mqtt_bruteforce", "model and rule"]);
     let records = read(&eve);
     for record in &records {
@@ -83,32 +84,31 @@ fn an_attack_is_told_at_its_begin_and_end_in_records_that_validate() {
     assert_eq!((&alert["source"]["ip"], &begin["src_ip"]), (&"10.40.3.59".into(), &"10.40.3.59".into()));
     assert_eq!(alert["context"]["targets"], serde_json::json!(["10.40.3.64"]));
     assert_eq!(alert["metadata"]["mitre_technique_id"], serde_json::json!(["T1110.001"]));
-    // Within five seconds of the first call.
-    // Whichever of its first packets the model calls.
+    // Within five seconds of the first flagged packet, which is one of the first packets of the attack.
     assert!(alert["context"]["first_seen"].as_str() < Some("2026-11-23T12:05:39"), "{begin}");
     assert!(begin["timestamp"].as_str() < Some("2026-11-23T12:05:42"), "{}", begin["timestamp"]);
     let flows = of(&records, "flow");
     assert!(flows.iter().any(|flow| flow["flow_id"] == begin["flow_id"]), "an alert's flow has a record");
     let stats = of(&records, "stats");
-    let packets = packets(GUESSING).1.len();
+    let packets = packets(BRUTEFORCE).1.len();
     assert!(stats.len() >= 10);
     assert_eq!(stats.last().unwrap()["stats"]["decoder"]["pkts"], packets);
     assert_eq!(stats.last().unwrap()["metadata"]["flowints"]["records_lost"], 0);
-    // By default, only these two.
-    let (stdout, _) = done(citronella!("detect", "-r", lab(GUESSING), "--eve", "-"));
+    // The default types.
+    let (stdout, _) = done(citronella!("detect", "-r", lab(BRUTEFORCE), "--eve", "-"));
     let records = self::records(&stdout);
     assert_eq!(of(&records, "alert").len() + of(&records, "stats").len(), records.len());
 }
 
 #[test]
-fn benign_traffic_raises_nothing_and_an_attack_can_fail_a_script() {
+fn fail_on_alert_exits_with_1_on_attacks_only() {
     let (stdout, _) =
         done(citronella!("detect", "-r", lab("benign-1/normal.pcap.zst"), "--json", "--fail-on-alert"));
     let summary: Value = serde_json::from_str(&stdout).unwrap();
-    assert_eq!((&summary["incidents"], &summary["alerts_told"]), (&serde_json::json!([]), &0.into()));
+    assert_eq!((&summary["incidents"], &summary["alerts"]), (&serde_json::json!([]), &0.into()));
     let run = |arguments: &[&str]| {
         let mut command = support::program();
-        command.arg("detect").arg("-r").arg(lab(GUESSING)).args(arguments);
+        command.arg("detect").arg("-r").arg(lab(BRUTEFORCE)).args(arguments);
         texts(&command.output().unwrap()).0
     };
     assert_eq!(run(&["--fail-on-alert"]), Some(1));
@@ -118,10 +118,10 @@ fn benign_traffic_raises_nothing_and_an_attack_can_fail_a_script() {
 }
 
 #[test]
-fn fewer_false_alerts_allowed_are_higher_thresholds() {
+fn fewer_false_alerts_per_day_raise_the_thresholds() {
     let threshold = |per_day: &str| {
         let mut command = support::program();
-        command.args(["detect", "--eve", "-", "--false-alerts-per-day", per_day, "-r"]).arg(lab(GUESSING));
+        command.args(["detect", "--eve", "-", "--false-alerts-per-day", per_day, "-r"]).arg(lab(BRUTEFORCE));
         of(&records(&done(command).0), "alert")[0]["alert"]["context"]["threshold"].as_f64().unwrap()
     };
     assert!(threshold("0") > threshold("100000"));
@@ -132,17 +132,17 @@ fn fewer_false_alerts_allowed_are_higher_thresholds() {
 }
 
 #[test]
-fn the_command_line_goes_before_the_file() {
+fn the_command_line_overrides_the_configuration_file() {
     let folder = Folder::new();
     let (first, second) = (folder.path("first.json"), folder.path("second.json"));
     let text = format!("[eve]\nfile = {first:?}\ntypes = [\"stats\"]\n");
     let config = folder.write("c.toml", text);
-    done(citronella!("detect", "-r", lab(GUESSING), "--config", &config));
+    done(citronella!("detect", "-r", lab(BRUTEFORCE), "--config", &config));
     assert!(of(&read(&first), "alert").is_empty() && !of(&read(&first), "stats").is_empty());
     done(citronella!(
         "detect",
         "-r",
-        lab(GUESSING),
+        lab(BRUTEFORCE),
         "--config",
         &config,
         "--eve",
@@ -154,7 +154,7 @@ fn the_command_line_goes_before_the_file() {
 }
 
 #[test]
-fn a_bad_configuration_or_model_is_refused_with_its_place() {
+fn an_invalid_configuration_or_model_is_rejected_with_file_and_line() {
     let folder = Folder::new();
     let config = folder.write("c.toml", "[alerts]\nquiet_sec = 3\n");
     for arguments in [vec!["config", "check"], vec!["detect", "-r", "x.pcap", "--config"]] {
@@ -174,36 +174,36 @@ fn a_bad_configuration_or_model_is_refused_with_its_place() {
         fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/sequence.safetensors")).unwrap();
     let damaged = folder.write("damaged.safetensors", &model[..model.len() / 2]);
     let config = folder.write("m.toml", format!("[detect]\nmodel = {damaged:?}\n"));
-    let message = refused(citronella!("detect", "-r", lab(GUESSING), "--config", config));
+    let message = refused(citronella!("detect", "-r", lab(BRUTEFORCE), "--config", config));
     assert_says(&message, &["damaged.safetensors"]);
 }
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_full_disk_is_told_once_and_detection_goes_on() {
+fn a_full_disk_is_logged_once_and_detection_continues() {
     let folder = Folder::new();
     let verdicts = folder.path("verdicts.csv");
-    let output = citronella!("detect", "-r", lab(GUESSING), "--eve", "/dev/full", "--verdicts", &verdicts)
+    let output = citronella!("detect", "-r", lab(BRUTEFORCE), "--eve", "/dev/full", "--verdicts", &verdicts)
         .output()
         .unwrap();
     let (code, stdout, stderr) = texts(&output);
     assert_eq!(code, Some(2));
     assert_says(&stdout, &["mqtt_bruteforce"]);
     assert_eq!(stderr.matches("/dev/full: cannot write: No space left on device").count(), 1, "{stderr}");
-    assert_says(&stderr, &["free some space", "it is tried again", "records were not written"]);
+    assert_says(&stderr, &["free some space", "retrying", "records were not written"]);
     assert!(fs::read_to_string(verdicts).unwrap().lines().count() > 900);
 }
 
 #[cfg(unix)]
 #[test]
-fn a_reader_that_is_gone_is_told_once_and_detection_goes_on() {
+fn a_closed_pipe_is_logged_once_and_detection_continues() {
     let folder = Folder::new();
     let verdicts = folder.path("verdicts.csv");
     let mut child = Command::new(env!("CARGO_BIN_EXE_citronella"))
         .args(["detect", "--eve", "-", "--eve-types", "alert,stats,flow,mqtt", "--verdicts"])
         .arg(&verdicts)
         .arg("-r")
-        .arg(lab(GUESSING))
+        .arg(lab(BRUTEFORCE))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -213,21 +213,21 @@ fn a_reader_that_is_gone_is_told_once_and_detection_goes_on() {
     let (code, _, stderr) = texts(&output);
     assert_eq!(code, Some(2));
     assert_eq!(stderr.matches("stdout: cannot write").count(), 1, "{stderr}");
-    assert_says(&stderr, &["its reader is gone"]);
+    assert_says(&stderr, &["its reader has closed it"]);
     assert!(fs::read_to_string(verdicts).unwrap().lines().count() > 900);
 }
 
 #[test]
-fn a_clock_set_back_and_packets_out_of_order_tell_the_same_attack_once() {
+fn a_clock_set_back_and_packets_out_of_order_raise_one_incident() {
     let folder = Folder::new();
-    let (head, packets) = packets(GUESSING);
+    let (head, packets) = packets(BRUTEFORCE);
     let middle = packets.len() / 2;
     let set_back: Vec<_> = packets
         .iter()
         .enumerate()
         .map(|(n, (second, rest))| (if n < middle { *second } else { second - 3_600 }, rest.clone()))
         .collect();
-    // One of two queues of the recorder, each with its flows, is ten seconds behind the other.
+    // One of two capture queues, each with its own flows, is ten seconds behind the other.
     let mut late = packets.clone();
     late.sort_by_key(|(second, rest)| {
         let port = |at: usize| u32::from(rest[12 + at]) << 8 | u32::from(rest[13 + at]);
@@ -246,11 +246,11 @@ fn a_clock_set_back_and_packets_out_of_order_tell_the_same_attack_once() {
 
 #[cfg(unix)]
 #[test]
-fn killed_and_begun_again_with_state_an_incident_goes_on() {
+fn an_incident_continues_after_a_kill_and_a_restart_with_state() {
     let folder = Folder::new();
     let state = folder.path("state");
-    let (head, packets) = packets(GUESSING);
-    // State is kept every minute of packet time: after the first 100 s of 114.
+    let (head, packets) = packets(BRUTEFORCE);
+    // State is saved every minute of packet time. Cut after 100 s of 114.
     let cut = packets.iter().position(|(second, _)| *second > packets[0].0 + 100).unwrap();
     let (first, second) = packets.split_at(cut);
     let eve = |n: u32| folder.path(&format!("eve-{n}.json"));
@@ -272,18 +272,18 @@ fn killed_and_begun_again_with_state_an_incident_goes_on() {
     }
     child.kill().unwrap();
     child.wait().unwrap();
-    assert!(file.exists(), "no state was kept");
+    assert!(file.exists(), "no state was saved");
     drop(stdin);
 
     let rest = folder.write("rest.pcap", capture(&head, second));
     let output = detect(2, &rest).output().unwrap();
     let (code, _, stderr) = texts(&output);
     assert_eq!(code, Some(0));
-    assert_says(&stderr, &["1 open incidents go on"]);
-    // The attack began before; nothing begins anew.
+    assert_says(&stderr, &["1 open incidents"]);
+    // The incident was opened before the restart; no second one is opened.
     assert!(!stages(&read(&eve(2))).iter().any(|stage| stage.starts_with("begin")));
 
-    // Damaged, it is set aside.
+    // A damaged file is renamed and ignored.
     let mut bytes = fs::read(&file).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     fs::write(&file, bytes).unwrap();
@@ -295,7 +295,7 @@ fn killed_and_begun_again_with_state_an_incident_goes_on() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_hangup_reads_the_configuration_again_and_a_bad_one_stays_out() {
+fn sighup_reloads_the_configuration_and_ignores_an_invalid_one() {
     use std::io::{BufRead, BufReader};
     let folder = Folder::new();
     let config = folder.write("c.toml", "[alerts]\nflows = 4\n");
@@ -322,11 +322,11 @@ fn a_hangup_reads_the_configuration_again_and_a_bad_one_stays_out() {
     fs::write(&config, "[alerts]\nflws = 5\n").unwrap();
     fs::rename(&eve, folder.path("moved.json")).unwrap();
     signal("-HUP");
-    let line = until("what was read before stays").unwrap();
+    let line = until("the previous configuration stays in force").unwrap();
     assert_says(&line, &["c.toml:2", "did you mean `flows`?"]);
     fs::write(&config, "[alerts]\nflows = 5\n").unwrap();
     signal("-HUP");
-    assert!(until("are read again").is_some());
+    assert!(until("were read again").is_some());
     signal("-TERM");
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert!(eve.is_file() && folder.path("moved.json").is_file());

@@ -1,4 +1,4 @@
-//! `inspect --eve`: records on stdout or in a file, whatever was read of a broken capture, passwords only when asked for.
+//! `inspect --eve`: records on stdout or in a file, also of a truncated capture; passwords only on request.
 
 #![allow(clippy::unwrap_used)] // tests
 
@@ -16,7 +16,7 @@ fn records(text: &str) -> Vec<Value> {
 }
 
 #[test]
-fn stdout_has_records_and_nothing_else() {
+fn stdout_has_only_records() {
     let (stdout, _) = done(citronella!("inspect", "--eve", "-", lab(CAPTURE)));
     let records = records(&stdout);
     for kind in ["mqtt", "flow"] {
@@ -30,7 +30,7 @@ fn stdout_has_records_and_nothing_else() {
 }
 
 #[test]
-fn a_file_has_the_same_records_beside_the_tables() {
+fn a_file_has_the_records_and_stdout_the_tables() {
     let folder = Folder::new();
     let (stdout, _) = done(citronella!("inspect", "--eve", folder.path("eve.json"), lab(CAPTURE)));
     assert_says(&stdout, &["bytes on the wire", "MQTT"]);
@@ -40,13 +40,13 @@ fn a_file_has_the_same_records_beside_the_tables() {
 }
 
 #[test]
-fn types_can_be_chosen() {
+fn eve_types_selects_the_record_types() {
     let (stdout, _) = done(citronella!("inspect", "--eve", "-", "--eve-types", "flow", lab(CAPTURE)));
     assert!(records(&stdout).iter().all(|record| record["event_type"] == "flow"));
 }
 
 #[test]
-fn passwords_are_lengths_unless_asked_for() {
+fn passwords_are_logged_as_lengths_unless_requested() {
     let (without, _) = done(citronella!("inspect", "--eve", "-", lab(CAPTURE)));
     assert!(without.contains("\"password_length\":") && !without.contains("\"password\":\""));
     let (with, _) = done(citronella!("inspect", "--eve", "-", "--log-passwords", lab(CAPTURE)));
@@ -54,7 +54,7 @@ fn passwords_are_lengths_unless_asked_for() {
 }
 
 #[test]
-fn a_cut_capture_keeps_what_was_written() {
+fn records_of_a_truncated_capture_are_written() {
     let folder = Folder::new();
     let whole = zstd::decode_all(fs::File::open(lab(CAPTURE)).unwrap()).unwrap();
     let cut = folder.write("cut.pcap", &whole[..whole.len() - 1]);
@@ -67,14 +67,14 @@ fn a_cut_capture_keeps_what_was_written() {
 }
 
 #[test]
-fn two_documents_do_not_fit_on_stdout() {
+fn eve_on_stdout_excludes_json() {
     let message = refused(citronella!("inspect", "--eve", "-", "--json", lab(CAPTURE)));
     assert_says(&message, &["--eve -", "--json"]);
 }
 
 #[cfg(unix)]
 #[test]
-fn a_device_stays_a_device() {
+fn a_device_is_written_to_and_not_replaced() {
     use std::os::unix::fs::FileTypeExt;
     done(citronella!("inspect", "--eve", "/dev/null", lab(CAPTURE)));
     assert!(fs::metadata("/dev/null").unwrap().file_type().is_char_device());

@@ -1,4 +1,4 @@
-//! `--port`, `--net` and `--filter` as a user meets them.
+//! Packet filters: `--port`, `--net` and `--filter`.
 
 #![allow(clippy::unwrap_used)] // tests
 
@@ -15,40 +15,40 @@ fn packets(arguments: &[&str]) -> (u64, u64) {
     let (stdout, _) = done(command);
     let summary: serde_json::Value = serde_json::from_str(&stdout).unwrap();
     let number = |name: &str| summary[name].as_u64().unwrap();
-    (number("packets"), number("packets_left_out"))
+    (number("packets"), number("packets_filtered"))
 }
 
 #[test]
-fn what_is_left_out_is_counted() {
+fn excluded_packets_are_counted() {
     let (all, none) = packets(&[]);
-    let (kept, left_out) = packets(&["--port", "1883"]);
+    let (selected, excluded) = packets(&["--port", "1883"]);
     assert_eq!(none, 0);
-    assert!(kept > 0 && left_out > 0);
-    assert_eq!(kept + left_out, all);
+    assert!(selected > 0 && excluded > 0);
+    assert_eq!(selected + excluded, all);
 }
 
 #[test]
-fn inspect_looks_at_the_same_packets() {
+fn inspect_selects_the_same_packets() {
     let capture = lab("run-2").join("normal.pcap.zst");
     let (stdout, stderr) = done(citronella!("inspect", "--json", "--port", "1883", &capture));
     let summary: serde_json::Value = serde_json::from_str(&stdout).unwrap();
-    let (kept, left_out) = packets(&["--port", "1883"]);
-    assert_eq!(summary["packets"].as_u64(), Some(kept));
+    let (selected, excluded) = packets(&["--port", "1883"]);
+    assert_eq!(summary["packets"].as_u64(), Some(selected));
     let digits: String = stderr.chars().filter(char::is_ascii_digit).collect();
-    assert_eq!(digits, left_out.to_string(), "{stderr}");
+    assert_eq!(digits, excluded.to_string(), "{stderr}");
 }
 
 #[cfg(not(feature = "pcap"))]
 #[test]
-fn without_libpcap_an_expression_is_refused_and_says_how_to_get_it() {
+fn without_libpcap_an_expression_is_rejected_with_build_instructions() {
     let capture = lab("run-2").join("normal.pcap.zst");
     for command in [
         citronella!("detect", "--filter", "tcp port 1883", "-r", &capture),
         citronella!("detect", "--filter", "tcp port 1883", "-i", "lo"),
         citronella!("inspect", "--filter", "tcp port 1883", &capture),
     ] {
-        let told = refused(command);
-        assert_says(&told, &["--filter", "tcp port 1883", "--features pcap", "libpcap-dev", "--port"]);
+        let message = refused(command);
+        assert_says(&message, &["--filter", "tcp port 1883", "--features pcap", "libpcap-dev", "--port"]);
     }
     let folder = Folder::new();
     let file = folder.write("c.toml", "[capture]\nfilter = \"tcp\"\n");
@@ -62,10 +62,10 @@ fn without_libpcap_an_expression_is_refused_and_says_how_to_get_it() {
 
 #[cfg(feature = "pcap")]
 #[test]
-fn an_expression_keeps_what_it_says() {
+fn an_expression_selects_the_same_packets_as_port() {
     let by_port = packets(&["--port", "1883"]);
     assert_eq!(packets(&["--filter", "tcp port 1883"]), by_port);
-    // Both have to hold.
+    // Both conditions apply.
     assert_eq!(packets(&["--filter", "tcp", "--port", "1883"]), by_port);
     assert_eq!(packets(&["--filter", "udp", "--port", "1883"]).0, 0);
     let folder = Folder::new();
@@ -73,14 +73,14 @@ fn an_expression_keeps_what_it_says() {
     let file = file.to_str().unwrap();
     done(citronella!("config", "check", file));
     assert_eq!(packets(&["--config", file]), by_port);
-    // The command line goes before the file.
+    // The command line overrides the file.
     assert_eq!(packets(&["--config", file, "--filter", ""]).1, 0);
 }
 
-/// What tcpdump says of the same packets, where it is installed.
+/// Needs tcpdump.
 #[cfg(feature = "pcap")]
 #[test]
-fn an_expression_keeps_what_tcpdump_keeps() {
+fn an_expression_selects_the_same_packets_as_tcpdump() {
     let folder = Folder::new();
     let frames = {
         let mut bytes = Vec::new();
@@ -105,7 +105,7 @@ fn an_expression_keeps_what_tcpdump_keeps() {
 
 #[cfg(feature = "pcap")]
 #[test]
-fn a_wrong_expression_is_refused_with_libpcaps_words() {
+fn an_invalid_expression_is_rejected_with_the_message_of_libpcap() {
     let capture = lab("run-2").join("normal.pcap.zst");
     for command in [
         citronella!("detect", "--filter", "tcp prot 1883", "-r", &capture),
@@ -114,7 +114,7 @@ fn a_wrong_expression_is_refused_with_libpcaps_words() {
     ] {
         assert_says(&refused(command), &["--filter", "tcp prot 1883", "syntax error"]);
     }
-    // What a link layer does not have is an error of the file, after what was read.
+    // An expression that the link type does not support is an error of the file, not of the command line.
     let output = citronella!("inspect", "--filter", "inbound", &capture).output().unwrap();
     let (code, _, stderr) = texts(&output);
     assert_eq!(code, Some(2));

@@ -1,5 +1,5 @@
-//! `detect -i` as it runs for months: another user, the whole sandbox, records that are rotated, state that survives.
-//! Without root, a tool, or a kernel that has all of it, a test says what it skips.
+//! `detect -i` as a long-running service: unprivileged user, full sandbox, rotation of records, state across restarts.
+//! Without root, a tool or a kernel that it needs, a test prints what it skips.
 #![cfg(target_os = "linux")]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
@@ -22,24 +22,24 @@ use serde_json::Value;
 use support::{assert_says, lab};
 
 const ATTACKER: &str = "10.40.3.59";
-/// Records of every kind that traffic brings, so that a file of 1 MiB is full soon.
+/// All record types that depend on traffic, so that a file of 1 MiB is full soon.
 const CONFIGURATION: &str = "[eve]
 types = ['alert', 'stats', 'flow', 'mqtt', 'anomaly']
 rotate_mib = 1
 keep = 9
 ";
 
-/// A sensor that runs as nobody, and what it says.
+/// A sensor that runs as nobody, and its log.
 struct Sensor {
     running: Running,
-    said: BufReader<std::process::ChildStderr>,
+    log: BufReader<std::process::ChildStderr>,
 }
 
 impl Sensor {
-    /// Begins; what it says until it captures, or until it ends.
-    fn begin(network: &Network, folder: &Path) -> (Sensor, String) {
-        let place = |name: &str| folder.join(name).to_str().unwrap().to_owned();
-        let (config, eve, state) = (place("etc/c.toml"), place("log/eve.json"), place("state"));
+    /// Starts the sensor; returns its log until it captures or exits.
+    fn start(network: &Network, folder: &Path) -> (Sensor, String) {
+        let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+        let (config, eve, state) = (path("etc/c.toml"), path("log/eve.json"), path("state"));
         let arguments = [
             "detect",
             "-i",
@@ -55,40 +55,40 @@ impl Sensor {
             &state,
             "--json",
         ];
-        let mut running = network.inside.begin(env!("CARGO_BIN_EXE_citronella"), &arguments);
-        let said = BufReader::new(running.child().stderr.take().unwrap());
-        let mut sensor = Sensor { running, said };
-        let heard = sensor.until("capturing from");
-        (sensor, heard)
+        let mut running = network.inside.start(env!("CARGO_BIN_EXE_citronella"), &arguments);
+        let log = BufReader::new(running.child().stderr.take().unwrap());
+        let mut sensor = Sensor { running, log };
+        let log = sensor.read_log_until("capturing from");
+        (sensor, log)
     }
 
-    /// What it says until a line has this part, or until it ends.
-    fn until(&mut self, part: &str) -> String {
-        let mut heard = String::new();
+    /// Reads the log up to a line that contains `part`, or to its end.
+    fn read_log_until(&mut self, part: &str) -> String {
+        let mut text = String::new();
         loop {
-            let begin = heard.len();
-            if self.said.read_line(&mut heard).unwrap() == 0 || heard[begin..].contains(part) {
-                return heard;
+            let begin = text.len();
+            if self.log.read_line(&mut text).unwrap() == 0 || text[begin..].contains(part) {
+                return text;
             }
         }
     }
 
-    fn hang_up(&self) {
+    fn send_sighup(&self) {
         let id = self.running.id().to_string();
         assert!(Command::new("kill").args(["-HUP", &id]).status().unwrap().success());
     }
 
-    /// Ends it by SIGTERM: the summary, and what it said since.
-    fn end(mut self) -> (Value, String) {
-        let output = self.running.end();
+    /// Stops the sensor with SIGTERM; returns the summary and the rest of the log.
+    fn stop(mut self) -> (Value, String) {
+        let output = self.running.stop();
         let mut rest = String::new();
-        self.said.read_to_string(&mut rest).unwrap();
+        self.log.read_to_string(&mut rest).unwrap();
         assert_eq!(output.status.code(), Some(0), "{rest}");
         (serde_json::from_slice(&output.stdout).unwrap(), rest)
     }
 }
 
-/// A folder outside the checkout that nobody may enter: `etc` to be read, `log` and `state` to be written.
+/// A folder that the user nobody may enter: `etc` is readable, `log` and `state` are writable.
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for name in ["etc", "log", "state"] {
@@ -108,18 +108,18 @@ fn nobody() -> u32 {
     line.split(':').nth(2).unwrap().parse().unwrap()
 }
 
-/// Sends an attack from outside at some twenty times its pace; the packets sent.
+/// Sends an attack from outside at about twenty times its speed; returns the number of packets sent.
 fn attack(network: &Network, folder: &Path) -> u64 {
     let capture = folder.join("attack.pcap");
     let packed = fs::File::open(lab("run-2/mqtt_bruteforce.pcap.zst")).unwrap();
     fs::write(&capture, zstd::decode_all(packed).unwrap()).unwrap();
-    let said =
+    let output =
         network.outside.run("tcpreplay", &["-q", "-K", "-i", "v0", "--pps=4000", capture.to_str().unwrap()]);
-    let sent = said.lines().find_map(|line| line.trim().strip_prefix("Successful packets:")).unwrap();
+    let sent = output.lines().find_map(|line| line.trim().strip_prefix("Successful packets:")).unwrap();
     sent.trim().parse().unwrap()
 }
 
-/// All records, the eldest file first.
+/// All records, oldest file first.
 fn records(log: &Path) -> Vec<Value> {
     let mut files: Vec<_> = fs::read_dir(log).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort_by_key(|file| fs::metadata(file).unwrap().modified().unwrap());
@@ -133,7 +133,7 @@ fn records(log: &Path) -> Vec<Value> {
     records
 }
 
-/// Stages of the attacker's alerts.
+/// Stages of the attacker's alerts, in order.
 fn stages(records: &[Value]) -> Vec<&str> {
     let alerts = records.iter().filter(|record| record["event_type"] == "alert");
     let of_attacker = alerts.filter(|alert| alert["alert"]["source"]["ip"] == ATTACKER);
@@ -141,75 +141,75 @@ fn stages(records: &[Value]) -> Vec<&str> {
 }
 
 #[test]
-fn in_the_whole_sandbox_files_are_rotated_and_state_survives() {
+fn the_full_sandbox_allows_rotation_reload_and_state() {
     let Some(network) = network(&["tcpreplay"]) else { return };
     let folder = folder();
-    let (folder, log) = (folder.path(), folder.path().join("log"));
-    let (mut sensor, said) = Sensor::begin(&network, folder);
-    if said.contains("--require-sandbox asks for all of it") {
-        eprintln!("skipped: {said}");
+    let (folder, eve_folder) = (folder.path(), folder.path().join("log"));
+    let (mut sensor, log) = Sensor::start(&network, folder);
+    if log.contains("--require-sandbox asks for all of it") {
+        eprintln!("skipped: {log}");
         return;
     }
-    assert_says(&said, &["sandbox: full"]);
+    assert_says(&log, &["sandbox: full"]);
     let sent = attack(&network, folder);
     thread::sleep(Duration::from_secs(1));
-    assert!(log.join("eve.json.1").exists(), "full files are moved on");
+    assert!(eve_folder.join("eve.json.1").exists(), "full files are rotated");
 
-    // What logrotate does, then another configuration, then a bad one.
-    fs::rename(log.join("eve.json"), log.join("moved.json")).unwrap();
-    sensor.hang_up();
-    assert_says(&sensor.until("read again"), &["configuration and model are read again"]);
+    // Rename as logrotate does, then reload a valid and an invalid configuration.
+    fs::rename(eve_folder.join("eve.json"), eve_folder.join("moved.json")).unwrap();
+    sensor.send_sighup();
+    assert_says(&sensor.read_log_until("read again"), &["configuration and model are read again"]);
     let config = folder.join("etc/c.toml");
     fs::write(&config, CONFIGURATION.replace("keep", "kep")).unwrap();
-    sensor.hang_up();
-    assert_says(&sensor.until("stays"), &["c.toml:4", "what was read before stays"]);
+    sensor.send_sighup();
+    assert_says(&sensor.read_log_until("stays"), &["c.toml:4", "what was read before stays"]);
     fs::write(&config, CONFIGURATION).unwrap();
 
-    let (summary, said) = sensor.end();
-    assert_eq!(said, "");
+    let (summary, log) = sensor.stop();
+    assert_eq!(log, "");
     assert_eq!(summary["packets"], sent);
-    // A hangup changes nothing of what flows were called.
+    // A reload does not change the classification of flows.
     let by_class = summary["flows_by_class"].as_object().unwrap();
     let attacks = by_class.iter().filter(|(class, _)| *class != "normal");
-    let called: u64 = attacks.map(|(_, flows)| flows.as_u64().unwrap()).sum();
-    assert_eq!(summary["flows_called"], called);
+    let flagged: u64 = attacks.map(|(_, flows)| flows.as_u64().unwrap()).sum();
+    assert_eq!(summary["flows_flagged"], flagged);
     assert!(by_class["mqtt_bruteforce"].as_u64() > Some(850), "{by_class:?}");
-    let records = self::records(&log);
+    let records = self::records(&eve_folder);
     assert_eq!(stages(&records), ["begin"]);
     let flows = records.iter().filter(|record| record["event_type"] == "flow").count();
-    assert_eq!(summary["flows"], flows, "no record got lost between the files");
-    assert_eq!(summary["records"]["written"], records.len());
+    assert_eq!(summary["flows"], flows, "no record is lost on rotation");
+    assert_eq!(summary["records_written"], records.len());
     assert_eq!(fs::metadata(folder.join("state/citronella.state")).unwrap().uid(), nobody());
 
-    // The attack goes on after a restart: it is the same incident. (At this pace sensors look like floods as well.)
-    let (sensor, said) = Sensor::begin(&network, folder);
-    assert_says(&said, &["citronella.state", "open incidents go on"]);
-    assert!(!said.contains(" 0 open incidents"), "{said}");
+    // The incident of the attack continues after a restart. (At this speed sensors look like floods as well.)
+    let (sensor, log) = Sensor::start(&network, folder);
+    assert_says(&log, &["citronella.state", "open incidents go on"]);
+    assert!(!log.contains(" 0 open incidents"), "{log}");
     attack(&network, folder);
-    sensor.end();
-    assert!(!stages(&self::records(&log)).iter().skip(1).any(|stage| *stage == "begin"));
+    sensor.stop();
+    assert!(!stages(&self::records(&eve_folder)).iter().skip(1).any(|stage| *stage == "begin"));
 }
 
 #[test]
-fn what_the_sandbox_would_break_later_is_refused_at_once() {
+fn paths_that_the_sandbox_would_break_later_are_rejected_at_start() {
     let Some(network) = network(&[]) else { return };
     let folder = folder();
     let folder = folder.path();
     let refused = |part: &[&str]| {
-        let (sensor, said) = Sensor::begin(&network, folder);
+        let (sensor, log) = Sensor::start(&network, folder);
         drop(sensor);
-        if said.contains("--require-sandbox asks for all of it") {
-            eprintln!("skipped: {said}");
+        if log.contains("--require-sandbox asks for all of it") {
+            eprintln!("skipped: {log}");
             return;
         }
-        assert_says(&said, part);
-        assert!(!said.contains("capturing from"), "{said}");
+        assert_says(&log, part);
+        assert!(!log.contains("capturing from"), "{log}");
     };
-    // Somewhere else, and for root alone.
+    // A configuration behind a symbolic link, then one that only root may read.
     let config = folder.join("etc/c.toml");
     fs::rename(&config, folder.join("c.toml")).unwrap();
     std::os::unix::fs::symlink("../c.toml", &config).unwrap();
-    refused(&["c.toml: SIGHUP could not read it again", "a link"]);
+    refused(&["c.toml: SIGHUP could not read it again", "of a link"]);
     fs::remove_file(&config).unwrap();
     fs::rename(folder.join("c.toml"), &config).unwrap();
     fs::set_permissions(&config, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();

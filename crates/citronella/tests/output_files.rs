@@ -1,4 +1,4 @@
-//! Files appear whole or not at all: folders that cannot be written, disks that are full, outputs that are there.
+//! Output files are complete or absent: unwritable folders, full disks, existing outputs.
 
 #![allow(clippy::unwrap_used)] // tests
 #![cfg(unix)]
@@ -9,9 +9,9 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use support::{Folder, assert_says, connect_frame, done, lab, one_message, pcap, refused, texts};
 
-/// Neither rows nor a model can be written to `output`, and the message says `parts`.
+/// Asserts that neither rows nor a model can be written to `output`, with a message that contains `parts`.
 #[track_caller]
-fn cannot_write(output: &Path, parts: &[&str]) {
+fn assert_cannot_write(output: &Path, parts: &[&str]) {
     let folder = Folder::new();
     let input = folder.write("a.pcap", pcap(&[connect_frame(4000)]));
     for command in [
@@ -20,27 +20,27 @@ fn cannot_write(output: &Path, parts: &[&str]) {
     ] {
         let message = refused(command);
         assert_says(&message, &[&[output.to_str().unwrap(), "cannot write"], parts].concat());
-        assert!(!message.contains("epoch"), "told before the work, not after it: {message}");
+        assert!(!message.contains("epoch"), "the check comes before the training: {message}");
     }
 }
 
 #[test]
-fn below_a_file() {
+fn a_path_below_a_file_is_rejected() {
     let folder = Folder::new();
     let file = folder.write("file", b"");
-    cannot_write(&file.join("rows.csv"), &["ot a directory"]);
+    assert_cannot_write(&file.join("rows.csv"), &["ot a directory"]);
     assert_eq!(folder.names(), ["file"]);
 }
 
 #[test]
-fn into_a_folder_that_does_not_exist() {
+fn a_missing_folder_is_rejected() {
     let folder = Folder::new();
-    cannot_write(&folder.path("gone/rows.csv"), &["create the folder first"]);
+    assert_cannot_write(&folder.path("gone/rows.csv"), &["create the folder first"]);
     assert!(folder.names().is_empty());
 }
 
 #[test]
-fn into_a_folder_without_the_right_to_write() {
+fn a_read_only_folder_is_rejected() {
     let folder = Folder::new();
     let closed = folder.path("closed");
     fs::create_dir(&closed).unwrap();
@@ -49,36 +49,36 @@ fn into_a_folder_without_the_right_to_write() {
         println!("skipped: this user may write everywhere (root)");
         return;
     }
-    cannot_write(&closed.join("rows.csv"), &["ermission denied", "choose a folder"]);
+    assert_cannot_write(&closed.join("rows.csv"), &["ermission denied", "choose a folder"]);
     assert_eq!(fs::read_dir(&closed).unwrap().count(), 0);
 }
 
 #[test]
-fn into_the_kernels_folder_nobody_can_write() {
+fn proc_is_rejected() {
     if !Path::new("/proc/self").is_dir() {
         println!("skipped: there is no /proc");
         return;
     }
-    cannot_write(Path::new("/proc/rows.csv"), &[]);
+    assert_cannot_write(Path::new("/proc/rows.csv"), &[]);
 }
 
-/// A file in its place would take `/dev/null` from everybody; a pipe stands for it here.
+/// A pipe stands for a device such as `/dev/null`, which a rename would replace.
 #[test]
 fn a_device_is_not_replaced() {
     let folder = Folder::new();
     let pipe = folder.path("pipe");
     if !std::process::Command::new("mkfifo").arg(&pipe).status().is_ok_and(|status| status.success()) {
-        println!("skipped: mkfifo is not there");
+        println!("skipped: mkfifo is not installed");
         return;
     }
-    cannot_write(&pipe, &["is a device, a pipe or a socket"]);
+    assert_cannot_write(&pipe, &["is a device, a pipe or a socket"]);
     assert!(!fs::metadata(&pipe).unwrap().is_file());
     assert_eq!(folder.names(), ["pipe"]);
 }
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_device_that_is_full_is_named() {
+fn the_message_names_a_full_device() {
     let capture = lab("run-2").join("scan_sU.pcap.zst");
     for command in [
         citronella!("detect", "--json", "--verdicts", "/dev/full", "-r", &capture),
@@ -88,13 +88,13 @@ fn a_device_that_is_full_is_named() {
     }
 }
 
-/// A limit on the size of files fails a write as a full disk does, at a place of our choice.
+/// A file size limit makes a write fail like a full disk does, at a chosen offset.
 #[test]
-fn a_disk_that_fills_up_leaves_nothing() {
+fn a_disk_that_fills_up_leaves_no_file() {
     let capture = lab("run-2").join("scan_sU.pcap.zst");
     let program = env!("CARGO_BIN_EXE_citronella");
     for (blocks, output, arguments) in [
-        // In the middle, and at the end when the last block is flushed.
+        // In the middle of the rows, and on the final flush.
         ("100", "rows.csv", ["extract", "--level", "packet", capture.to_str().unwrap()]),
         ("1390", "rows.csv", ["extract", "--level", "packet", capture.to_str().unwrap()]),
         ("10", "rows.parquet", ["extract", "--level", "packet", capture.to_str().unwrap()]),
@@ -121,13 +121,13 @@ fn a_disk_that_fills_up_leaves_nothing() {
 }
 
 #[test]
-fn a_failure_leaves_the_file_of_before_and_a_success_replaces_it() {
+fn a_failure_leaves_the_previous_file_and_a_success_replaces_it() {
     let folder = Folder::new();
     let whole = pcap(&[connect_frame(4000), connect_frame(4001)]);
     let input = folder.write("a.pcap", &whole[..whole.len() - 1]);
-    let output = folder.write("rows.csv", b"from before\n");
+    let output = folder.write("rows.csv", b"previous\n");
     refused(citronella!("extract", "--level", "packet", "-o", &output, &input));
-    assert_eq!(fs::read_to_string(&output).unwrap(), "from before\n");
+    assert_eq!(fs::read_to_string(&output).unwrap(), "previous\n");
     fs::write(&input, &whole).unwrap();
     done(citronella!("extract", "--level", "packet", "-o", &output, &input));
     assert_eq!(fs::read_to_string(&output).unwrap().lines().count(), 1 + 2);

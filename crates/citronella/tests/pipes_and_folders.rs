@@ -1,4 +1,4 @@
-//! stdin and stdout, readers that leave early, folders that `extract` writes and `train` reads, JSON for programs.
+//! stdin and stdout, closed pipes, folders that `extract` writes and `train` reads, JSON documents.
 
 #![allow(clippy::unwrap_used)] // tests
 
@@ -16,7 +16,7 @@ use support::{
 };
 
 #[test]
-fn stdin_is_read_like_a_file() {
+fn stdin_reads_like_a_file() {
     let path = lab("run-2").join("scan_sU.pcap.zst");
     let bytes = fs::read(&path).unwrap();
     let mut command = citronella!("extract", "--level", "packet", "-");
@@ -32,7 +32,7 @@ fn stdin_is_read_like_a_file() {
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_is_no_error() {
+fn a_closed_stdout_is_not_an_error() {
     for format in ["csv", "parquet"] {
         let mut child = Command::new(env!("CARGO_BIN_EXE_citronella"))
             .args(["extract", "--level", "packet", "--format", format])
@@ -52,7 +52,7 @@ fn a_reader_that_has_seen_enough_is_no_error() {
 }
 
 #[test]
-fn nobody_reading_the_messages_is_no_error() {
+fn a_closed_stderr_is_not_an_error() {
     let folder = Folder::new();
     let output = folder.path("rows.csv");
     let mut child = Command::new(env!("CARGO_BIN_EXE_citronella"))
@@ -68,7 +68,7 @@ fn nobody_reading_the_messages_is_no_error() {
 }
 
 #[test]
-fn json_is_one_document_and_stdout_holds_nothing_else() {
+fn with_json_stdout_is_one_document() {
     let folder = Folder::new();
     let model = folder.path("m.safetensors");
     let train = citronella!(
@@ -99,9 +99,9 @@ fn json_is_one_document_and_stdout_holds_nothing_else() {
     assert!(document["mqtt"]["messages"].is_array() && stderr.is_empty(), "{stderr}");
 }
 
-/// Rows by way of a folder, in either format, or of one file with scenarios train as their captures do.
+/// Rows in a folder, in either format, and rows in one file with a scenario column.
 #[test]
-fn training_from_extracted_rows_is_training_from_captures() {
+fn training_on_extracted_rows_equals_training_on_captures() {
     let folder = Folder::new();
     let (csv, parquet, one) = (folder.path("csv/"), folder.path("parquet/"), folder.path("one.parquet"));
     done(citronella!("extract", "--level", "packet", "-o", &csv, lab("run-2")));
@@ -133,7 +133,7 @@ fn training_from_extracted_rows_is_training_from_captures() {
 }
 
 #[test]
-fn the_scenario_column_ends_the_rows_and_is_there_on_request_only() {
+fn the_scenario_column_is_last_and_optional() {
     let folder = Folder::new();
     folder.write("a.pcap", pcap(&[connect_frame(4000)]));
     folder.write("b.pcap", pcap(&[connect_frame(4001)]));
@@ -176,13 +176,13 @@ fn the_scenario_column_ends_the_rows_and_is_there_on_request_only() {
 }
 
 #[test]
-fn a_cut_capture_of_a_recording_is_told_and_its_whole_packets_are_used() {
+fn a_truncated_capture_of_a_recording_is_logged_and_its_whole_packets_are_used() {
     let folder = Folder::new();
     for entry in fs::read_dir(lab("run-2")).unwrap().map(Result::unwrap) {
         let bytes = fs::read(entry.path()).unwrap();
         let name = entry.file_name().to_string_lossy().into_owned();
-        let kept = if name.starts_with("flood") { bytes.len() / 2 } else { bytes.len() };
-        folder.write(&format!("data/{name}"), &bytes[..kept]);
+        let end = if name.starts_with("flood") { bytes.len() / 2 } else { bytes.len() };
+        folder.write(&format!("data/{name}"), &bytes[..end]);
     }
     let (_, stderr) = done(citronella!("evaluate", "--model", trained(&folder), folder.path("data")));
     assert_says(&stderr, &["warning: ", "flood.pcap.zst: the zstd stream breaks off in packet"]);

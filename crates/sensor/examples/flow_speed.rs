@@ -1,12 +1,15 @@
-//! Measures decoding and the flow table: `flow_speed CAPTURE...` holds the captures in memory and prints packets a
+//! Measures decoding and the flow table: `flow_speed CAPTURE...` loads the captures into memory and prints packets per
 //! second, the best of five passes.
 
 use std::{error::Error, path::Path, time::Instant};
 
 use citronella_sensor::{
     capture::{Capture, Packet},
-    feature::{biflow::BiflowLevel, packet::Attacker},
-    flow::{FlowEvent, FlowPacket, FlowTable, ids2020, mqtt_stream::PacketStreams, table::Limits},
+    feature::{
+        biflow::BiflowLevel,
+        packet::{Attacker, wireshark::mqtt_stream::PacketStreams},
+    },
+    flow::{FlowEvent, FlowPacket, FlowTable, ids2020, table::Limits},
 };
 use citronella_wire::{LinkType, Transport, decode_frame};
 
@@ -27,7 +30,7 @@ fn measure(name: &str, packets: usize, mut pass: impl FnMut() -> u64) {
         best = best.min(begin.elapsed().as_secs_f64());
     }
     let rate = packets as f64 / best;
-    println!("{name}: {:.2} M packets/s, {:.0} ns a packet ({result})", rate / 1e6, 1e9 / rate);
+    println!("{name}: {:.2} M packets/s, {:.0} ns per packet ({result})", rate / 1e6, 1e9 / rate);
 }
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -1,13 +1,16 @@
-//! Counts what passes an interface: `live_count SECONDS SHARDS INTERFACE...`
+//! Counts the packets on interfaces: `live_count SECONDS SHARDS INTERFACE...`
 //!
-//! Prints for each shard the packets, bytes and what was dropped.
+//! Prints bytes and counters for each shard.
 #[cfg(not(target_os = "linux"))]
 fn main() {}
 
 #[cfg(target_os = "linux")]
 #[allow(clippy::disallowed_methods)] // it measures this machine
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    use citronella_sensor::capture::live::{LiveSettings, open};
+    use citronella_sensor::capture::{
+        Next, Source,
+        live::{LiveSettings, open},
+    };
     use std::time::{Duration, Instant};
 
     let mut arguments = std::env::args().skip(1);
@@ -20,19 +23,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let begin = Instant::now();
             let (mut bytes, mut sum) = (0_u64, 0_u64);
             while begin.elapsed() < until {
-                let polled = shard.poll(Duration::from_millis(100), |packet| {
-                    bytes += u64::from(packet.wire_len);
-                    sum = packet.bytes.iter().take(64).fold(sum, |sum, &byte| sum + u64::from(byte));
-                });
-                for notice in shard.notices() {
-                    println!("{notice}");
-                }
-                if let Err(error) = polled {
-                    println!("shard {at}: {error}");
-                    return;
+                match shard.next() {
+                    Ok(Next::Packet(packet)) => {
+                        bytes += u64::from(packet.wire_len);
+                        sum = packet.bytes.iter().take(64).fold(sum, |sum, &byte| sum + u64::from(byte));
+                    }
+                    Ok(Next::LinkChanged(notice)) => println!("{notice}"),
+                    Ok(_) => {}
+                    Err(error) => {
+                        println!("shard {at}: {error}");
+                        return;
+                    }
                 }
             }
-            println!("shard {at}: {bytes} bytes, {:?}", shard.counters());
+            println!("shard {at}: {bytes} bytes (checksum {sum}), {:?}", shard.counters());
         })
     });
     for thread in threads.collect::<Vec<_>>() {

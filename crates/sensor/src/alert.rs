@@ -1,10 +1,12 @@
-//! What leaves the sensor: records and alerts, in the forms that other tools read.
+//! Alerts: findings become incidents, and incidents become events.
 //!
-//! In: what detectors find ([`Finding`]). [`incident`] folds that into alerts, [`rules`] are detectors beside the model,
-//! [`eve`] writes what Suricata's readers read.
+//! In: the [`Finding`](crate::detect::Finding)s of detection, and time. Out: [`Event`]s to a [`Sink`]. [`engine`] runs
+//! it; [`incident`] groups findings, [`rules`] detect beside the model, [`signature`] names classes and rules, [`drift`]
+//! compares benign scores with the thresholds. Limits: [`settings`].
 
-pub mod eve;
-mod finding;
+pub mod drift;
+pub mod engine;
+mod event;
 mod flow_ref;
 pub mod incident;
 pub mod rules;
@@ -12,7 +14,6 @@ pub mod settings;
 pub mod signature;
 mod suppress;
 
-pub use finding::{Detector, Finding, RuleId};
+pub use event::{Alert, Event, Sink, SinkError, Stats};
 pub use flow_ref::{FlowRef, flow_id};
-pub use incident::{Alert, Incident, Incidents, Stage};
 pub use suppress::{Daily, Network, Subject, Suppression};

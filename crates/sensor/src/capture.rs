@@ -1,15 +1,20 @@
-//! Captures: packets in the order in which they were recorded.
+//! Reading captures: packets in the order in which they were recorded.
 //!
-//! In: a pcap or pcapng file, plain or compressed, or a reader. Out: [`Packet`]s, one at a time, borrowed from one
-//! buffer. A file that is cut short yields its whole packets first, then an error that says where it breaks.
+//! In: a pcap or pcapng file, plain, gzip or zstd, or any reader. Out: [`Packet`]s, one at a time, borrowed from one
+//! buffer, or a [`Block`] at a time. A truncated file yields its complete packets first, then an error with the offset.
+//! [`live`] captures from interfaces; [`filter`] and [`expression`] select packets.
 
 mod block;
 pub mod bpf;
+mod counters;
 mod error;
 pub mod expression;
+mod files;
 pub mod filter;
+mod link_notice;
 #[cfg(target_os = "linux")]
 pub mod live;
+mod packet_source;
 mod pcap;
 mod pcapng;
 mod source;
@@ -23,27 +28,31 @@ use std::{
 use citronella_wire::LinkType;
 
 pub use block::Block;
+pub use counters::CaptureCounters;
 pub use error::CaptureError;
+pub use files::Files;
+pub use link_notice::{LinkEvent, LinkNotice};
+pub use packet_source::{Next, Source};
 use pcap::Pcap;
 use pcapng::PcapNg;
 pub use source::Compression;
-use source::Source;
+use source::Source as ByteSource;
 
-/// Wireshark's largest packet is 256 KiB; beyond this a length is damage, not data.
+/// Wireshark's largest packet is 256 KiB; a longer record is damaged.
 const MAX_RECORD_BYTES: usize = 1 << 24;
 
 /// One recorded packet.
 #[derive(Clone, Copy, Debug)]
 pub struct Packet<'a> {
-    /// Its number in the capture, from 1, as Wireshark counts.
+    /// Number in the capture, from 1, as in Wireshark.
     pub number: u64,
     /// Nanoseconds since 1970-01-01 UTC.
     pub time_nanos: i64,
-    /// What the first header is.
+    /// Type of the first header.
     pub link: LinkType,
-    /// Bytes on the wire; more than `bytes.len()` where the recorder cut the packet.
+    /// Bytes on the wire; more than `bytes.len()` if the snap length cut the packet.
     pub wire_len: u32,
-    /// The recorded bytes.
+    /// The captured bytes.
     pub bytes: &'a [u8],
 }
 
@@ -52,16 +61,16 @@ enum Format {
     PcapNg(PcapNg),
 }
 
-/// A capture that is being read.
+/// An open capture.
 pub struct Capture {
     name: String,
-    source: Source,
+    source: ByteSource,
     format: Format,
     packets: u64,
-    /// Length of the record handed out last, still in the buffer.
+    /// Length of the record returned last, still in the buffer.
     pending: usize,
     failed: bool,
-    /// What comes after the packets of the block handed out last.
+    /// The error to return after the last block's packets.
     fault: Option<CaptureError>,
 }
 
@@ -75,7 +84,7 @@ struct Record {
     length: usize,
 }
 
-/// What a format reader found wrong; the capture adds file and place.
+/// An error of a format reader; the capture adds file, packet and offset.
 enum Fault {
     Io(io::Error),
     Cut { needed: usize },
@@ -93,7 +102,7 @@ impl Capture {
     /// Opens a capture file; `-` is stdin.
     ///
     /// # Errors
-    /// The file cannot be opened, is empty, a folder, or no capture.
+    /// The file cannot be opened, is empty, is a folder, or is no capture.
     pub fn open(path: &Path) -> Result<Capture, CaptureError> {
         let name = path.display().to_string();
         if path.as_os_str() == "-" {
@@ -108,13 +117,13 @@ impl Capture {
         }
     }
 
-    /// Reads a capture from `reader`; `name` stands for it in errors.
+    /// Reads a capture from `reader`; errors call it `name`.
     ///
     /// # Errors
     /// The bytes are no capture.
     pub fn from_reader(name: &str, reader: Box<dyn Read + Send>) -> Result<Capture, CaptureError> {
         let name = name.to_owned();
-        let mut source = match Source::new(reader) {
+        let mut source = match ByteSource::new(reader) {
             Ok(source) => source,
             Err(source) => return Err(CaptureError::Read { name, offset: 0, source }),
         };
@@ -141,9 +150,9 @@ impl Capture {
     /// The next packet, or `None` at the end. After an error there are no more packets.
     ///
     /// # Errors
-    /// The capture is cut short or damaged here.
+    /// The capture is truncated or damaged here.
     #[inline]
-    #[allow(clippy::should_implement_trait)] // packets borrow from the capture, which Iterator cannot say
+    #[allow(clippy::should_implement_trait)] // packets borrow from the capture, which Iterator cannot express
     pub fn next(&mut self) -> Result<Option<Packet<'_>>, CaptureError> {
         if self.failed {
             return Ok(None);
@@ -173,7 +182,7 @@ impl Capture {
         }
     }
 
-    /// What error messages call this capture.
+    /// The capture's name in error messages.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -188,7 +197,7 @@ impl Capture {
         self.source.offset()
     }
 
-    /// pcapng blocks of an unknown type that were passed over.
+    /// pcapng blocks of unknown types that were skipped.
     pub fn unknown_blocks(&self) -> u64 {
         match &self.format {
             Format::Pcap(_) => 0,
@@ -197,7 +206,7 @@ impl Capture {
     }
 }
 
-fn locate(name: &str, source: &Source, packet: u64, fault: Fault) -> CaptureError {
+fn locate(name: &str, source: &ByteSource, packet: u64, fault: Fault) -> CaptureError {
     let (name, offset, compression) = (name.to_owned(), source.offset(), source.compression());
     let stream = if compression == Compression::None { "" } else { " of the decompressed stream" };
     match fault {
@@ -211,7 +220,7 @@ fn locate(name: &str, source: &Source, packet: u64, fault: Fault) -> CaptureErro
     }
 }
 
-/// The first bytes as text where they are text, else as hex.
+/// The first bytes as text if they are text, else as hex.
 fn describe(head: &[u8]) -> String {
     match std::str::from_utf8(head) {
         Ok(text) if !text.chars().any(|c| c.is_control() && !c.is_whitespace()) => {

@@ -1,7 +1,7 @@
-//! From rows to verdicts: the model file, and the scaler that training and detection share.
+//! From rows to verdicts: model files, the encoding of rows that training and detection share, and detection.
 //!
-//! In: rows of a feature level. Out: the model's inputs, one `f32` for each [`Input`]. Or in: packets, out: what a
-//! [`Shard`] with a [`Detector`] finds in them.
+//! In: rows of a feature level; out: the model's inputs, one `f32` for each [`Input`]. In: packets; out: the findings and
+//! verdicts of a [`Shard`] with a [`Detector`], reported to an [`Observer`].
 
 mod batch;
 mod bundle;
@@ -10,28 +10,28 @@ mod config;
 mod counters;
 mod crew;
 mod detector;
-mod drift;
 mod error;
 mod explain;
+mod finding;
+mod idle_watch;
 mod input;
 mod model;
+mod observer;
 mod reason;
 mod scorer;
 mod shard;
-mod silence;
-mod sink;
 mod verdicts;
 
 pub use card::{Card, DataFile, FORMAT, NetworkCard, RowRule, Shape};
 pub use config::{Batching, Config};
 pub use counters::Counters;
 pub use detector::Detector;
-pub use drift::{Drift, Outlook};
 pub use error::ModelError;
 pub use explain::{ExplainError, ExplainedPacket, Explanation, FlowChoice, explain};
+pub use finding::{Finding, FindingSource, RuleId};
 pub use input::{Encoder, Input, Op, Value};
 pub use model::ModelFile;
+pub use observer::{Control, FlowVerdict, Observer, Progress, RuleContext};
 pub use reason::{Reason, reasons};
 pub use shard::Shard;
-pub use sink::{FlowVerdict, Sink};
 pub use verdicts::{COLUMNS as VERDICT_COLUMNS, VerdictWriter};

@@ -1,13 +1,14 @@
-//! From packets to rows: one schema table per level, one extractor per level, two writers.
+//! From packets to rows: a schema table, an extractor per level, and writers for CSV and Parquet.
 //!
-//! In: decoded packets. Out: rows whose cells stand in the schema's order, as CSV, Parquet or values.
+//! In: packets in capture order. Out: rows whose cells are in the schema's order, as CSV, Parquet or values. Levels:
+//! [`packet`], [`uniflow`], [`biflow`] and [`sequence`], which the detector reads. Memory: one batch of rows per thread,
+//! and the caps of [`flow`](crate::flow).
 
 pub mod biflow;
 pub mod chunks;
 mod csv;
 pub mod packet;
 mod parquet;
-pub mod protocol;
 pub mod schema;
 pub mod sequence;
 pub mod uniflow;

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::{
     capture::Packet,
-    feature::protocol::ProtocolNames,
+    feature::packet::wireshark::protocol::Dissector,
     flow::{
         fragments::{self, Fragments},
         sessions::{Application, SessionEvent, Sessions},
@@ -157,7 +157,7 @@ pub struct Summary {
 pub struct Inspector {
     summary: Summary,
     fragments: Fragments,
-    names: ProtocolNames,
+    names: Dissector,
     hosts: HashMap<IpAddr, HostTraffic, Random>,
     flows: HashSet<FlowKey, Random>,
     /// `None` where somebody else follows the sessions and tells.
@@ -187,7 +187,7 @@ impl Inspector {
         Inspector {
             summary: Summary::default(),
             fragments: Fragments::default(),
-            names: ProtocolNames::default(),
+            names: Dissector::default(),
             hosts: HashMap::default(),
             flows: HashSet::default(),
             sessions: None,
@@ -235,7 +235,7 @@ impl Inspector {
             let reason = format!("{}: {}", stop.layer.name(), stop.reason.name());
             *summary.stopped.entry(reason).or_default() += 1;
         }
-        let shown = self.names.show(packet.time_nanos, frame);
+        let shown = self.names.dissect(packet.time_nanos, frame);
         let protocol = summary.protocols.entry(shown.protocol).or_default();
         protocol.packets += 1;
         protocol.bytes += bytes;

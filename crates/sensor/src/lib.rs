@@ -1,6 +1,6 @@
-//! The data path of Citronella, in order: `capture -> flow -> feature -> detect -> alert`.
+//! The data path of the sensor, in order: `capture -> flow -> feature -> detect -> alert`; [`pipeline`] runs it.
 //!
-//! It knows packet time only; hostile packets are data, counted and named, never a panic.
+//! Time is packet time only. Hostile packets are data: counted and named, never a panic.
 
 #![deny(unsafe_code)]
 
@@ -11,5 +11,6 @@ pub mod detect;
 pub mod feature;
 pub mod flow;
 pub mod inspect;
+pub mod metrics;
 pub mod output;
 pub mod pipeline;

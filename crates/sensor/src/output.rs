@@ -1,4 +1,4 @@
-//! Files that appear whole or not at all: written under a temporary name in the same folder, then renamed.
+//! Atomic output files: written under a temporary name in the same folder, then renamed.
 
 use std::{
     fs::File,
@@ -12,9 +12,9 @@ use tempfile::{NamedTempFile, TempPath};
 #[derive(Debug, thiserror::Error)]
 #[error("{}: cannot write: {source}{}", .path.display(), hint(.source))]
 pub struct OutputError {
-    /// The file that was asked for.
+    /// The file's path.
     pub path: PathBuf,
-    /// What the system said.
+    /// The system's error.
     pub source: io::Error,
 }
 
@@ -28,17 +28,17 @@ fn hint(error: &io::Error) -> &'static str {
     }
 }
 
-/// A file in the making, a device, or stdout. Dropped without [`Output::commit`], a file leaves nothing behind.
+/// An uncommitted file, a device, or stdout. A file that is dropped without [`Output::commit`] leaves nothing behind.
 pub struct Output {
     writer: BufWriter<Box<dyn Write + Send>>,
-    /// What messages call it, and where a file will be.
+    /// The final path, and the name in messages.
     path: PathBuf,
-    /// Where a file is until then.
+    /// The file's path until it is committed.
     temporary: Option<TempPath>,
 }
 
 impl Output {
-    /// Begins `path`; `-` is stdout.
+    /// Creates the file `path`, or opens it if it is a device or a pipe; `-` is stdout.
     ///
     /// # Errors
     /// The folder does not exist or may not be written to, or `path` is a folder.
@@ -50,23 +50,23 @@ impl Output {
         if path.is_dir() {
             return Err(failed(io::ErrorKind::IsADirectory.into()));
         }
-        // A device or a pipe is written to; a rename would put a file in its place.
+        // A device or a pipe is opened: a rename would replace it by a file.
         if path.exists() && !path.is_file() {
             let file = File::options().write(true).open(path).map_err(failed)?;
             return Ok(Output::new(file, path, None));
         }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let (file, temporary) = begin(folder).map_err(failed)?.into_parts();
+        let (file, temporary) = temporary_file(folder).map_err(failed)?.into_parts();
         Ok(Output::new(file, path, Some(temporary)))
     }
 
     fn new(to: impl Write + Send + 'static, path: &Path, temporary: Option<TempPath>) -> Output {
-        // More than this at a time, as a chunk of rows is, is written from where it lies.
+        // Larger writes, such as a chunk of rows, bypass the buffer.
         let writer = BufWriter::with_capacity(1 << 16, Box::new(to) as Box<dyn Write + Send>);
         Output { writer, path: path.to_owned(), temporary }
     }
 
-    /// Flushes what was written and gives the file its name.
+    /// Flushes the buffer and renames the file to its path.
     ///
     /// # Errors
     /// The disk is full, or the rename fails; then no file is left behind.
@@ -89,7 +89,7 @@ impl Write for Output {
     }
 }
 
-/// Writes `bytes` as the file `path`, whole or not at all.
+/// Writes `bytes` to the file `path` atomically.
 ///
 /// # Errors
 /// As [`Output::create`] and [`Output::commit`].
@@ -99,8 +99,8 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), OutputError> {
     output.commit()
 }
 
-/// A temporary file with the rights that any new file gets, not the owner's alone.
-fn begin(folder: &Path) -> io::Result<NamedTempFile<File>> {
+/// A temporary file with the permissions of any new file (by the umask), not only the owner's.
+fn temporary_file(folder: &Path) -> io::Result<NamedTempFile<File>> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".citronella-").suffix(".tmp");
     #[cfg(unix)]
@@ -108,6 +108,6 @@ fn begin(folder: &Path) -> io::Result<NamedTempFile<File>> {
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
-    // The name of a temporary file would only puzzle whoever reads the message.
+    // Without the temporary file's name, which would confuse the reader of the message.
     builder.tempfile_in(folder).map_err(|error| error.kind().into())
 }

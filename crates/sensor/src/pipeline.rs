@@ -1,161 +1,149 @@
-//! The data path whole: `capture -> wire -> flow -> feature -> detect -> alert`.
+//! The data path whole: `capture -> wire -> flow -> feature -> detect`, and from there to an [`Observer`].
 //!
-//! In: a [`Source`] of packets. Out: what a [`Shard`] finds in them, told to a [`Sink`]. Files and live capture differ
-//! in the source only.
+//! In: a [`Source`] of packets, be it files, a replay or the rings of interfaces. Out: what a [`Shard`] reports to an
+//! [`Observer`], usually `alert`'s engine and the sinks behind it. One loop for all sources.
 
-use std::path::PathBuf;
+use std::mem::take;
 
 use citronella_nn::Error;
 
-use crate::capture::{Capture, CaptureError, Packet, filter::Filter};
-use crate::detect::{Shard, Sink};
+use crate::capture::{CaptureCounters, CaptureError, Next, Source};
+use crate::detect::{Control, Observer, Progress, Shard};
 
-/// What a source has next.
-pub enum Next<'a> {
-    /// A packet.
-    Packet(Packet<'a>),
-    /// A capture of this name begins.
-    Begins(&'a str),
-    /// A capture has been read to its end.
-    Ends,
-    /// No packet has come until now, by the packets' clock: nanoseconds since 1970-01-01 UTC.
-    Quiet(i64),
-    /// There is no more.
-    End,
-}
+const SECOND: i64 = 1_000_000_000;
 
-/// Where packets come from.
-pub trait Source {
-    /// What comes next.
-    ///
-    /// # Errors
-    /// Packets cannot be read here. There may be more: only [`Next::End`] says that there is not.
-    fn next(&mut self) -> Result<Next<'_>, CaptureError>;
-}
-
-/// Detects in all packets of a source; this thread reads, and tells. `trouble` hears what could not be read; what can be read after it
-/// is.
+/// Runs detection over all packets of a source, on this thread. `report_error` receives what could not be read;
+/// reading goes on behind it.
 ///
 /// # Errors
 /// The network cannot step: the model does not fit this program.
 pub fn run(
     source: &mut impl Source,
     shard: &mut Shard,
-    sink: &mut impl Sink,
-    mut trouble: impl FnMut(CaptureError),
+    observer: &mut impl Observer,
+    mut report_error: impl FnMut(CaptureError),
 ) -> Result<(), Error> {
-    let mut border = Border::default();
+    let mut boundary = RecordingBoundary::default();
+    let mut heartbeat = Heartbeat::default();
+    let mut capture = CaptureCounters::default();
     loop {
+        let mut is_due = false;
         match source.next() {
             Ok(Next::Packet(packet)) => {
-                if border.is_crossed(packet.time_nanos) {
+                if boundary.is_crossed(packet.time_nanos) {
                     let shared = shard.config().shared();
-                    shard.begin_anew(shared, sink)?;
+                    shard.restart(shared, observer)?;
                 }
-                shard.packet(&packet, sink)?;
+                is_due = heartbeat.is_due(packet.time_nanos);
+                if is_due {
+                    observer.heartbeat(packet.time_nanos, &Progress { detection: shard.counters(), capture });
+                }
+                shard.packet(&packet, observer)?;
             }
-            Ok(Next::Begins(name)) => {
-                shard.flush(sink)?;
-                sink.capture(name);
-                border.begins = true;
+            Ok(Next::Idle(now_nanos)) => {
+                is_due = heartbeat.is_due(now_nanos);
+                if is_due {
+                    observer.heartbeat(now_nanos, &Progress { detection: shard.counters(), capture });
+                }
+                shard.tick(now_nanos, observer)?;
             }
-            Ok(Next::Ends) => {}
-            Ok(Next::Quiet(now_nanos)) => shard.tick(now_nanos, sink)?,
-            Ok(Next::End) => return shard.finish(sink),
-            Err(error) => trouble(error),
+            // The rings are empty: score what waits.
+            Ok(Next::Drained) => shard.flush(observer)?,
+            Ok(Next::CaptureStart(name)) => {
+                shard.flush(observer)?;
+                observer.capture_started(name);
+                boundary.is_new_file = true;
+            }
+            Ok(Next::CaptureEnd) => {}
+            Ok(Next::LinkChanged(notice)) => observer.link_changed(&notice),
+            Ok(Next::End) => break,
+            Err(error) => report_error(error),
+        }
+        if is_due {
+            // For the next heartbeat: a packet borrows from the source.
+            capture = source.counters();
+        }
+        match observer.control() {
+            Control::Continue => {}
+            Control::Reload(detector) => shard.reload(&detector, observer)?,
+            Control::Stop => break,
+        }
+    }
+    shard.finish(observer)?;
+    if let Some(now_nanos) = heartbeat.latest_nanos {
+        observer.heartbeat(now_nanos, &Progress { detection: shard.counters(), capture: source.counters() });
+    }
+    Ok(())
+}
+
+/// Calls for a heartbeat once a second of packet time.
+#[derive(Debug, Default)]
+struct Heartbeat {
+    latest_nanos: Option<i64>,
+    next_nanos: Option<i64>,
+}
+
+impl Heartbeat {
+    #[inline]
+    fn is_due(&mut self, now_nanos: i64) -> bool {
+        self.latest_nanos = Some(now_nanos);
+        match self.next_nanos {
+            // A clock that was set back must not stop the heartbeat.
+            Some(next) if now_nanos < next && next.saturating_sub(now_nanos) <= 2 * SECOND => false,
+            _ => {
+                self.next_nanos = Some(now_nanos.saturating_add(SECOND));
+                true
+            }
         }
     }
 }
 
-/// Where a file begins before the one before it ended, it is another recording; else time goes on, and so do flows.
+/// Tells files of one recording from files of another: a file that begins before the one before it ended is another
+/// recording; otherwise time goes on, and so do flows.
 #[derive(Debug, Default)]
-struct Border {
-    begins: bool,
+struct RecordingBoundary {
+    is_new_file: bool,
     latest_nanos: Option<i64>,
 }
 
-impl Border {
-    /// Files that a recorder wrote one after another may overlap by as much.
-    const OVERLAP_NANOS: i64 = 60_000_000_000;
+impl RecordingBoundary {
+    /// Consecutive files of one recorder may overlap by this much.
+    const OVERLAP_NANOS: i64 = 60 * SECOND;
 
     /// Whether another recording begins with a packet of this time.
     #[inline]
     fn is_crossed(&mut self, time_nanos: i64) -> bool {
         let latest = self.latest_nanos.unwrap_or(time_nanos);
-        let crossed =
-            std::mem::take(&mut self.begins) && latest.saturating_sub(time_nanos) > Border::OVERLAP_NANOS;
+        let goes_back = latest.saturating_sub(time_nanos) > RecordingBoundary::OVERLAP_NANOS;
+        let crossed = take(&mut self.is_new_file) && goes_back;
         self.latest_nanos = Some(if crossed { time_nanos } else { latest.max(time_nanos) });
         crossed
     }
 }
 
-/// Capture files, one after another.
-pub struct Files {
-    paths: std::vec::IntoIter<PathBuf>,
-    capture: Option<Capture>,
-    filter: Filter,
-    name: String,
-    is_over: bool,
-}
-
-impl Files {
-    /// In the order given; `-` is stdin. Packets that the filter does not keep let time pass, no more: each is a
-    /// [`Next::Quiet`].
-    pub fn new(paths: Vec<PathBuf>, filter: Filter) -> Files {
-        Files { paths: paths.into_iter(), capture: None, filter, name: String::new(), is_over: false }
-    }
-}
-
-impl Source for Files {
-    fn next(&mut self) -> Result<Next<'_>, CaptureError> {
-        if std::mem::take(&mut self.is_over) {
-            self.capture = None;
-        }
-        if self.capture.is_none() {
-            let Some(path) = self.paths.next() else { return Ok(Next::End) };
-            let name = self.capture.insert(Capture::open(&path)?).name();
-            name.clone_into(&mut self.name);
-            return Ok(Next::Begins(name));
-        }
-        let Some(capture) = &mut self.capture else { return Ok(Next::End) };
-        match capture.next() {
-            Ok(Some(packet)) if self.filter.is_empty() => Ok(Next::Packet(packet)),
-            Ok(Some(packet)) if self.filter.keeps(&packet) => Ok(Next::Packet(packet)),
-            Ok(Some(packet)) => match self.filter.check(packet.link) {
-                Ok(()) => Ok(Next::Quiet(packet.time_nanos)),
-                Err(problem) => {
-                    self.is_over = true;
-                    Err(CaptureError::Filter { name: self.name.clone(), problem })
-                }
-            },
-            Ok(None) => {
-                self.is_over = true;
-                Ok(Next::Ends)
-            }
-            Err(error) => {
-                self.is_over = true;
-                Err(error)
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::Border;
+    use super::{Heartbeat, RecordingBoundary, SECOND};
 
     #[test]
     fn a_file_that_begins_earlier_is_another_recording() {
-        const SECOND: i64 = 1_000_000_000;
-        let mut border = Border { begins: true, ..Border::default() };
-        assert!(!border.is_crossed(1_000 * SECOND));
+        let mut boundary = RecordingBoundary { is_new_file: true, ..RecordingBoundary::default() };
+        assert!(!boundary.is_crossed(1_000 * SECOND));
         // Within a file a clock may be set back.
-        assert!(!border.is_crossed(100 * SECOND));
-        border.begins = true;
-        assert!(!border.is_crossed(950 * SECOND));
-        border.begins = true;
-        assert!(border.is_crossed(900 * SECOND));
-        border.begins = true;
-        assert!(!border.is_crossed(900 * SECOND));
+        assert!(!boundary.is_crossed(100 * SECOND));
+        boundary.is_new_file = true;
+        assert!(!boundary.is_crossed(950 * SECOND));
+        boundary.is_new_file = true;
+        assert!(boundary.is_crossed(900 * SECOND));
+        boundary.is_new_file = true;
+        assert!(!boundary.is_crossed(900 * SECOND));
+    }
+
+    #[test]
+    fn a_heartbeat_comes_once_a_second_even_if_the_clock_is_set_back() {
+        let mut heartbeat = Heartbeat::default();
+        let times = [0, 1, SECOND / 2, SECOND, SECOND + 1, 5 * SECOND, SECOND, SECOND + 1];
+        let due = times.map(|time| heartbeat.is_due(time));
+        assert_eq!(due, [true, false, false, true, false, true, true, false]);
     }
 }

@@ -1,4 +1,4 @@
-//! Captures through the public surface: every format and byte order, whole and damaged.
+//! Captures: every format and byte order, complete and damaged.
 
 use std::io::{self, Cursor, Read, Write};
 
@@ -55,7 +55,7 @@ fn pcapng(big_endian: bool, packets: &[(u64, &[u8])]) -> Vec<u8> {
 /// Time, wire length, bytes.
 type Seen = (i64, u32, Vec<u8>);
 
-/// All packets, and the error that ended the capture; one by one and by blocks.
+/// All packets, and the error that ended the capture; read packet by packet and in blocks.
 fn read(bytes: Vec<u8>) -> (Vec<Seen>, Option<CaptureError>) {
     let open = |bytes| Capture::from_reader("test", Box::new(Cursor::new(bytes)));
     let mut capture = match open(bytes.clone()) {
@@ -76,7 +76,7 @@ fn read(bytes: Vec<u8>) -> (Vec<Seen>, Option<CaptureError>) {
             }
         }
     };
-    let Ok(mut by_block) = open(bytes) else { panic!("it opened before") };
+    let Ok(mut by_block) = open(bytes) else { panic!("the first open succeeded") };
     let mut block = Block::default();
     let mut at = 0;
     let end = loop {
@@ -114,7 +114,7 @@ fn pcap_of_both_resolutions_and_byte_orders() {
 }
 
 #[test]
-fn pcapng_of_both_byte_orders_passes_over_unknown_blocks() {
+fn pcapng_of_both_byte_orders_skips_unknown_blocks() {
     for big_endian in [false, true] {
         let bytes = pcapng(big_endian, &[(1_581_698_796_000_000_127, b"one"), (5, b"four")]);
         let (packets, error) = read(bytes.clone());
@@ -139,7 +139,7 @@ fn compressed_captures_read_the_same() {
 }
 
 #[test]
-fn a_cut_file_gives_its_whole_packets_then_says_where_it_breaks() {
+fn a_truncated_file_yields_its_complete_packets_then_an_error() {
     let whole = pcap(0xa1b2_c3d4, false, &[(1, 2, b"abc"), (3, 4, b"defgh")]);
     let (packets, error) = read(whole[..whole.len() - 2].to_vec());
     assert_eq!(packets.len(), 1);
@@ -151,7 +151,7 @@ fn a_cut_file_gives_its_whole_packets_then_says_where_it_breaks() {
 }
 
 #[test]
-fn a_cut_compressed_file_names_the_stream() {
+fn a_truncated_compressed_file_names_the_stream() {
     let mut state = 1u32;
     let noise: Vec<u8> = std::iter::repeat_with(|| {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -173,7 +173,7 @@ fn a_cut_compressed_file_names_the_stream() {
 }
 
 #[test]
-fn what_is_no_capture_says_what_was_expected() {
+fn a_file_that_is_no_capture_is_rejected() {
     let message = |bytes: &[u8]| read(bytes.to_vec()).1.unwrap().to_string();
     assert!(message(b"").contains("empty"));
     let text = message(b"timestamp,src_ip,dst_ip\n");
@@ -199,27 +199,27 @@ fn impossible_lengths_are_damage() {
 }
 
 #[test]
-fn a_missing_file_and_a_folder_are_named() {
+fn errors_name_a_missing_file_and_a_folder() {
     let missing = Capture::open("no/such.pcap".as_ref()).err().unwrap().to_string();
     assert!(missing.starts_with("no/such.pcap: ") && missing.ends_with("check the path"), "{missing}");
     let folder = Capture::open(std::env::temp_dir().as_path()).err().unwrap().to_string();
     assert!(folder.contains("is a folder"), "{folder}");
 }
 
-/// A pipe: hands out as much as it likes, and is interrupted by signals.
+/// A pipe: reads return any number of bytes, or are interrupted by signals.
 struct Pipe {
     bytes: Cursor<Vec<u8>>,
-    portions: Vec<usize>,
+    reads: Vec<usize>,
     at: usize,
 }
 
 impl Read for Pipe {
     fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
         self.at += 1;
-        match self.portions[self.at % self.portions.len()] {
+        match self.reads[self.at % self.reads.len()] {
             0 => Err(io::ErrorKind::Interrupted.into()),
-            portion => {
-                let most = portion.min(to.len());
+            size => {
+                let most = size.min(to.len());
                 self.bytes.read(&mut to[..most])
             }
         }
@@ -228,19 +228,19 @@ impl Read for Pipe {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
-    /// Whatever portions a pipe hands out, every packet comes whole, over several blocks of the buffer.
+    /// Packets are complete for any sizes of a pipe's reads, across blocks of the buffer.
     #[test]
     fn a_pipe_loses_nothing(
-        portions in proptest::collection::vec(prop_oneof![Just(0), 1usize..8, 4_000usize..4_200, Just(65_536), Just(1 << 20)], 1..6),
+        reads in proptest::collection::vec(prop_oneof![Just(0), 1usize..8, 4_000usize..4_200, Just(65_536), Just(1 << 20)], 1..6),
         length in 0usize..2_000,
     ) {
-        prop_assume!(portions.iter().any(|portion| *portion > 1_000));
+        prop_assume!(reads.iter().any(|size| *size > 1_000));
         let frames: Vec<Vec<u8>> = (0..3_000_000 / (length + 100))
             .map(|number| (0..length + number % 7).map(|at| (at ^ number) as u8).collect())
             .collect();
         let packets: Vec<_> = frames.iter().map(|frame| (1, 2, frame.as_slice())).collect();
         let bytes = Cursor::new(pcap(0xa1b2_c3d4, false, &packets));
-        let mut capture = Capture::from_reader("pipe", Box::new(Pipe { bytes, portions, at: 0 })).unwrap();
+        let mut capture = Capture::from_reader("pipe", Box::new(Pipe { bytes, reads, at: 0 })).unwrap();
         for frame in &frames {
             prop_assert_eq!(capture.next().unwrap().unwrap().bytes, frame.as_slice());
         }
@@ -249,7 +249,7 @@ proptest! {
 }
 
 proptest! {
-    /// Damage anywhere: packets or an error, never a panic, never more bytes than there are.
+    /// Damage anywhere yields packets or an error, never a panic and never more bytes than the file has.
     #[test]
     fn damaged_captures_never_panic(at in 0usize..400, byte: u8, cut in 0usize..400, ng: bool, big_endian: bool) {
         let frames: [&[u8]; 3] = [b"abc", &[9; 100], b""];
@@ -268,8 +268,8 @@ proptest! {
 }
 
 #[test]
-fn packets_go_on_from_block_to_block() {
-    // Some blocks' worth, one packet longer than a block, and one that is cut.
+fn packets_continue_from_block_to_block() {
+    // Several blocks, with one packet longer than a block and a truncated one.
     let long = vec![7; 700_000];
     let bytes: Vec<Vec<u8>> = (0..6_000).map(|at| vec![at as u8; at % 400]).collect();
     let mut packets: Vec<(u32, u32, &[u8])> =

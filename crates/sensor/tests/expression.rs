@@ -1,4 +1,4 @@
-//! Filter expressions: libpcap's programs, run here, keep what libpcap keeps, and what the other filters keep.
+//! Filter expressions: the interpreter accepts the same packets as libpcap and as the filters by port and network.
 #![cfg(feature = "pcap")]
 #![allow(missing_docs, clippy::unwrap_used)]
 
@@ -24,7 +24,7 @@ const CAPTURES: [&str; 4] = [
 ];
 
 #[test]
-fn programs_keep_what_libpcap_keeps() {
+fn programs_accept_what_libpcap_accepts() {
     let texts = [
         "",
         "ip",
@@ -46,27 +46,27 @@ fn programs_keep_what_libpcap_keeps() {
         "not (tcp or udp) or ip proto 47",
         "tcp dst portrange 1-1023 and tcp[0:2] > 40000 or udp[4:2] / 8 = 2",
     ];
-    let mut kept = 0;
+    let mut matched = 0;
     for text in texts {
         let expression = Expression::new(text).unwrap();
-        // What libpcap's own interpreter says.
+        // libpcap's own interpreter.
         let dead = pcap::Capture::dead(pcap::Linktype::ETHERNET).unwrap();
         let theirs = dead.compile(text, true).unwrap();
         for name in CAPTURES {
             let mut capture = Capture::open(&lab(name)).unwrap();
             while let Some(packet) = capture.next().unwrap() {
                 assert_eq!(packet.wire_len as usize, packet.bytes.len());
-                let keeps = expression.keeps(&packet);
-                assert_eq!(keeps, theirs.filter(packet.bytes), "{text}: {name}: packet {}", packet.number);
-                kept += u64::from(keeps);
+                let matches = expression.matches(&packet);
+                assert_eq!(matches, theirs.filter(packet.bytes), "{text}: {name}: packet {}", packet.number);
+                matched += u64::from(matches);
             }
         }
     }
-    assert!(kept > 100_000, "{kept}");
+    assert!(matched > 100_000, "{matched}");
 }
 
 #[test]
-fn an_expression_keeps_what_ports_and_networks_keep() {
+fn an_expression_matches_what_ports_and_networks_match() {
     let filters = [
         ("port 1883", vec![1883], vec![]),
         ("port 1883 or port 22", vec![1883, 22], vec![]),
@@ -74,27 +74,27 @@ fn an_expression_keeps_what_ports_and_networks_keep() {
     ];
     for (text, ports, networks) in filters {
         let networks = networks.into_iter().map(|network| network.parse().unwrap()).collect();
-        let by_ends = Filter { ports, networks, expression: None };
+        let by_endpoints = Filter { ports, networks, expression: None };
         let by_text = Filter { expression: Some(Expression::new(text).unwrap()), ..Filter::default() };
-        let mut kept = 0;
+        let mut matched = 0;
         for name in CAPTURES {
             let mut capture = Capture::open(&lab(name)).unwrap();
             while let Some(packet) = capture.next().unwrap() {
                 assert_eq!(
-                    by_text.keeps(&packet),
-                    by_ends.keeps(&packet),
+                    by_text.matches(&packet),
+                    by_endpoints.matches(&packet),
                     "{text}: {name}: {}",
                     packet.number
                 );
-                kept += u64::from(by_ends.keeps(&packet));
+                matched += u64::from(by_endpoints.matches(&packet));
             }
         }
-        assert!(kept > 50, "{text}: {kept}");
+        assert!(matched > 50, "{text}: {matched}");
     }
 }
 
 #[test]
-fn wrong_expressions_are_refused_in_libpcaps_words() {
+fn invalid_expressions_are_rejected_with_libpcaps_message() {
     let problem = |text: &str| match Expression::new(text) {
         Err(ExpressionError::Wrong { problem, .. }) => problem,
         other => panic!("{text}: {other:?}"),
@@ -102,13 +102,13 @@ fn wrong_expressions_are_refused_in_libpcaps_words() {
     assert!(problem("tcp prot 1883").contains("syntax error"));
     assert!(problem("port 99999").contains("99999"));
     assert!(problem("(tcp").contains("syntax error"));
-    // In files nobody knows it, and live the kernel would have to be asked.
+    // The direction is not in a file, only in the kernel's metadata.
     assert!(Expression::new("inbound").unwrap().check(LinkType::Ethernet).is_err());
     assert!(matches!(Expression::new("tcp\0"), Err(ExpressionError::Wrong { .. })));
 }
 
 #[test]
-fn what_a_link_layer_does_not_have_is_an_error_of_the_file() {
+fn an_expression_that_does_not_apply_to_a_link_layer_is_an_error_of_the_file() {
     let expression = Expression::new("ether src 2:0:0:0:0:1").unwrap();
     assert!(expression.check(LinkType::Ethernet).is_ok());
     let error = expression.check(LinkType::RawIp).unwrap_err();
@@ -120,7 +120,7 @@ fn what_a_link_layer_does_not_have_is_an_error_of_the_file() {
     std::fs::write(&path, file).unwrap();
     let filter = Filter { expression: Some(expression), ..Filter::default() };
     let mut files = Files::new(vec![path.clone(), path.clone()], filter);
-    let mut refused = 0;
+    let mut rejected = 0;
     loop {
         match files.next() {
             Ok(Next::End) => break,
@@ -128,11 +128,11 @@ fn what_a_link_layer_does_not_have_is_an_error_of_the_file() {
             Ok(_) => {}
             Err(CaptureError::Filter { name, .. }) => {
                 assert_eq!(name, path.display().to_string());
-                refused += 1;
+                rejected += 1;
             }
             Err(other) => panic!("{other}"),
         }
     }
     std::fs::remove_file(path).unwrap();
-    assert_eq!(refused, 2);
+    assert_eq!(rejected, 2);
 }

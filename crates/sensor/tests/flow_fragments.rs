@@ -1,4 +1,4 @@
-//! Fragments through their public surface: any cut in any order gives the datagram, faults are named, caps hold.
+//! IP reassembly: fragments of any size in any order give the datagram, faults are reported, caps hold.
 #![allow(clippy::unwrap_used)] // tests
 
 use std::time::Duration;
@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 const SECOND: i64 = 1_000_000_000;
 
-/// A UDP datagram from port 7000 to 9999 with so many bytes of payload.
+/// A UDP datagram from port 7000 to 9999 with `payload` bytes of payload.
 fn datagram(payload: usize) -> Vec<u8> {
     let mut bytes = [7_000_u16, 9_999, 8 + payload as u16, 0].map(u16::to_be_bytes).concat();
     bytes.extend((0..payload).map(|at| (at * 31 % 251) as u8));
@@ -27,7 +27,7 @@ fn v4_raw(payload: &[u8], flags: u16, id: u16) -> Vec<u8> {
     [&head.map(u16::to_be_bytes).concat()[..], payload].concat()
 }
 
-/// Raw IPv6 with the same.
+/// Raw IPv6 with bytes `from..to` of `whole`.
 fn v6(whole: &[u8], from: usize, to: usize, id: u32) -> Vec<u8> {
     let more = u16::from(to < whole.len());
     let mut bytes = vec![0x60, 0, 0, 0];
@@ -41,7 +41,7 @@ fn v6(whole: &[u8], from: usize, to: usize, id: u32) -> Vec<u8> {
     bytes
 }
 
-/// The payload of the UDP datagram that this fragment completes, and what is wrong with the fragment.
+/// The payload of the UDP datagram that this fragment completes, and the fragment's fault.
 fn take(fragments: &mut Fragments, at: i64, bytes: &[u8]) -> (Option<Vec<u8>>, Option<Fault>) {
     let frame = decode_frame(LinkType::RawIp, bytes);
     assert!(frame.is_fragment());
@@ -69,7 +69,7 @@ fn all(packets: &[Vec<u8>]) -> (Vec<Vec<u8>>, Vec<Fault>, Counters) {
 }
 
 proptest! {
-    /// Cut anywhere, in any order, with each fragment up to twice before the last one comes: one datagram.
+    /// Fragments of any size, in any order, repeated before the last one arrives, give one datagram.
     #[test]
     fn any_order_gives_the_datagram(
         payload in 40_usize..3_000,
@@ -103,7 +103,7 @@ proptest! {
         prop_assert_eq!(counters.repeated as usize, twice.len());
     }
 
-    /// Whatever comes: no panic, the caps hold, and a datagram is never longer than its fragments together.
+    /// For any fragments: no panic, the caps hold, and a datagram is never longer than the sum of its fragments.
     #[test]
     fn hostile_fragments_are_bounded(
         parts in prop::collection::vec((0_u16..0x2000, any::<bool>(), 0_usize..200, 0_u16..4, any::<u8>(), any::<bool>()), 0..80),
@@ -129,7 +129,7 @@ proptest! {
             let counters = fragments.counters();
             prop_assert!(fragments.len() <= 3 && counters.kept_bytes <= 4_000, "{counters:?}");
         }
-        // All time out, and nothing is left behind.
+        // All datagrams time out.
         let last = v4_raw(&[0; 8], 0x2000, 99);
         let _ = fragments.frame(10_000 * SECOND, decode_frame(LinkType::RawIp, &last), |_| ());
         prop_assert_eq!(fragments.len(), 1);
@@ -146,13 +146,13 @@ fn the_first_copy_wins_in_ipv4() {
     let expected = [&whole[8..32], &other[32..48], &whole[48..]].concat();
     assert_eq!((wholes, faults), (vec![expected], vec![Fault::Conflict, Fault::Conflict]));
     assert_eq!((counters.faulty, counters.repeated), (2, 2));
-    // The same bytes in part again.
+    // The same bytes, partly repeated.
     let (wholes, faults, _) = all(&[v4(&whole, 0, 32, 1), v4(&whole, 24, 48, 1), v4(&whole, 48, 64, 1)]);
     assert_eq!((wholes, faults), (vec![whole[8..].to_vec()], vec![Fault::Overlap]));
 }
 
 #[test]
-fn an_overlap_ends_an_ipv6_datagram_for_good() {
+fn an_overlap_discards_an_ipv6_datagram() {
     let whole = datagram(56);
     let (wholes, faults, counters) =
         all(&[v6(&whole, 0, 32, 1), v6(&whole, 24, 48, 1), v6(&whole, 0, 32, 1), v6(&whole, 32, 64, 1)]);
@@ -161,7 +161,7 @@ fn an_overlap_ends_an_ipv6_datagram_for_good() {
 }
 
 #[test]
-fn impossible_fragments_are_named() {
+fn impossible_fragments_are_reported() {
     let whole = datagram(56);
     let longer = datagram(120);
     let cases: [(&[Vec<u8>], Fault); 6] = [
@@ -179,20 +179,20 @@ fn impossible_fragments_are_named() {
 }
 
 #[test]
-fn a_datagram_waits_no_longer_than_its_time() {
+fn an_incomplete_datagram_times_out() {
     let whole = datagram(56);
-    for (seconds, comes) in [(59, true), (60, false)] {
+    for (seconds, completes) in [(59, true), (60, false)] {
         let mut fragments = Fragments::default();
         take(&mut fragments, 0, &v4(&whole, 0, 32, 1));
         let (found, _) = take(&mut fragments, seconds * SECOND, &v4(&whole, 32, 64, 1));
-        assert_eq!((found.is_some(), fragments.counters().timed_out), (comes, u64::from(!comes)));
+        assert_eq!((found.is_some(), fragments.counters().timed_out), (completes, u64::from(!completes)));
     }
 }
 
 #[test]
-fn the_oldest_makes_room() {
+fn the_oldest_datagram_is_evicted() {
     let whole = datagram(56);
-    let limits = Limits { datagrams: 100, time_out: Duration::MAX, ..Limits::default() };
+    let limits = Limits { datagrams: 100, timeout: Duration::MAX, ..Limits::default() };
     let mut fragments = Fragments::new(limits);
     for id in 0..1_000 {
         take(&mut fragments, 0, &v4(&whole, 0, 32, id));
@@ -202,7 +202,7 @@ fn the_oldest_makes_room() {
     assert_eq!(take(&mut fragments, 0, &v4(&whole, 32, 64, 850)).0, None);
 }
 
-/// Offsets that leave a hole behind each fragment, and datagrams that never end.
+/// Fragments with a hole after each, and datagrams that never end.
 #[test]
 fn a_flood_stays_below_the_cap_on_bytes() {
     let limits = Limits { bytes_in_all: 1 << 20, ..Limits::default() };
@@ -214,12 +214,12 @@ fn a_flood_stays_below_the_cap_on_bytes() {
     }
     let counters = fragments.counters();
     assert_eq!(counters.fragments, 300_000);
-    // 300 holes are more than a datagram may have.
+    // 300 runs exceed the limit of a datagram.
     assert_eq!(counters.given_up, 1_000);
 }
 
 #[test]
-fn a_fragment_that_was_cut_is_read_alone_or_not_at_all() {
+fn a_truncated_fragment_is_not_reassembled() {
     let whole = datagram(56);
     let mut fragments = Fragments::default();
     let first = v4(&whole, 0, 32, 1);

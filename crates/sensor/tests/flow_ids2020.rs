@@ -1,4 +1,4 @@
-//! The flow levels of the data set's rules through their public surface.
+//! The flow levels, by the rules of the data set.
 
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not count as tests
 
@@ -18,7 +18,7 @@ const SECOND: i64 = 1_000_000_000;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 
-/// An IPv4 datagram with a bare transport header and so many bytes of payload.
+/// An IPv4 datagram with a transport header and `payload` bytes of payload.
 fn datagram(protocol: u8, from: (u8, u16), to: (u8, u16), payload: usize) -> Vec<u8> {
     let header = if protocol == TCP { 20 } else { 8 };
     let total = (20 + header + payload) as u16;
@@ -41,7 +41,7 @@ fn packet(time_nanos: i64, bytes: &[u8]) -> Packet<'_> {
 }
 
 fn uniflows(limits: Limits, packets: &[(i64, Vec<u8>)]) -> Vec<UniflowRow> {
-    let mut level = UniflowLevel::new(Attacker::Is("10.0.0.9".parse().unwrap()), limits);
+    let mut level = UniflowLevel::new(Attacker::One("10.0.0.9".parse().unwrap()), limits);
     packets.iter().for_each(|(time, bytes)| assert!(level.add(&packet(*time, bytes))));
     level.finish().collect()
 }
@@ -54,7 +54,7 @@ fn biflows(packets: &[(i64, Vec<u8>)]) -> Vec<BiflowRow> {
     level.finish().collect()
 }
 
-fn ends(row: &BiflowRow) -> (u16, u16) {
+fn ports(row: &BiflowRow) -> (u16, u16) {
     (row.src.1, row.dst.1)
 }
 
@@ -81,24 +81,24 @@ fn a_packet_that_is_too_late_to_be_sorted_is_counted() {
         level.add(&packet(secs * SECOND, &bytes));
     }
     let rows = level.finish();
-    assert_eq!(rows.losses().packets_too_late, 1);
+    assert_eq!(rows.counters().packets_too_late, 1);
     assert_eq!(rows.map(|row| row.flow.packets).collect::<Vec<_>>(), [5]);
 }
 
 #[test]
-fn conversations_are_capped_and_the_rest_counted() {
+fn conversations_are_capped_and_further_packets_counted() {
     let limits = Limits { max_conversations: 2, ..Limits::default() };
     let mut level = BiflowLevel::new(Attacker::Unknown, limits);
     let taken: Vec<bool> =
         (1..6).map(|port| level.add(&packet(SECOND, &datagram(UDP, (1, port), (2, 6), 10)))).collect();
     assert_eq!(taken, [true, true, false, false, false]);
     let rows = level.finish();
-    assert_eq!(rows.losses().packets_over_cap, 3);
+    assert_eq!(rows.counters().packets_over_cap, 3);
     assert_eq!(rows.count(), 2);
 }
 
 #[test]
-fn tcp_without_a_reply_is_dropped_and_udp_answers_itself_last() {
+fn tcp_without_a_reply_has_no_row_and_udp_without_one_comes_last() {
     let rows = biflows(&[
         (0, datagram(UDP, (1, 1000), (2, 53), 10)),
         (1, datagram(TCP, (1, 1001), (2, 22), 0)),
@@ -106,7 +106,7 @@ fn tcp_without_a_reply_is_dropped_and_udp_answers_itself_last() {
         (3, datagram(TCP, (2, 1883), (1, 1002), 4)),
         (4, datagram(UDP, (3, 7), (3, 7), 0)),
     ]);
-    assert_eq!(rows.iter().map(ends).collect::<Vec<_>>(), [(1002, 1883), (7, 7), (1000, 53)]);
+    assert_eq!(rows.iter().map(ports).collect::<Vec<_>>(), [(1002, 1883), (7, 7), (1000, 53)]);
     assert_eq!((rows[0].forward.bytes, rows[0].backward.bytes), (40, 44));
     assert_eq!(rows[2].forward, rows[2].backward);
     let sources: Vec<(u64, f64)> = rows.iter().map(|row| (row.source.flows, row.source.port_delta)).collect();
@@ -122,7 +122,7 @@ fn only_ipv4_tcp_and_udp_have_rows() {
     icmp[9] = 1;
     assert!(!level.add(&packet(0, &six)));
     assert!(!level.add(&packet(0, &icmp)));
-    // Of a datagram in parts, only the first has ports.
+    // Only the first fragment of a datagram has ports.
     let mut first = datagram(UDP, (1, 2), (3, 4), 8);
     first[6] = 0x20;
     let mut second = first.clone();
@@ -133,7 +133,7 @@ fn only_ipv4_tcp_and_udp_have_rows() {
 }
 
 #[test]
-fn deviations_do_not_cancel_after_years() {
+fn deviations_are_exact_after_years() {
     // Gaps of one year and then of a microsecond, at nanoseconds since 1970.
     let year = 31_557_600 * SECOND;
     let bytes = datagram(UDP, (1, 5), (2, 6), 10);
@@ -175,7 +175,7 @@ fn fits(cells: &[Cell], level: Level) {
 }
 
 #[test]
-fn columns_stand_as_published() {
+fn columns_are_in_published_order() {
     let names = |level: Level| level.columns().iter().map(|column| column.name).collect::<Vec<_>>().join(" ");
     assert_eq!(
         names(Level::Uniflow),

@@ -1,4 +1,4 @@
-//! The table of live flows through its public surface: when flows begin and end, and that it stays within its cap.
+//! The live flow table: when flows start and end, and its cap.
 
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not count as tests
 
@@ -38,26 +38,26 @@ fn back(secs: f64, flags: u16) -> FlowPacket {
     packet(secs, B, A, Some(flags))
 }
 
-/// What ended, in order: packets and reason.
+/// Packets and end reason of each flow, in order of the ends.
 fn endings(limits: Limits, packets: &[FlowPacket]) -> Vec<(u64, EndReason)> {
     let mut table = FlowTable::new(limits);
     let mut ended = Vec::new();
-    let mut hear = |event: FlowEvent<'_>| {
+    let mut observe = |event: FlowEvent<'_>| {
         if let FlowEvent::Ended { flow, reason, .. } = event {
             ended.push((flow.packets(), reason));
         }
     };
     for packet in packets {
-        table.add(packet, &mut hear);
+        table.add(packet, &mut observe);
     }
-    table.finish(&mut hear);
-    assert_eq!(table.counters().begun, table.counters().ended);
+    table.finish(&mut observe);
+    assert_eq!(table.counters().started, table.counters().ended);
     assert_eq!(ended.iter().map(|(packets, _)| packets).sum::<u64>(), packets.len() as u64);
     ended
 }
 
 #[test]
-fn a_syn_after_fin_or_rst_begins_another_flow() {
+fn a_syn_after_fin_or_rst_starts_a_new_flow() {
     let packets = [
         there(0.0, SYN),
         back(0.1, SYN | ACK),
@@ -74,7 +74,7 @@ fn a_syn_after_fin_or_rst_begins_another_flow() {
 }
 
 #[test]
-fn idle_flows_end_when_others_go_on() {
+fn idle_flows_end_while_others_continue() {
     let limits = Limits::default();
     let mut packets = vec![packet(0.0, (7, 5353), (8, 5353), None), there(0.0, SYN)];
     packets.extend((0..200).map(|at| packet(f64::from(at), (3, 9), (4, 9), None)));
@@ -83,7 +83,7 @@ fn idle_flows_end_when_others_go_on() {
 }
 
 #[test]
-fn the_packet_that_comes_too_late_begins_another_flow() {
+fn a_packet_after_the_idle_timeout_starts_a_new_flow() {
     let packets = [there(0.0, SYN), there(60.5, SYN)];
     assert_eq!(endings(Limits::default(), &packets), [(1, EndReason::Idle), (1, EndReason::Capture)]);
     let packets = [there(0.0, SYN), back(0.1, SYN | ACK), there(599.0, ACK)];
@@ -91,7 +91,7 @@ fn the_packet_that_comes_too_late_begins_another_flow() {
 }
 
 #[test]
-fn old_flows_are_cut() {
+fn flows_end_at_the_active_timeout() {
     let limits = Limits { active: Duration::from_secs(100), ..Limits::default() };
     let packets: Vec<FlowPacket> = (0..250).map(|at| packet(f64::from(at), A, B, None)).collect();
     assert_eq!(
@@ -101,13 +101,13 @@ fn old_flows_are_cut() {
 }
 
 #[test]
-fn time_that_steps_back_ends_nothing() {
+fn a_step_back_of_time_ends_no_flow() {
     let packets = [there(7200.0, SYN), back(7200.1, SYN | ACK), there(3600.0, ACK), back(3600.5, ACK)];
     assert_eq!(endings(Limits::default(), &packets), [(4, EndReason::Capture)]);
 }
 
 #[test]
-fn a_full_table_lets_the_idlest_go() {
+fn a_full_table_evicts_the_idlest_flow() {
     let limits = Limits { max_flows: 3, ..Limits::default() };
     let mut packets: Vec<FlowPacket> =
         (0..3).map(|at| packet(f64::from(at), (10 + at, 1), (99, 1), None)).collect();
@@ -128,7 +128,7 @@ fn a_full_table_lets_the_idlest_go() {
 }
 
 #[test]
-fn the_initiator_is_who_asked() {
+fn the_initiator_is_found_without_a_syn() {
     let mut table = FlowTable::new(Limits::default());
     let mut src_of = |packet: FlowPacket| {
         let slot = table.add(&packet, |_| {});
@@ -179,7 +179,7 @@ fn a_million_half_open_flows_stay_within_the_cap() {
 }
 
 #[test]
-fn flows_that_time_out_together_end_a_few_at_a_time_and_all_end() {
+fn simultaneous_timeouts_are_spread_over_several_packets() {
     let mut table = FlowTable::new(Limits::default());
     for number in 0..10_000_u32 {
         table.add(&packet(0.0, (1000 + number, 1), B, Some(SYN)), |_| ());
@@ -187,16 +187,16 @@ fn flows_that_time_out_together_end_a_few_at_a_time_and_all_end() {
     let mut ended = Vec::new();
     for later in 0..4 {
         let mut now = 0;
-        let mut hear = |event: FlowEvent<'_>| now += u32::from(matches!(event, FlowEvent::Ended { .. }));
+        let mut observe = |event: FlowEvent<'_>| now += u32::from(matches!(event, FlowEvent::Ended { .. }));
         match later {
-            0 => table.tick(1_700_000_300 * SECOND, &mut hear),
-            _ => drop(table.add(&packet(300.0, A, B, Some(SYN)), &mut hear)),
+            0 => table.tick(1_700_000_300 * SECOND, &mut observe),
+            _ => drop(table.add(&packet(300.0, A, B, Some(SYN)), &mut observe)),
         }
         ended.push(now);
     }
     assert_eq!(ended, [4096, 4096, 1808, 0]);
 
-    // At the end of a capture in the order of the slots, so many at a time.
+    // At the capture's end in the order of the slots, a few at a time.
     for number in 0..10_u32 {
         table.add(&packet(301.0, (1000 + number, 1), B, Some(SYN)), |_| ());
     }
@@ -211,7 +211,7 @@ fn flows_that_time_out_together_end_a_few_at_a_time_and_all_end() {
 }
 
 proptest! {
-    /// Whatever comes: every flow that begins ends once, every packet belongs to one, the cap holds.
+    /// For any packets: every flow starts and ends once, every packet belongs to one, the cap holds.
     #[test]
     fn events_are_well_formed(
         packets in prop::collection::vec(
@@ -221,7 +221,7 @@ proptest! {
         let mut table = FlowTable::new(Limits { max_flows, ..Limits::default() });
         let mut open = std::collections::HashMap::new();
         let (mut ended, mut at) = (0, 0.0);
-        let mut hear = |event: FlowEvent<'_>| match event {
+        let mut observe = |event: FlowEvent<'_>| match event {
             FlowEvent::New { slot, flow } => assert!(open.insert(slot, (flow.id, 0)).is_none()),
             FlowEvent::Packet { slot, flow, .. } => {
                 let known = open.get_mut(&slot).unwrap();
@@ -235,10 +235,10 @@ proptest! {
         };
         for (a, p, b, q, flags, step) in &packets {
             at += step;
-            table.add(&packet(at, (*a, *p), (*b, *q), *flags), &mut hear);
+            table.add(&packet(at, (*a, *p), (*b, *q), *flags), &mut observe);
             prop_assert!(table.len() <= max_flows);
         }
-        table.finish(&mut hear);
+        table.finish(&mut observe);
         prop_assert!(open.is_empty());
         prop_assert_eq!(table.counters().ended, ended);
         prop_assert_eq!(table.counters().packets, packets.len() as u64);

@@ -1,7 +1,7 @@
-//! Live capture on a virtual cable, in a network namespace that each test makes for its own thread and that vanishes
-//! with it. Without root, or without `ip` or tcpreplay, the tests say what they skip.
+//! Live capture on a veth pair, in a network namespace of each test's own thread. Without root, `ip` or tcpreplay the
+//! tests are skipped with a message.
 #![cfg(target_os = "linux")]
-#![allow(missing_docs, clippy::unwrap_used, clippy::disallowed_methods)] // stamps are compared with the clock
+#![allow(missing_docs, clippy::unwrap_used, clippy::disallowed_methods)] // timestamps are compared with the clock
 
 use std::{
     fs,
@@ -9,17 +9,17 @@ use std::{
     path::PathBuf,
     process::{Command, Stdio},
     thread,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use citronella_sensor::capture::{
-    Packet,
-    live::{self, LinkEvent, LiveCounters, LiveSettings, LiveShard},
+    CaptureCounters, LinkEvent, Next, Source,
+    live::{self, LiveSettings, LiveShard},
 };
 use citronella_wire::decode_frame;
 use nix::sched::{CloneFlags, unshare};
 
-/// Runs `test` on a thread with an empty network of its own, or says why not.
+/// Runs `test` on a thread with an empty network namespace, or prints why it is skipped.
 fn in_a_network(tools: &[&str], test: impl FnOnce() + Send) {
     for tool in tools {
         let found = Command::new(tool).arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status();
@@ -45,16 +45,16 @@ fn ip(arguments: &str) {
     assert!(output.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// A cable from v0 to v1, quiet but for what a test sends.
-fn cable() {
-    // Of this thread's own network; without IPv6 there is nothing to switch off.
+/// A veth pair v0, v1 without traffic of its own.
+fn veth_pair() {
+    // In this thread's namespace; fails on a kernel without IPv6, which needs no setting.
     let _ = fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
     ip("link add v0 type veth peer name v1");
     ip("link set v0 up");
     ip("link set v1 up");
 }
 
-/// Puts frames on v0 with tcpreplay.
+/// Sends frames on v0 with tcpreplay.
 fn send(frames: &[Vec<u8>]) {
     let name = format!("live-{}-{:?}.pcap", std::process::id(), thread::current().id());
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
@@ -98,39 +98,43 @@ fn open(interfaces: &[&str], shards: usize, change: impl FnOnce(&mut LiveSetting
     live::open(&settings, shards).unwrap()
 }
 
-/// A packet that was seen: bytes, length on the wire, time.
+/// A captured packet: bytes, length on the wire, time.
 type Seen = (Vec<u8>, u32, i64);
 
-/// What comes until `count` packets are there, or none come any more.
+/// Packets until `count` have arrived, or none arrive any more.
 fn gather(shard: &mut LiveShard, count: usize) -> Vec<Seen> {
-    let (mut seen, mut quiet) = (Vec::new(), 0);
-    while seen.len() < count && quiet < 8 {
-        let take = |packet: Packet<'_>| {
-            seen.push((packet.bytes.to_vec(), packet.wire_len, packet.time_nanos));
-        };
-        let polled = shard.poll(Duration::from_millis(50), take).unwrap();
-        quiet = if polled.packets == 0 { quiet + 1 } else { 0 };
+    let (mut seen, mut idle) = (Vec::new(), 0);
+    while seen.len() < count && idle < 4 {
+        match shard.next().unwrap() {
+            Next::Packet(packet) => {
+                seen.push((packet.bytes.to_vec(), packet.wire_len, packet.time_nanos));
+                idle = 0;
+            }
+            Next::Idle(_) => idle += 1,
+            Next::Drained | Next::LinkChanged(_) => {}
+            next => panic!("{next:?}"),
+        }
     }
     seen
 }
 
-/// What happens to the interfaces until `count` events are there.
+/// Changes of the interfaces until there are `count`.
 fn notices(shard: &mut LiveShard, count: usize) -> Vec<LinkEvent> {
-    let mut events = Vec::new();
-    for _ in 0..20 {
-        shard.poll(Duration::from_millis(50), |_| ()).unwrap();
-        events.extend(shard.notices().into_iter().map(|notice| notice.event));
-        if events.len() >= count {
-            break;
+    let (mut events, mut idle) = (Vec::new(), 0);
+    while events.len() < count && idle < 10 {
+        match shard.next().unwrap() {
+            Next::LinkChanged(notice) => events.push(notice.event),
+            Next::Idle(_) => idle += 1,
+            _ => {}
         }
     }
     events
 }
 
 #[test]
-fn packets_come_with_their_tags_lengths_and_time() {
+fn packets_have_their_tags_lengths_and_time() {
     in_a_network(&["ip", "tcpreplay"], || {
-        cable();
+        veth_pair();
         let [mut shard] = open(&["v1"], 1, |_| ()).try_into().ok().unwrap();
         let tag = |protocol, id| [protocol, if protocol == 0x81 { 0 } else { 0xa8 }, 0x60, id];
         let frames = [
@@ -149,14 +153,14 @@ fn packets_come_with_their_tags_lengths_and_time() {
             let decoded = decode_frame(citronella_wire::LinkType::Ethernet, bytes);
             assert_eq!(decoded.ip.unwrap().src.to_string(), "10.0.0.1");
         }
-        assert!(seen.iter().any(|(_, _, time)| time % 1000 != 0), "stamps in nanoseconds");
+        assert!(seen.iter().any(|(_, _, time)| time % 1000 != 0), "timestamps in nanoseconds");
     });
 }
 
 #[test]
-fn a_snap_length_cuts_and_says_so() {
+fn a_snap_length_cuts_packets_and_keeps_their_wire_length() {
     in_a_network(&["ip", "tcpreplay"], || {
-        cable();
+        veth_pair();
         let [mut shard] = open(&["v1"], 1, |settings| settings.snap_bytes = 64).try_into().ok().unwrap();
         send(&[udp(1, 2, [1, 2], &[], 900)]);
         let seen = gather(&mut shard, 1);
@@ -165,9 +169,9 @@ fn a_snap_length_cuts_and_says_so() {
 }
 
 #[test]
-fn the_filter_lets_through_what_it_names() {
+fn the_filter_passes_its_ports_and_networks() {
     in_a_network(&["ip", "tcpreplay"], || {
-        cable();
+        veth_pair();
         let [mut shard] = open(&["v1"], 1, |settings| {
             settings.filter.ports = vec![1883];
             settings.filter.networks = vec!["10.0.0.4/30".parse().unwrap()];
@@ -181,14 +185,14 @@ fn the_filter_lets_through_what_it_names() {
         let seen: Vec<_> = gather(&mut shard, 2).into_iter().map(|(bytes, _, _)| bytes).collect();
         assert_eq!(seen, wanted);
         // Two tags are more than the kernel's program looks through: the rest was judged here.
-        assert_eq!(shard.counters(), LiveCounters { packets: 2, left_out: 1, ..Default::default() });
+        assert_eq!(shard.counters(), CaptureCounters { packets: 2, filtered: 1, ..Default::default() });
     });
 }
 
 #[test]
-fn shards_share_the_packets_by_pairs_of_hosts() {
+fn packets_are_sharded_by_host_pair() {
     in_a_network(&["ip", "tcpreplay"], || {
-        cable();
+        veth_pair();
         let mut shards = open(&["v1"], 3, |_| ());
         let pairs = (1..=60_u8).map(|host| (host, 200));
         let frames: Vec<_> = pairs
@@ -213,11 +217,11 @@ fn shards_share_the_packets_by_pairs_of_hosts() {
 
 #[cfg(feature = "pcap")]
 #[test]
-fn an_expression_means_what_it_means_for_files() {
+fn an_expression_matches_as_in_files() {
     use citronella_sensor::capture::expression::Expression;
 
     in_a_network(&["ip", "tcpreplay"], || {
-        cable();
+        veth_pair();
         let tag = [0x81, 0, 0x60, 5];
         let frames = [
             udp(1, 2, [1, 1883], &[], 40),
@@ -225,7 +229,7 @@ fn an_expression_means_what_it_means_for_files() {
             udp(1, 2, [1, 1883], &[tag], 40),
             udp(1, 2, [1, 1884], &[tag], 40),
         ];
-        // Which of them are kept, and how many the kernel passed on although they are not.
+        // The frames that match, and how many others pass the kernel's program.
         let cases = [
             ("udp port 1883", vec![0], 2),
             ("vlan 5 and udp port 1883", vec![2], 1),
@@ -233,28 +237,28 @@ fn an_expression_means_what_it_means_for_files() {
             ("greater 200", vec![], 2),
             ("", vec![0, 1, 2, 3], 0),
         ];
-        for (text, kept, left_out) in cases {
+        for (text, kept, filtered) in cases {
             let expression = Some(Expression::new(text).unwrap());
             let [mut shard] =
                 open(&["v1"], 1, |settings| settings.filter.expression = expression).try_into().ok().unwrap();
             send(&frames);
             let seen: Vec<_> = gather(&mut shard, 5).into_iter().map(|(bytes, ..)| bytes).collect();
-            let expected: Vec<_> = kept.iter().map(|&at: &usize| frames[at].clone()).collect();
+            let expected: Vec<_> = matching.iter().map(|&at: &usize| frames[at].clone()).collect();
             assert!(seen == expected, "{text}: {} packets", seen.len());
-            assert_eq!(shard.counters().left_out, left_out, "{text}");
+            assert_eq!(shard.counters().filtered, filtered, "{text}");
         }
-        // Without a link layer the same expression begins at the IP header.
+        // Without a link layer the same expression starts at the IP header.
         let expression = Some(Expression::new("udp port 1883").unwrap());
         let [mut shard] =
             open(&["any"], 1, |settings| settings.filter.expression = expression).try_into().ok().unwrap();
         send(&frames[..2]);
-        // Sent at one end, received at the other.
+        // Sent on v0, received on v1.
         assert_eq!(gather(&mut shard, 3).len(), 2);
     });
 }
 
 #[test]
-fn loopback_is_seen_once() {
+fn loopback_packets_are_captured_once() {
     in_a_network(&["ip"], || {
         ip("link set lo up");
         for (interface, shards) in [("lo", 1), ("lo", 2), ("any", 1), ("any", 2)] {
@@ -271,18 +275,18 @@ fn loopback_is_seen_once() {
 }
 
 #[test]
-fn an_interface_that_goes_down_or_away_is_waited_for() {
+fn capture_continues_after_an_interface_was_down_or_removed() {
     in_a_network(&["ip", "tcpreplay"], || {
         for shards in [1, 2] {
-            cable();
+            veth_pair();
             let mut opened = open(&["v1"], shards, |_| ());
             let step = |opened: &mut Vec<LiveShard>, what: &str, expected: &str| {
                 for one in what.split("; ") {
                     ip(one);
                 }
                 let events: Vec<_> = opened.iter_mut().map(|shard| notices(shard, 1)).collect();
-                let told: Vec<_> = events.iter().flatten().map(|event| format!("{event:?}")).collect();
-                assert_eq!(told, [expected], "{what}: told once, by the first shard");
+                let reported: Vec<_> = events.iter().flatten().map(|event| format!("{event:?}")).collect();
+                assert_eq!(reported, [expected], "{what}: reported once, by the first shard");
             };
             let send_and_count = |opened: &mut Vec<LiveShard>| {
                 let frames: Vec<_> = (1..=30).map(|host| udp(host, 200, [1, 2], &[], 40)).collect();
@@ -294,7 +298,7 @@ fn an_interface_that_goes_down_or_away_is_waited_for() {
             step(&mut opened, "link set v1 up", "Up");
             send_and_count(&mut opened);
             step(&mut opened, "link del v1", "Removed");
-            cable();
+            veth_pair();
             step(&mut opened, "link set v1 up", "Back");
             send_and_count(&mut opened);
             ip("link del v1");
@@ -303,9 +307,9 @@ fn an_interface_that_goes_down_or_away_is_waited_for() {
 }
 
 #[test]
-fn an_interface_may_be_down_at_the_begin() {
+fn an_interface_may_be_down_at_the_start() {
     in_a_network(&["ip", "tcpreplay"], || {
-        cable();
+        veth_pair();
         ip("link set v1 down");
         let mut opened = open(&["v1"], 2, |_| ());
         assert!(matches!(notices(&mut opened[0], 1)[..], [LinkEvent::Down]));
@@ -319,9 +323,9 @@ fn an_interface_may_be_down_at_the_begin() {
 }
 
 #[test]
-fn a_full_ring_counts_what_it_drops() {
+fn a_full_ring_counts_dropped_packets() {
     in_a_network(&["ip", "tcpreplay"], || {
-        cable();
+        veth_pair();
         let [mut shard] = open(&["v1"], 1, |settings| settings.ring_bytes = 1 << 19).try_into().ok().unwrap();
         let frames = vec![udp(1, 2, [1, 2], &[], 1400); 2000];
         send(&frames);
@@ -333,7 +337,7 @@ fn a_full_ring_counts_what_it_drops() {
 }
 
 #[test]
-fn what_cannot_be_opened_is_named() {
+fn errors_name_the_interface() {
     let open = |interfaces: &[&str]| {
         let interfaces = interfaces.iter().map(|name| (*name).to_owned()).collect();
         live::open(&LiveSettings { interfaces, ..Default::default() }, 1).err().map(|error| error.to_string())
@@ -341,7 +345,7 @@ fn what_cannot_be_opened_is_named() {
     assert_eq!(open(&["lo", "lo"]).unwrap(), "lo: named twice; every packet would count twice");
     assert!(open(&[]).unwrap().contains("-i INTERFACE"));
     let message = open(&["no-such-name"]).unwrap();
-    // Without the right to ask, that is what is said first.
+    // Without CAP_NET_RAW, that error comes first.
     assert!(
         message.contains("no such interface; there are lo") || message.contains("CAP_NET_RAW"),
         "{message}"

@@ -1,5 +1,5 @@
-//! The golden cases of the packet level: folders under `tests/golden`, each with a capture and the rows that it must
-//! give. `make_cases.py` there makes them and says where the rows come from.
+//! The golden cases of the packet level: folders under `tests/golden`, each with a capture and its expected rows.
+//! `make_cases.py` there generates them and documents where the rows come from.
 
 #![allow(clippy::unwrap_used)] // tests
 
@@ -17,7 +17,7 @@ use citronella_sensor::{
     },
 };
 
-/// What a `case.toml` says.
+/// A `case.toml`.
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Case {
@@ -30,7 +30,7 @@ struct Case {
     differs: Vec<Differs>,
 }
 
-/// Where we and tshark part on purpose.
+/// A deliberate difference from tshark.
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 #[allow(dead_code)] // for readers
@@ -62,7 +62,7 @@ fn extract(capture: &Path, folder: &Path) -> (u64, String) {
     (capture.packets(), fs::read_to_string(output).unwrap())
 }
 
-/// Every difference in words: line and column where the lines pair up, else the whole lines.
+/// Describes every difference: line and column if the number of lines is equal, else the whole lines.
 fn differences(expected: &str, found: &str) -> Vec<String> {
     let (expected, found): (Vec<&str>, Vec<&str>) = (expected.lines().collect(), found.lines().collect());
     if expected.len() != found.len() {
@@ -89,7 +89,7 @@ fn differences(expected: &str, found: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_case_gives_its_rows() {
+fn every_case_has_its_expected_rows() {
     let mut cases: Vec<PathBuf> = fs::read_dir(golden())
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -128,20 +128,22 @@ fn every_case_gives_its_rows() {
 }
 
 #[test]
-fn a_case_that_differs_says_where_and_why() {
+fn deliberate_differences_have_a_position_and_a_reason() {
     let mut seen = 0;
     for entry in fs::read_dir(golden()).unwrap().map(Result::unwrap) {
         let Ok(text) = fs::read_to_string(entry.path().join("case.toml")) else { continue };
         let case: Case = toml::from_str(&text).unwrap();
         assert!(!case.about.is_empty() && !case.expected_from.is_empty(), "{}", entry.path().display());
-        for place in case.differs {
-            assert!((1..=case.packets).contains(&place.packet) && !place.why.is_empty());
-            let cell = place.column.is_some() && place.ours.is_some() && place.tshark != place.ours;
+        for difference in case.differs {
+            assert!((1..=case.packets).contains(&difference.packet) && !difference.why.is_empty());
+            let cell = difference.column.is_some()
+                && difference.ours.is_some()
+                && difference.tshark != difference.ours;
             assert!(
-                cell || place.row.as_deref() == Some("none"),
+                cell || difference.row.as_deref() == Some("none"),
                 "{}: {}",
                 entry.path().display(),
-                place.packet
+                difference.packet
             );
         }
         seen += 1;

@@ -1,14 +1,15 @@
-//! The pipeline on several threads, with full tables, and with a sink that panics.
+//! The pipeline on several threads, with full tables, and with an observer that panics.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use citronella_sensor::alert::Finding;
-use citronella_sensor::capture::{Packet, filter::Filter};
-use citronella_sensor::detect::{Batching, Config, Counters, Detector, FlowVerdict, ModelFile, Shard, Sink};
-use citronella_sensor::pipeline::{Files, run};
+use citronella_sensor::capture::{Files, Packet, filter::Filter};
+use citronella_sensor::detect::{
+    Batching, Config, Counters, Detector, Finding, FlowVerdict, ModelFile, Observer, Reason, Shard,
+};
+use citronella_sensor::pipeline::run;
 use citronella_wire::Frame;
 
 type Key = (IpAddr, u16, IpAddr, u16, u8, i64);
@@ -21,17 +22,17 @@ struct Verdicts {
     panic_at: Option<u64>,
 }
 
-impl Sink for Verdicts {
+impl Observer for Verdicts {
     fn packet(&mut self, packet: &Packet<'_>, _: &Frame<'_>) {
         self.packets += 1;
-        assert!(self.panic_at != Some(packet.number), "a sink that fails at packet {}", packet.number);
+        assert!(self.panic_at != Some(packet.number), "an observer that fails at packet {}", packet.number);
     }
 
-    fn finding(&mut self, _: &Finding) {
+    fn finding(&mut self, _: &Finding, _: &mut dyn FnMut() -> Vec<Reason>) {
         self.findings += 1;
     }
 
-    fn ended(&mut self, verdict: &FlowVerdict) {
+    fn flow_ended(&mut self, verdict: &FlowVerdict) {
         let flow = &verdict.flow;
         let ((src, src_port), (dst, dst_port)) = (flow.src(), flow.dst());
         let key = (src, src_port, dst, dst_port, flow.key().protocol(), flow.first_nanos);
@@ -86,7 +87,7 @@ const RUN_2: [&str; 8] = [
 fn verdicts_and_counters_are_the_same_on_any_number_of_threads() {
     let (one, counters) = on(1, &RUN_2, Verdicts::default());
     assert_eq!(counters.packets, one.packets);
-    assert_eq!(counters.packets, counters.scored + counters.passed_over);
+    assert_eq!(counters.packets, counters.scored + counters.packets_without_flow);
     assert_eq!(one.flows.values().map(|(packets, _)| packets).sum::<u64>(), counters.scored);
     assert_eq!(counters.findings, one.findings);
     for threads in [2, 4] {
@@ -123,8 +124,8 @@ fn full_tables_evict_and_count_and_every_flow_still_has_a_verdict() {
     small.sequence.hosts.max_hosts = 4;
     small.sequence.hosts.stripes = 1;
     let (sink, counters) = on_one(&["run-2/scan_A"], small, Verdicts::default());
-    assert!(counters.losses.evicted_flows > 500, "{counters:?}");
-    assert!(counters.losses.forgotten_hosts > 0, "{counters:?}");
+    assert!(counters.evictions.flows > 500, "{counters:?}");
+    assert!(counters.evictions.hosts > 0, "{counters:?}");
     assert_eq!(counters.scored, sink.flows.values().map(|(packets, _)| packets).sum::<u64>());
     assert_eq!(counters.flows, sink.flows.len() as u64);
 }

@@ -1,13 +1,13 @@
-//! The rules beside the model: what each calls, and what it leaves alone.
+//! The rules beside the model: what each of them flags, and what it does not.
 #![allow(clippy::unwrap_used)] // tests
 
 use citronella_sensor::{
     alert::{
-        Detector, RuleId,
-        rules::{Rules, Seen},
+        rules::Rules,
         settings::{RuleSettings, Threshold},
         signature,
     },
+    detect::{FindingSource, RuleContext, RuleId},
     feature::sequence::{Config, SequenceLevel},
     flow::table,
 };
@@ -62,8 +62,8 @@ struct Net {
     level: SequenceLevel,
     rules: Rules,
     packets: u64,
-    /// Keys of the rules that called, in order.
-    called: Vec<&'static str>,
+    /// Keys of the rules that flagged a packet, in order.
+    flagged: Vec<&'static str>,
 }
 
 const BROKER: (u8, u16) = (9, 1883);
@@ -72,7 +72,7 @@ impl Net {
     fn new(settings: RuleSettings) -> Net {
         let flows = table::Limits { max_flows: 1_024, ..table::Limits::default() };
         let level = SequenceLevel::new(Config { flows, ..Config::default() });
-        Net { level, rules: Rules::new(settings), packets: 0, called: Vec::new() }
+        Net { level, rules: Rules::new(settings), packets: 0, flagged: Vec::new() }
     }
 
     fn packet(&mut self, at: f64, bytes: &[u8]) {
@@ -87,7 +87,7 @@ impl Net {
             assert_eq!((finding.class, finding.initiator), (CLASSES, flow.src().0));
             assert!(finding.score >= finding.threshold);
             let Detector::Rule(id) = finding.detector else { panic!("{finding:?}") };
-            self.called.push(signature::rule(id).unwrap().key);
+            self.flagged.push(signature::rule(id).unwrap().key);
         });
     }
 
@@ -113,7 +113,7 @@ impl Net {
     }
 
     fn count(&self, key: &str) -> usize {
-        self.called.iter().filter(|called| **called == key).count()
+        self.flagged.iter().filter(|flagged| **flagged == key).count()
     }
 }
 
@@ -139,15 +139,15 @@ fn refused_logins_call_from_their_threshold_on_and_a_mistyped_password_does_not(
     for n in 0..9 {
         net.login(f64::from(n) * 0.1, (5, 40_000 + n), &connect("c", Some("u"), 60), 5);
     }
-    assert_eq!(net.called, Vec::<&str>::new());
+    assert_eq!(net.flagged, Vec::<&str>::new());
     for n in 9..14 {
         net.login(f64::from(n) * 0.1, (5, 40_000 + n), &connect("c", Some("u"), 60), 5);
     }
-    assert!(net.count("refused_mqtt") >= 3 && net.count("refused_mqtt") == net.called.len());
+    assert!(net.count("refused_mqtt") >= 3 && net.count("refused_mqtt") == net.flagged.len());
     // Ten minutes later all is forgiven.
-    net.called.clear();
+    net.flagged.clear();
     net.login(600.0, (5, 50_000), &connect("c", Some("u"), 60), 5);
-    assert_eq!(net.called, Vec::<&str>::new());
+    assert_eq!(net.flagged, Vec::<&str>::new());
 }
 
 #[test]
@@ -174,20 +174,20 @@ fn a_silence_of_more_than_one_and_a_half_keep_alives_counts_once() {
         // 80 s are allowed (MQTT-3.1.2-24: 90 s), and kept alive again.
         net.say(80.0, client, true, PINGREQ);
     }
-    assert_eq!(net.called, Vec::<&str>::new());
+    assert_eq!(net.flagged, Vec::<&str>::new());
     for (n, client) in clients.iter_mut().enumerate() {
         // The broker ends them after 95 s; its own words do not count as the client's.
         net.say(120.0, client, false, b"\xd0\x00");
         let end = segment(BROKER, client.end, client.seqs[1], FIN_ACK, b"");
         net.packet(175.0, &end);
         net.packet(175.1, &end);
-        assert_eq!(net.called.len(), (n + 1).saturating_sub(2), "after {} silences", n + 1);
+        assert_eq!(net.flagged.len(), (n + 1).saturating_sub(2), "after {} silences", n + 1);
     }
     // A keep-alive of 0 promises nothing.
     let mut net = Net::new(only(|set| set.keep_alive = Threshold(Some(0.5))));
     let mut client = net.login(0.0, (5, 40_000), &connect("c", None, 0), 0);
     net.say(500.0, &mut client, true, PINGREQ);
-    assert_eq!(net.called, Vec::<&str>::new());
+    assert_eq!(net.flagged, Vec::<&str>::new());
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn names_that_keep_changing_call() {
         // The same again is no news.
         net.login(0.0, (5, 40_000 + n), &connect("c", Some("u"), 60), 0);
     }
-    assert_eq!(net.called, Vec::<&str>::new());
+    assert_eq!(net.flagged, Vec::<&str>::new());
     for n in 0..60 {
         let name = format!("name{n}");
         net.login(1.0, (5, 41_000 + n), &connect(&name, Some(&name), 60), 0);
@@ -214,7 +214,7 @@ fn only_a_new_client_that_wants_everything_calls() {
     let ask = |net: &mut Net, at: f64, host: u8, filter: &str| {
         let mut client = net.login(at, (host, 40_000 + u16::from(host)), &hello, 0);
         net.say(at, &mut client, true, &subscribe(filter));
-        std::mem::take(&mut net.called)
+        std::mem::take(&mut net.flagged)
     };
     // Who is there from the begin is not new, whatever it asks for and whenever.
     assert_eq!(ask(&mut net, 0.0, 1, "#"), Vec::<&str>::new());
@@ -222,10 +222,10 @@ fn only_a_new_client_that_wants_everything_calls() {
         net.packet(f64::from(at) * 40.0, &segment((1, 50_000), BROKER, 1, SYN, b""));
     }
     assert_eq!(ask(&mut net, 770.0, 1, "#"), Vec::<&str>::new());
-    for (host, filter, called) in
+    for (host, filter, flagged) in
         [(2, "#", true), (3, "$SYS/#", true), (4, "sensors/#", false), (5, "$SYS/broker/uptime", false)]
     {
-        assert_eq!(!ask(&mut net, 780.0, host, filter).is_empty(), called, "{filter}");
+        assert_eq!(!ask(&mut net, 780.0, host, filter).is_empty(), flagged, "{filter}");
     }
 }
 

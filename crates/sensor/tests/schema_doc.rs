@@ -1,4 +1,4 @@
-//! docs/schema.md carries every level's table as the program has it.
+//! docs/schema.md contains every level's table, as generated from the program.
 
 use citronella_sensor::feature::schema::{Level, markdown};
 

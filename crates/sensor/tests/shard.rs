@@ -1,22 +1,23 @@
-//! A shard tells the same, in the same order, however many packets wait in its micro-batches: what the simple walk says,
-//! one packet at a time.
+//! A shard reports the same events in the same order for any size of its micro-batches: those of a simple
+//! implementation that scores one packet at a time.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::path::Path;
 use std::time::Duration;
 
 use citronella_nn::StreamCell;
-use citronella_sensor::alert::Finding;
 use citronella_sensor::capture::{Capture, Packet};
-use citronella_sensor::detect::{Batching, Config, Detector, FlowVerdict, ModelFile, Shard, Sink};
-use citronella_sensor::feature::sequence::{self, EndedFlow, SequenceLevel, verdict::Running};
+use citronella_sensor::detect::{
+    Batching, Config, Detector, Finding, FlowVerdict, ModelFile, Observer, Reason, Shard,
+};
+use citronella_sensor::feature::sequence::{self, EndedFlow, SequenceLevel, verdict::RunningVerdict};
 use citronella_sensor::flow::Flow;
 use citronella_wire::{Frame, LinkType};
 use proptest::prelude::*;
 
-/// What is told of a flow, without the flow's statistics, which go on while a packet waits.
+/// An event of a flow, without the flow's statistics, which change while a packet waits.
 #[derive(Clone, Debug, PartialEq)]
-enum Told {
+enum FlowEvent {
     Finding { flow: String, packet: Option<u64>, time_nanos: i64, class: u32, score: f32, packets: u32 },
     Ended { flow: String, reason: &'static str, packets: u64, class: u32, score: f32, alert: Option<u32> },
 }
@@ -25,17 +26,17 @@ fn name(flow: &Flow) -> String {
     format!("{} {:?} {:?} {}", flow.id, flow.src(), flow.dst(), flow.key().protocol())
 }
 
-fn ended(ended: &EndedFlow, class: u32, score: f32, alert: Option<u32>) -> Told {
+fn ended(ended: &EndedFlow, class: u32, score: f32, alert: Option<u32>) -> FlowEvent {
     let (flow, packets, reason) = (name(&ended.flow), ended.flow.packets(), ended.reason.name());
-    Told::Ended { flow, reason, packets, class, score, alert }
+    FlowEvent::Ended { flow, reason, packets, class, score, alert }
 }
 
 #[derive(Default)]
-struct Notes(Vec<Told>);
+struct Events(Vec<FlowEvent>);
 
-impl Sink for Notes {
-    fn finding(&mut self, f: &Finding) {
-        self.0.push(Told::Finding {
+impl Observer for Events {
+    fn finding(&mut self, f: &Finding, _: &mut dyn FnMut() -> Vec<Reason>) {
+        self.0.push(FlowEvent::Finding {
             flow: name(&f.flow),
             packet: f.packet,
             time_nanos: f.time_nanos,
@@ -45,7 +46,7 @@ impl Sink for Notes {
         });
     }
 
-    fn ended(&mut self, v: &FlowVerdict) {
+    fn flow_ended(&mut self, v: &FlowVerdict) {
         let end = EndedFlow { slot: 0, actor: v.flow.src().0, flow: v.flow, reason: v.reason };
         self.0.push(ended(&end, v.class, v.score, v.packets_to_alert));
     }
@@ -55,24 +56,24 @@ fn model() -> ModelFile {
     ModelFile::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/sequence.safetensors")).unwrap()
 }
 
-/// One packet at a time, nothing waits.
-struct Walk<'a> {
+/// The reference implementation: one packet at a time, no batches.
+struct Reference<'a> {
     detector: &'a Detector,
     level: SequenceLevel,
     cell: StreamCell,
-    running: Vec<Running>,
-    notes: Vec<Told>,
+    running: Vec<RunningVerdict>,
+    events: Vec<FlowEvent>,
 }
 
-impl<'a> Walk<'a> {
-    fn new(detector: &'a Detector, config: sequence::Config) -> Walk<'a> {
+impl<'a> Reference<'a> {
+    fn new(detector: &'a Detector, config: sequence::Config) -> Reference<'a> {
         let slots = config.flows.max_flows;
-        Walk {
+        Reference {
             detector,
             level: SequenceLevel::new(config),
             cell: StreamCell::new(&detector.calibrated().unwrap(), slots).unwrap(),
-            running: vec![Running::default(); slots],
-            notes: Vec::new(),
+            running: vec![RunningVerdict::default(); slots],
+            events: Vec::new(),
         }
     }
 
@@ -85,10 +86,17 @@ impl<'a> Walk<'a> {
             if let (Some(c), true) = (called, called.map(|called| called.class) != before) {
                 let (flow, time_nanos) = (name(&end.flow), end.flow.last_nanos);
                 let (class, score, packets) = (c.class, c.score, c.packets);
-                self.notes.push(Told::Finding { flow, packet: None, time_nanos, class, score, packets });
+                self.events.push(FlowEvent::Finding {
+                    flow,
+                    packet: None,
+                    time_nanos,
+                    class,
+                    score,
+                    packets,
+                });
             }
             let highest = running.highest();
-            self.notes.push(match called {
+            self.events.push(match called {
                 Some(called) => ended(end, called.class, called.score, Some(called.packets)),
                 None => ended(end, 0, highest, None),
             });
@@ -103,7 +111,7 @@ impl<'a> Walk<'a> {
         let (settings, flow) = (self.detector.settings(), self.level.flow(row.slot).unwrap());
         let running = &mut self.running[row.slot as usize];
         if row.is_new {
-            *running = Running::default();
+            *running = RunningVerdict::default();
         }
         if settings.begins_anew(flow.packets() - 1) {
             self.cell.reset(row.slot);
@@ -112,7 +120,7 @@ impl<'a> Walk<'a> {
         self.cell.step(row.slot, &row.features, &mut out).unwrap();
         if running.step(&out, self.detector.beyond(&row.features), settings) {
             let called = running.called(settings).unwrap();
-            self.notes.push(Told::Finding {
+            self.events.push(FlowEvent::Finding {
                 flow: name(flow),
                 packet: Some(packet.number),
                 time_nanos: packet.time_nanos,
@@ -123,10 +131,10 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn finish(mut self) -> Vec<Told> {
+    fn finish(mut self) -> Vec<FlowEvent> {
         let all = self.level.finish().to_vec();
         self.end(&all);
-        self.notes
+        self.events
     }
 }
 
@@ -139,37 +147,40 @@ const BATCHINGS: [Batching; 5] = [
 ];
 
 #[test]
-fn on_recordings_every_batch_size_tells_what_the_simple_walk_says() {
+fn every_batch_size_reports_the_events_of_the_reference() {
     let detector = Detector::new("the model", &model()).unwrap();
     let config = sequence::Config::default();
     for file in ["run-1/malformed", "run-1/sparta", "run-2/scan_sU"] {
         let path = format!("{}/../../data/lab/{file}.pcap.zst", env!("CARGO_MANIFEST_DIR"));
         let open = || Capture::open(Path::new(&path)).unwrap();
-        let (mut walk, mut capture) = (Walk::new(&detector, config), open());
+        let (mut reference, mut capture) = (Reference::new(&detector, config), open());
         while let Some(packet) = capture.next().unwrap() {
-            walk.packet(&packet);
+            reference.packet(&packet);
         }
-        let expected = walk.finish();
-        assert!(expected.iter().any(|told| matches!(told, Told::Finding { packet: Some(_), .. })), "{file}");
+        let expected = reference.finish();
+        assert!(
+            expected.iter().any(|event| matches!(event, FlowEvent::Finding { packet: Some(_), .. })),
+            "{file}"
+        );
         for batching in BATCHINGS {
             let config = Config { sequence: config, batching, threads: 3, ..Config::default() };
             let mut shard = Shard::new(&detector, config).unwrap();
-            let (mut notes, mut capture) = (Notes::default(), open());
+            let (mut events, mut capture) = (Events::default(), open());
             while let Some(packet) = capture.next().unwrap() {
-                shard.packet(&packet, &mut notes).unwrap();
+                shard.packet(&packet, &mut events).unwrap();
             }
-            shard.finish(&mut notes).unwrap();
-            assert_eq!(notes.0.len(), expected.len());
-            for (got, expected) in notes.0.iter().zip(&expected) {
+            shard.finish(&mut events).unwrap();
+            assert_eq!(events.0.len(), expected.len());
+            for (got, expected) in events.0.iter().zip(&expected) {
                 assert_eq!(got, expected, "{file}, {batching:?}");
             }
         }
     }
 }
 
-/// A detector that knows no class calls what its hosts' counts show: a scanner's flows are unknown, benign ones are not.
+/// A detector without classes flags by its hosts' counts: a scanner's flows are unknown, benign ones are not.
 #[test]
-fn what_no_class_is_called_of_is_unknown_and_told_once() {
+fn flows_of_no_class_are_unknown_and_reported_once() {
     let detector = Detector::new("the model", &model()).unwrap();
     let none = sequence::verdict::Settings {
         thresholds: vec![f32::NAN; detector.classes().len()],
@@ -177,25 +188,25 @@ fn what_no_class_is_called_of_is_unknown_and_told_once() {
     };
     let (unknown, detector) = (detector.classes().len() as u32, detector.with_settings(none));
     let path = format!("{}/../../data/lab/run-1/scan_A.pcap.zst", env!("CARGO_MANIFEST_DIR"));
-    for silence in [None, Some(Duration::from_secs(1))] {
-        let mut shard = Shard::new(&detector, Config { silence, ..Config::default() }).unwrap();
-        let (mut notes, mut capture) = (Notes::default(), Capture::open(Path::new(&path)).unwrap());
+    for idle_report in [None, Some(Duration::from_secs(1))] {
+        let mut shard = Shard::new(&detector, Config { idle_report, ..Config::default() }).unwrap();
+        let (mut events, mut capture) = (Events::default(), Capture::open(Path::new(&path)).unwrap());
         while let Some(packet) = capture.next().unwrap() {
-            shard.packet(&packet, &mut notes).unwrap();
+            shard.packet(&packet, &mut events).unwrap();
         }
-        shard.finish(&mut notes).unwrap();
+        shard.finish(&mut events).unwrap();
         let (mut findings, mut ends, mut normal) = (0, 0, 0);
-        for told in &notes.0 {
-            match told {
-                Told::Finding { class, score, .. } => {
-                    assert!(*class == unknown && *score >= 0.5 && *score < 1.0, "{told:?}");
+        for event in &events.0 {
+            match event {
+                FlowEvent::Finding { class, score, .. } => {
+                    assert!(*class == unknown && *score >= 0.5 && *score < 1.0, "{event:?}");
                     findings += 1;
                 }
-                Told::Ended { class, alert, .. } if *class == unknown => {
+                FlowEvent::Ended { class, alert, .. } if *class == unknown => {
                     assert!(alert.is_some());
                     ends += 1;
                 }
-                Told::Ended { .. } => normal += 1,
+                FlowEvent::Ended { .. } => normal += 1,
             }
         }
         // run-1 has 7,133 flows of the scan; the first ones stay below.
@@ -247,15 +258,15 @@ fn frame(segment: &Segment) -> Vec<u8> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
-    /// With room for three flows: places are used again while packets of the flow before wait.
+    /// With a table of three flows, slots are reused while packets of the flow before still wait.
     #[test]
-    fn places_that_are_used_again_change_nothing(
+    fn reused_slots_change_nothing(
         segments in segments(),
         packets in 1usize..80,
         ahead in any::<bool>(),
         threads in 1usize..4,
     ) {
-        // An eager model: attacks are called of anything.
+        // A model that flags almost anything.
         let settings = sequence::verdict::Settings { window: 5, ..sequence::verdict::Settings::plain(5, 2, 0.2, 8) };
         let detector = Detector::new("the model", &model()).unwrap().with_settings(settings);
         let mut config = sequence::Config::default();
@@ -264,51 +275,51 @@ proptest! {
         config.flows.tcp_unanswered = Duration::from_secs(2);
         let batching = Batching { packets, wait_nanos: 5_000_000, ahead };
         let mut shard =
-            Shard::new(&detector, Config { sequence: config, batching, threads, silence: None }).unwrap();
-        let (mut walk, mut notes, mut time_nanos) = (Walk::new(&detector, config), Notes::default(), 0);
+            Shard::new(&detector, Config { sequence: config, batching, threads, idle_report: None }).unwrap();
+        let (mut reference, mut events, mut time_nanos) = (Reference::new(&detector, config), Events::default(), 0);
         for (number, segment) in (1..).zip(&segments) {
             time_nanos += i64::from(segment.after_ms) * 1_000_000;
             let bytes = frame(segment);
             let wire_len = bytes.len() as u32;
             let packet = Packet { number, time_nanos, link: LinkType::Ethernet, wire_len, bytes: &bytes };
-            walk.packet(&packet);
-            shard.packet(&packet, &mut notes).unwrap();
+            reference.packet(&packet);
+            shard.packet(&packet, &mut events).unwrap();
         }
-        shard.finish(&mut notes).unwrap();
-        prop_assert_eq!(notes.0, walk.finish());
+        shard.finish(&mut events).unwrap();
+        prop_assert_eq!(events.0, reference.finish());
     }
 }
 
-/// When flows were told of: by the packets' clock, and their last packets' time then.
+/// How late flows were reported: the difference of the packet time and the finding's.
 #[derive(Default)]
 struct Times {
     now_nanos: i64,
-    told: Vec<(u64, i64)>,
-    called: Vec<u64>,
+    reported: Vec<(u64, i64)>,
+    flagged: Vec<u64>,
 }
 
-impl Sink for Times {
+impl Observer for Times {
     fn packet(&mut self, packet: &Packet<'_>, _: &Frame<'_>) {
         self.now_nanos = packet.time_nanos;
     }
 
-    fn finding(&mut self, finding: &Finding) {
-        self.told.push((finding.flow.id, self.now_nanos - finding.time_nanos));
+    fn finding(&mut self, finding: &Finding, _: &mut dyn FnMut() -> Vec<Reason>) {
+        self.reported.push((finding.flow.id, self.now_nanos - finding.time_nanos));
     }
 
-    fn ended(&mut self, verdict: &FlowVerdict) {
+    fn flow_ended(&mut self, verdict: &FlowVerdict) {
         if verdict.class > 0 {
-            self.called.push(verdict.flow.id);
+            self.flagged.push(verdict.flow.id);
         }
     }
 }
 
-/// A scan's flows have two packets each: without a word on their silence, the first is told of at its end.
+/// A scan's flows have two packets each: without an idle report the first is reported when it ends.
 #[test]
-fn short_conversations_that_fall_silent_are_told_of_within_seconds() {
+fn idle_short_conversations_are_reported_within_seconds() {
     let detector = Detector::new("model", &model()).unwrap();
-    let times = |silence| {
-        let config = Config { silence, ..Config::default() };
+    let times = |idle_report| {
+        let config = Config { idle_report, ..Config::default() };
         let (mut shard, mut times) = (Shard::new(&detector, config).unwrap(), Times::default());
         let mut capture = Capture::open(
             &Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/lab/run-1/scan_A.pcap.zst"),
@@ -318,43 +329,43 @@ fn short_conversations_that_fall_silent_are_told_of_within_seconds() {
             shard.packet(&packet, &mut times).unwrap();
         }
         shard.finish(&mut times).unwrap();
-        assert_eq!(shard.counters().findings as usize, times.told.len());
+        assert_eq!(shard.counters().findings as usize, times.reported.len());
         times
     };
     let (late, early) = (times(None), times(Some(Duration::from_secs(1))));
-    let slow = |times: &Times| times.told.iter().filter(|(_, nanos)| *nanos > 3_000_000_000).count();
+    let slow = |times: &Times| times.reported.iter().filter(|(_, nanos)| *nanos > 3_000_000_000).count();
     assert!(slow(&late) > 1000, "{}", slow(&late));
     assert!(slow(&early) * 100 < slow(&late), "{} of {}", slow(&early), slow(&late));
-    assert_eq!(early.called, late.called, "verdicts are the same");
-    let mut flows: Vec<u64> = early.told.iter().map(|(flow, _)| *flow).collect();
+    assert_eq!(early.flagged, late.flagged, "verdicts are the same");
+    let mut flows: Vec<u64> = early.reported.iter().map(|(flow, _)| *flow).collect();
     flows.sort_unstable();
     let all = flows.len();
     flows.dedup();
-    assert_eq!(flows.len(), all, "a flow is told of once");
-    assert!(early.called.iter().all(|flow| flows.binary_search(flow).is_ok()));
+    assert_eq!(flows.len(), all, "a flow is reported once");
+    assert!(early.flagged.iter().all(|flow| flows.binary_search(flow).is_ok()));
 }
 
 #[test]
-fn the_same_model_read_again_changes_nothing_of_what_was_called() {
+fn reloading_the_same_model_changes_no_verdict() {
     let detector = Detector::new("sequence", &model()).unwrap();
     let mut shard = Shard::new(&detector, Config::default()).unwrap();
-    let mut notes = Notes::default();
+    let mut events = Events::default();
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/lab/run-2/mqtt_bruteforce.pcap.zst");
     let mut capture = Capture::open(&path).unwrap();
     let mut packets = 0;
     while let Some(packet) = capture.next().unwrap() {
-        shard.packet(&packet, &mut notes).unwrap();
+        shard.packet(&packet, &mut events).unwrap();
         packets += 1;
         if packets % 1_000 == 0 {
-            shard.reload(&detector, &mut notes).unwrap();
+            shard.reload(&detector, &mut events).unwrap();
         }
     }
-    shard.finish(&mut notes).unwrap();
+    shard.finish(&mut events).unwrap();
     let counters = shard.counters();
-    let called = |told: &&Told| matches!(told, Told::Ended { class, .. } if *class > 0);
+    let flagged = |event: &&FlowEvent| matches!(event, FlowEvent::Ended { class, .. } if *class > 0);
     assert!(counters.findings > 500);
-    assert_eq!(notes.0.iter().filter(called).count() as u64, counters.findings);
-    assert_eq!(counters.begun, counters.flows);
+    assert_eq!(events.0.iter().filter(flagged).count() as u64, counters.findings);
+    assert_eq!(counters.flows_started, counters.flows);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use citronella_sensor::{
         packet::Attacker,
         uniflow::{UniflowLevel, UniflowRow},
     },
-    flow::ids2020::{Limits, Losses},
+    flow::ids2020::{Counters, Limits},
 };
 use proptest::prelude::*;
 
@@ -37,11 +37,11 @@ fn pcap(packets: &[Packet]) -> Vec<u8> {
     out
 }
 
-type Flows = (Vec<UniflowRow>, Vec<BiflowRow>, Losses);
+type Flows = (Vec<UniflowRow>, Vec<BiflowRow>, Counters);
 
 fn alone(bytes: &[u8], limits: Limits) -> Flows {
     let open = || Capture::from_reader("test", Box::new(Cursor::new(bytes.to_vec()))).unwrap();
-    let attacker = Attacker::Is("10.0.0.1".parse().unwrap());
+    let attacker = Attacker::One("10.0.0.1".parse().unwrap());
     let (mut uniflows, mut biflows) =
         (UniflowLevel::new(attacker, limits), BiflowLevel::new(attacker, limits));
     let mut capture = open();
@@ -50,20 +50,20 @@ fn alone(bytes: &[u8], limits: Limits) -> Flows {
         biflows.add(&packet);
     }
     let (uniflows, biflows) = (uniflows.finish(), biflows.finish());
-    let losses = uniflows.losses();
-    assert_eq!(losses, biflows.losses());
+    let losses = uniflows.counters();
+    assert_eq!(losses, biflows.counters());
     (uniflows.collect(), biflows.collect(), losses)
 }
 
 fn together(bytes: &[u8], limits: Limits, threads: usize) -> Flows {
     let open = || Capture::from_reader("test", Box::new(Cursor::new(bytes.to_vec()))).unwrap();
-    let known = (Attacker::Is("10.0.0.1".parse().unwrap()), limits);
+    let known = (Attacker::One("10.0.0.1".parse().unwrap()), limits);
     let (uniflows, ended) = UniflowLevel::of_capture(&mut open(), known, threads, |_| ());
     ended.unwrap();
     let (biflows, ended) = BiflowLevel::of_capture(&mut open(), known, threads, |_| ());
     ended.unwrap();
-    let losses = uniflows.losses();
-    assert_eq!(losses, biflows.losses());
+    let losses = uniflows.counters();
+    assert_eq!(losses, biflows.counters());
     (uniflows.collect(), biflows.collect(), losses)
 }
 
@@ -127,7 +127,7 @@ fn packets_before_a_fault_are_counted() {
     bytes.truncate(bytes.len() - 7);
     let expected = alone(&bytes, Limits::default());
     let mut capture = Capture::from_reader("test", Box::new(Cursor::new(bytes))).unwrap();
-    let known = (Attacker::Is("10.0.0.1".parse().unwrap()), Limits::default());
+    let known = (Attacker::One("10.0.0.1".parse().unwrap()), Limits::default());
     let (rows, ended) = UniflowLevel::of_capture(&mut capture, known, 3, |_| ());
     let error = ended.unwrap_err();
     assert!(error.is_cut() && error.to_string().contains("packet 9000"), "{error}");

@@ -5,12 +5,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use citronella_sensor::alert::{Finding, rules::Seen};
 use citronella_sensor::capture::{Capture, Packet};
 use citronella_sensor::detect::{
-    Batching, Config, Counters, Detector, FlowVerdict, ModelFile, Reason, Shard, Sink,
+    Batching, Config, Counters, Detector, Finding, FlowVerdict, ModelFile, Observer, Reason, RuleContext,
+    Shard,
 };
-use citronella_sensor::feature::sequence::{Facts, verdict::Settings};
+use citronella_sensor::feature::sequence::{PacketFacts, verdict::Settings};
 use citronella_wire::{Frame, LinkType};
 use proptest::prelude::*;
 
@@ -21,7 +21,7 @@ struct All {
     reasons: usize,
 }
 
-impl Sink for All {
+impl Observer for All {
     fn packet(&mut self, packet: &Packet<'_>, _: &Frame<'_>) {
         self.told.push(format!("packet {}", packet.number));
     }
@@ -31,17 +31,17 @@ impl Sink for All {
         self.told.push(format!("scored {number} {flow} {bits:x?}"));
     }
 
-    fn facts(&mut self, facts: &Facts, seen: &Seen<'_>) {
-        self.told.push(format!("facts {} {facts:?}", seen.packet));
+    fn facts(&mut self, facts: &PacketFacts, context: &RuleContext<'_>) {
+        self.told.push(format!("facts {} {facts:?}", context.packet));
     }
 
-    fn explained(&mut self, finding: &Finding, why: &mut dyn FnMut() -> Vec<Reason>) {
+    fn finding(&mut self, finding: &Finding, why: &mut dyn FnMut() -> Vec<Reason>) {
         let why: Vec<_> = why().iter().map(|reason| (reason.column.name, reason.weight.to_bits())).collect();
         self.reasons += why.len();
         self.told.push(format!("finding {finding:?} {why:?}"));
     }
 
-    fn ended(&mut self, verdict: &FlowVerdict) {
+    fn flow_ended(&mut self, verdict: &FlowVerdict) {
         self.told.push(format!("ended {verdict:?}"));
     }
 }
@@ -147,7 +147,7 @@ fn tell(detector: &Detector, config: Config, events: &[(Event, u32)]) -> (All, C
             }
             Event::Tick => shard.tick(time_nanos, &mut all).unwrap(),
             Event::Flush => shard.flush(&mut all).unwrap(),
-            Event::Anew => shard.begin_anew(config.shared(), &mut all).unwrap(),
+            Event::Anew => shard.restart(config.shared(), &mut all).unwrap(),
         }
     }
     shard.finish(&mut all).unwrap();
@@ -164,7 +164,7 @@ proptest! {
         let detector = detector().with_settings(settings);
         let mut config = Config {
             batching: Batching { packets, wait_nanos: 50_000_000, ahead: true },
-            silence: Some(Duration::from_secs(1)),
+            idle_report: Some(Duration::from_secs(1)),
             ..Config::default()
         };
         config.sequence.flows.max_flows = 4;

@@ -1,4 +1,4 @@
-//! What of a tunnel is read: `inspect` looks into it, one level; the packet level shows the outermost headers.
+//! Tunnels: `inspect` decodes one level of encapsulation; the packet level shows the outermost headers.
 
 #![allow(clippy::unwrap_used)] // tests
 
@@ -80,7 +80,7 @@ fn row(bytes: &[u8]) -> Option<PacketRow> {
 }
 
 #[test]
-fn a_message_in_a_tunnel_is_read() {
+fn a_message_in_a_tunnel_is_decoded() {
     for (kind, bytes) in tunnels() {
         let summary = inspect(&bytes);
         assert_eq!(summary.tunnels.into_iter().collect::<Vec<_>>(), [(kind, 1)]);
@@ -90,7 +90,7 @@ fn a_message_in_a_tunnel_is_read() {
 }
 
 #[test]
-fn a_tunnel_in_a_tunnel_is_not_opened() {
+fn a_tunnel_in_a_tunnel_is_not_decoded() {
     let (_, inner) = tunnels().swap_remove(0);
     let summary = inspect(&ipv4(2, IPV4_IN_IP, &inner));
     assert_eq!(summary.tunnels.get("ip_in_ip"), Some(&1));
@@ -98,7 +98,7 @@ fn a_tunnel_in_a_tunnel_is_not_opened() {
 }
 
 #[test]
-fn a_tunnel_that_the_recorder_cut_is_read_as_far_as_it_goes() {
+fn a_truncated_tunnel_is_decoded_as_far_as_possible() {
     for (kind, bytes) in tunnels() {
         let head = bytes.len() - CONNECT.len();
         for len in 0..bytes.len() {
@@ -119,7 +119,7 @@ fn rows_show_the_outermost_headers() {
         }
         let row = row.unwrap();
         assert_eq!((row.src.to_string(), row.src_port, row.tcp), ("1.0.0.1".to_owned(), 50_000, None));
-        // Wireshark's column names the highest layer, wherever it lies.
+        // Wireshark's column has the highest layer, inside the tunnel too.
         assert_eq!((row.protocol, row.mqtt), ("MQTT", None), "{kind}");
     }
 }

@@ -1,7 +1,7 @@
 //! `citronella bench capture FILE`: packets a second of each part of the data path, on one thread and on several.
 //!
 //! On several threads, as `extract` works on them: they take turns at reading, share the flows and encode rows by the
-//! chunk ([adr/0035](../../../../docs/adr/0035-threads.md)).
+//! chunk ([adr/0035](../../../../docs/adr/0035-parallel-extraction.md)).
 
 mod parts;
 

@@ -1,39 +1,39 @@
-//! `citronella bench detect FILE`: packets a second from capture to verdict, what each stage takes, memory a flow, and how
-//! long a packet waits for its verdict.
+//! `citronella bench detect FILE`: packets a second from capture to verdict, time of each stage, memory a flow, and latency
+//! from a packet's arrival to its score.
 
 use std::{hint::black_box, path::PathBuf, time::Instant};
 
 use anyhow::Result;
 use citronella_sensor::{
-    capture::{Capture, CaptureError, Packet},
-    detect::{Batching, Config, Counters, Detector, Shard, Sink},
-    feature::sequence::{SequenceLevel, WIDTH, verdict::Running},
+    capture::{Capture, CaptureCounters, CaptureError, Next, Packet, Source},
+    detect::{Batching, Config, Counters, Detector, Observer, Shard},
+    feature::sequence::{SequenceLevel, WIDTH, verdict::RunningVerdict},
     flow::{FlowPacket, FlowTable, table},
-    pipeline::{Next, Source, run as walk},
+    pipeline,
 };
 use citronella_wire::decode_frame;
 use serde_json::json;
 
 use super::capture::Input;
 use crate::{
-    detect::{Rounding, load},
+    detect::{PrecisionArg, load},
     show::{self, count},
 };
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// A capture; it is read into memory first
+    /// Capture to measure with; it is read into memory first
     file: PathBuf,
-    /// A model of the preset `sequence`; else the one in the program
+    /// Model of the preset `sequence`; default: the embedded model
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
-    /// How the LSTM computes
+    /// Number format of the LSTM
     #[arg(long, value_name = "PRECISION", default_value = "f32")]
-    precision: Rounding,
-    /// Threads: one reads, keeps flows and tells; all step the network
+    precision: PrecisionArg,
+    /// Threads: one reads packets and tracks flows, all compute LSTM steps
     #[arg(long, default_value_t = 1)]
     threads: usize,
-    /// Runs of each part; the best counts
+    /// Runs of each measurement; the fastest is reported
     #[arg(long, default_value_t = 3)]
     runs: usize,
     /// Print one JSON document
@@ -41,74 +41,78 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-/// A capture as a source.
-struct Memory(Capture);
+/// A capture in memory, as a source of packets.
+struct MemorySource(Capture);
 
-impl Source for Memory {
+impl Source for MemorySource {
     #[inline]
     fn next(&mut self) -> Result<Next<'_>, CaptureError> {
         Ok(self.0.next()?.map_or(Next::End, Next::Packet))
     }
+
+    fn counters(&mut self) -> CaptureCounters {
+        CaptureCounters::default()
+    }
 }
 
-/// Hears nothing.
-struct Deaf;
+/// Ignores all events.
+struct Silent;
 
-impl Sink for Deaf {}
+impl Observer for Silent {}
 
-/// Nanoseconds from a packet's arrival to its verdict.
+/// Measures the time from a packet's arrival to its score.
 struct Latency {
-    /// By the packet's number; more never wait at a time.
-    arrived: Vec<Instant>,
-    waited: Vec<u32>,
+    /// Arrival times of the last [`MAX_PENDING`] packets, by packet number.
+    arrivals: Vec<Instant>,
+    latency_nanos: Vec<u32>,
 }
 
-/// More than wait at a time.
-const WAITING: usize = 1 << 12;
+/// Upper bound of the packets that are not scored yet.
+const MAX_PENDING: usize = 1 << 12;
 
 impl Latency {
     fn new() -> Latency {
-        Latency { arrived: vec![Instant::now(); WAITING], waited: Vec::new() }
+        Latency { arrivals: vec![Instant::now(); MAX_PENDING], latency_nanos: Vec::new() }
     }
 
-    fn arrives(&mut self, number: u64) {
-        if let Some(at) = self.arrived.get_mut(number as usize % WAITING) {
-            *at = Instant::now();
+    fn record_arrival(&mut self, number: u64) {
+        if let Some(arrival) = self.arrivals.get_mut(number as usize % MAX_PENDING) {
+            *arrival = Instant::now();
         }
     }
 
-    /// The value that this share of the packets did not exceed, in microseconds.
+    /// Quantile of the latency, in microseconds; 0 without packets.
     fn quantile(&mut self, share: f64) -> f64 {
-        let at = (self.waited.len() as f64 * share) as usize;
-        let last = self.waited.len().saturating_sub(1);
-        match self.waited.is_empty() {
+        let index = (self.latency_nanos.len() as f64 * share) as usize;
+        let last = self.latency_nanos.len().saturating_sub(1);
+        match self.latency_nanos.is_empty() {
             true => 0.0,
-            false => f64::from(*self.waited.select_nth_unstable(at.min(last)).1) / 1e3,
+            false => f64::from(*self.latency_nanos.select_nth_unstable(index.min(last)).1) / 1e3,
         }
     }
 }
 
-impl Sink for Latency {
+impl Observer for Latency {
     fn scored(&mut self, number: u64, _: u64, _: &[f32]) {
-        if let Some(at) = self.arrived.get(number as usize % WAITING) {
-            self.waited.push(at.elapsed().as_nanos().min(u128::from(u32::MAX)) as u32);
+        if let Some(arrival) = self.arrivals.get(number as usize % MAX_PENDING) {
+            self.latency_nanos.push(arrival.elapsed().as_nanos().min(u128::from(u32::MAX)) as u32);
         }
     }
 }
 
 struct Measured {
-    /// Nanoseconds a packet: read, decode, flow table, features, LSTM, verdict.
+    /// Name of each stage and nanoseconds a packet.
     stages: [(&'static str, f64); 6],
     packets_per_s: f64,
     counters: Counters,
     bytes_per_flow: usize,
-    /// Microseconds, of half, 99 % and 99.9 % of the packets.
-    latency: [f64; 3],
+    /// Quantiles 0.5, 0.99 and 0.999, in microseconds.
+    latency_micros: [f64; 3],
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let input = Input::open(&arguments.file)?;
-    let detector = load(arguments.model.as_deref(), arguments.precision)?;
+    let detector = load(arguments.model.as_deref(), arguments.precision.into())?;
     let measured = measure(&input, &detector, arguments)?;
     if arguments.json {
         show::json(&document(&input, arguments, &measured))
@@ -159,19 +163,19 @@ fn measure(input: &Input, detector: &Detector, arguments: &Arguments) -> Result<
         best(&|| {
             let begin = Instant::now();
             let mut shard = Shard::new(detector, config)?;
-            walk(&mut Memory(input.capture()?), &mut shard, &mut Deaf, |_| ())?;
+            pipeline::run(&mut MemorySource(input.capture()?), &mut shard, &mut Silent, |_| ())?;
             Ok((begin.elapsed().as_secs_f64(), shard.counters().packets))
         })
     };
     let one = on(1)?;
     let verdict = verdict_nanos(detector);
     let whole = if arguments.threads <= 1 { one } else { on(arguments.threads)? };
-    // As a live capture does, but that packets follow one another as fast as they are taken.
+    // The batching of a live capture, with packets that arrive as fast as they are processed.
     let batching = Batching { wait_nanos: Batching::RECORDED.wait_nanos, ..Batching::default() };
     let mut shard = Shard::new(detector, Config { batching, ..config })?;
     let mut latency = Latency::new();
     input.pass(|packet: &Packet<'_>| {
-        latency.arrives(packet.number);
+        latency.record_arrival(packet.number);
         Ok(shard.packet(packet, &mut latency)?)
     })?;
     shard.finish(&mut latency)?;
@@ -188,15 +192,15 @@ fn measure(input: &Input, detector: &Detector, arguments: &Arguments) -> Result<
         packets_per_s: 1e9 / whole,
         counters: shard.counters(),
         bytes_per_flow: shard.bytes_per_flow(),
-        latency: [0.5, 0.99, 0.999].map(|share| latency.quantile(share)),
+        latency_micros: [0.5, 0.99, 0.999].map(|share| latency.quantile(share)),
     })
 }
 
-/// Nanoseconds that probabilities take to become a verdict.
+/// Nanoseconds to turn the class probabilities of a step into a verdict.
 fn verdict_nanos(detector: &Detector) -> f64 {
     const STEPS: u32 = 1 << 20;
     let classes = detector.classes().len();
-    let (mut running, mut out, row) = (Running::default(), vec![0.0; classes], [0.0; WIDTH]);
+    let (mut running, mut out, row) = (RunningVerdict::default(), vec![0.0; classes], [0.0; WIDTH]);
     let begin = Instant::now();
     for step in 0..STEPS {
         let benign = (step % 97) as f32 / 97.0;
@@ -211,7 +215,7 @@ fn verdict_nanos(detector: &Detector) -> f64 {
 fn document(input: &Input, arguments: &Arguments, measured: &Measured) -> serde_json::Value {
     let stages: serde_json::Map<_, _> =
         measured.stages.iter().map(|(name, nanos)| ((*name).to_owned(), json!(nanos))).collect();
-    let [p50, p99, p999] = measured.latency;
+    let [p50, p99, p999] = measured.latency_micros;
     json!({
         "file": input.name(),
         "packets": measured.counters.packets,
@@ -242,8 +246,8 @@ fn print(input: &Input, arguments: &Arguments, measured: &Measured) -> Result<()
         line(&format!("  {name}, one thread"), format!("{nanos:.0} ns a packet"));
     }
     line("memory", format!("{} bytes a flow", measured.bytes_per_flow));
-    for (name, micros) in ["50 %", "99 %", "99.9 %"].iter().zip(measured.latency) {
-        line(&format!("verdict within, for {name} of the packets"), format!("{micros:.0} us"));
+    for (name, micros) in ["50 %", "99 %", "99.9 %"].iter().zip(measured.latency_micros) {
+        line(&format!("latency, {name} of the packets within"), format!("{micros:.0} us"));
     }
     show::print(&table)
 }

@@ -14,6 +14,7 @@ use citronella_sensor::{
     detect::{Detector, ModelFile},
     feature::sequence::verdict::Settings,
 };
+use tracing::info;
 
 use super::Arguments;
 use crate::{
@@ -50,7 +51,7 @@ impl Chapter {
             variants: VARIANTS,
             ..Options::default()
         };
-        progress.note(&format!("sequence: training on all of {}", RUN_1.name));
+        info!("sequence: training on all of {}", RUN_1.name);
         progress.begin("train, epochs", options.epochs as u64);
         let recording = Recording::embedded(RUN_1.name, RUN_1.manifest, |file| {
             RUN_1.capture(file).map(|b| b.as_ref().into())

@@ -7,6 +7,7 @@ use citronella_sensor::{
     feature::sequence::verdict::Settings,
 };
 use serde::Serialize;
+use tracing::{info, warn};
 
 use super::Arguments;
 use crate::{
@@ -75,7 +76,7 @@ pub(super) fn run(arguments: &Arguments, name: &str, model: &ModelFile) -> Resul
     };
     let judged = walk("detect", &captures)?;
     for problem in &judged.problems {
-        progress.note(&format!("warning: {problem}; the packets before are judged"));
+        warn!("{problem}; the packets before are judged");
     }
     let seen: Vec<String> = data
         .iter()
@@ -84,7 +85,7 @@ pub(super) fn run(arguments: &Arguments, name: &str, model: &ModelFile) -> Resul
         .collect();
     if !seen.is_empty() {
         let files = seen.join(", ");
-        progress.note(&format!("warning: the model was trained on {files}: these figures flatter it"));
+        warn!("the model was trained on {files}: these figures flatter it");
     }
     if let Some(path) = &arguments.verdicts {
         let mut writer = VerdictWriter::create(path, detector.classes())?;
@@ -125,7 +126,7 @@ pub(super) fn run(arguments: &Arguments, name: &str, model: &ModelFile) -> Resul
     if let Some(folder) = &arguments.report {
         let page = report(&model.card, &judged, &figures, &recordings, &beside, &seen);
         let written = page.write(folder, &serde_json::to_value(&document)?)?;
-        progress.note(&format!("{}: the report", written.page.display()));
+        info!(file = %written.page.display(), "{}: the report", written.page.display());
     }
     if arguments.json {
         return show::json(&document);

@@ -10,6 +10,7 @@ use citronella_learn::{
 };
 use citronella_sensor::detect::Detector;
 use serde::Serialize;
+use tracing::info;
 
 use super::Arguments;
 use crate::{
@@ -147,7 +148,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     if let (Some(folder), Some(first)) = (&arguments.report, together.first()) {
         let page = report(first, &document);
         let written = page.write(folder, &serde_json::to_value(&document)?)?;
-        progress.note(&format!("{}: the report", written.page.display()));
+        info!(file = %written.page.display(), "{}: the report", written.page.display());
     }
     if arguments.json {
         return show::json(&document);

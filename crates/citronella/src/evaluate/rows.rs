@@ -8,6 +8,7 @@ use citronella_learn::{
     train::{Scored, score},
 };
 use citronella_sensor::{detect::ModelFile, feature::schema::Level};
+use tracing::{info, warn};
 
 use super::Arguments;
 use crate::{
@@ -23,10 +24,10 @@ pub(super) fn run(arguments: &Arguments, model: &ModelFile, level: Level) -> Res
     progress.begin("score", 0);
     let scored = score(model, &table, arguments.threads)?;
     progress.end();
-    present::warn_of_problems(&progress, &table);
+    present::warn_of_problems(&table);
     let seen = seen_files(model, &table);
     for file in &seen {
-        progress.note(&format!("warning: the model was trained on {file}: these figures flatter it"));
+        warn!("the model was trained on {file}: these figures flatter it");
     }
 
     let judgements = judge(model, &table, &scored)?;
@@ -39,7 +40,7 @@ pub(super) fn run(arguments: &Arguments, model: &ModelFile, level: Level) -> Res
     });
     if let Some(folder) = &arguments.report {
         let written = report(model, &judgements, &seen).write(folder, &document)?;
-        progress.note(&format!("{}: the report", written.page.display()));
+        info!(file = %written.page.display(), "{}: the report", written.page.display());
     }
     if arguments.json {
         return show::json(&document);

@@ -1,4 +1,4 @@
-//! The rows of captures into a file, which is the same for any number of threads.
+//! Writes the rows of captures into a file, which is the same for any number of threads.
 
 use std::{path::Path, thread::available_parallelism};
 
@@ -14,13 +14,14 @@ use citronella_sensor::{
         sequence::{Config, SequenceLevel, WIDTH},
         uniflow::UniflowLevel,
     },
-    flow::ids2020::{Limits, Losses},
+    flow::ids2020::{Counters, Limits},
 };
+use tracing::{info, warn};
 
 use super::{Arguments, Job};
-use crate::{place, progress::Progress, show::count};
+use crate::{output_path, progress::Progress, show::count};
 
-/// Writes the rows of some captures into one file and returns their number; a fault leaves no file behind.
+/// Writes the rows of some captures into one file and returns their number. An error leaves no file behind.
 pub(super) fn write<'a>(
     arguments: &Arguments,
     jobs: impl IntoIterator<Item = &'a Job>,
@@ -28,18 +29,18 @@ pub(super) fn write<'a>(
     level: Level,
     format: Format,
 ) -> Result<u64> {
-    place::check(output)?;
+    output_path::check(output)?;
     let cores = || available_parallelism().map_or(1, |cores| cores.get().min(256));
     let threads = arguments.threads.unwrap_or_else(cores);
     let progress = Progress::stderr();
     let reading = Reading { arguments, progress: &progress, threads };
     let mut writer = ChunkWriter::create(output, format, level, arguments.scenario_column)?;
     reading.write(jobs.into_iter(), &mut writer, level)?;
-    // Dropped, not finished, where there are none: nothing is left behind.
+    // Without rows the writer is dropped, which leaves no file behind.
     let rows = if writer.rows() == 0 { 0 } else { writer.finish()? };
     progress.end();
     if rows > 0 && output.as_os_str() != "-" {
-        progress.note(&format!("{}: {} rows", output.display(), count(rows)));
+        info!(file = %output.display(), rows, "{}: {} rows", output.display(), count(rows));
     }
     Ok(rows)
 }
@@ -59,28 +60,28 @@ impl Reading<'_> {
     ) -> Result<()> {
         match level {
             Level::Packet => self.rows(jobs, writer, packet_rows),
-            // The command line has no level of NSL-KDD: it is read, not extracted.
+            // NSL-KDD is read, never extracted: the command line does not offer it.
             Level::Sequence | Level::NslKdd => self.rows(jobs, writer, |_| sequence_rows()),
-            Level::Uniflow => self.flows(jobs, writer, |capture, known, told| {
-                let (rows, ended) = UniflowLevel::of_capture(capture, known, self.threads, told);
-                (rows.losses(), rows, ended)
+            Level::Uniflow => self.flows(jobs, writer, |capture, labels, progress| {
+                let (rows, ended) = UniflowLevel::of_capture(capture, labels, self.threads, progress);
+                (rows.counters(), rows, ended)
             }),
-            Level::UniflowExtended => self.flows(jobs, writer, |capture, known, told| {
-                let (rows, ended) = UniflowLevel::of_capture(capture, known, self.threads, told);
-                (rows.losses(), Extended(rows), ended)
+            Level::UniflowExtended => self.flows(jobs, writer, |capture, labels, progress| {
+                let (rows, ended) = UniflowLevel::of_capture(capture, labels, self.threads, progress);
+                (rows.counters(), Extended(rows), ended)
             }),
-            Level::Biflow => self.flows(jobs, writer, |capture, known, told| {
-                let (rows, ended) = BiflowLevel::of_capture(capture, known, self.threads, told);
-                (rows.losses(), rows, ended)
+            Level::Biflow => self.flows(jobs, writer, |capture, labels, progress| {
+                let (rows, ended) = BiflowLevel::of_capture(capture, labels, self.threads, progress);
+                (rows.counters(), rows, ended)
             }),
-            Level::BiflowExtended => self.flows(jobs, writer, |capture, known, told| {
-                let (rows, ended) = BiflowLevel::of_capture(capture, known, self.threads, told);
-                (rows.losses(), Extended(rows), ended)
+            Level::BiflowExtended => self.flows(jobs, writer, |capture, labels, progress| {
+                let (rows, ended) = BiflowLevel::of_capture(capture, labels, self.threads, progress);
+                (rows.counters(), Extended(rows), ended)
             }),
         }
     }
 
-    /// One thread makes the rows, packet by packet, and all encode them.
+    /// Extracts rows packet by packet on one thread and encodes them on all threads.
     fn rows<'a, T, M: FnMut(&Packet<'_>) -> Option<T>>(
         &self,
         jobs: impl Iterator<Item = &'a Job>,
@@ -101,7 +102,7 @@ impl Reading<'_> {
         })
     }
 
-    /// All threads make the flows of a capture, and then encode their rows.
+    /// Extracts the flows of a capture on all threads and then encodes their rows on all threads.
     fn flows<'a, T: Table>(
         &self,
         jobs: impl Iterator<Item = &'a Job>,
@@ -110,22 +111,23 @@ impl Reading<'_> {
             &mut Capture,
             (Attacker, Limits),
             &mut dyn FnMut(u64),
-        ) -> (Losses, T, Result<(), CaptureError>),
+        ) -> (Counters, T, Result<(), CaptureError>),
     ) -> Result<()> {
         writer.write_on(self.threads, |feeder| {
             for job in jobs {
                 let mut capture = self.open(job)?;
-                let known = (job.attacker, Limits::default());
-                let (losses, rows, ended) = of_capture(&mut capture, known, &mut |at| self.progress.at(at));
+                let labels = (job.attacker, Limits::default());
+                let (counters, rows, ended) =
+                    of_capture(&mut capture, labels, &mut |at| self.progress.set_position(at));
                 self.end(job, &capture, ended)?;
-                self.tell(job, losses);
+                self.warn_of_inexact(job, counters);
                 feeder.add_all(rows, self.scenario(job))?;
             }
             Ok(())
         })
     }
 
-    /// Reads a capture and gives what `make` makes of a packet to `each`.
+    /// Reads a capture and passes the row that `make` extracts from a packet to `each`.
     fn packets<T>(
         &self,
         job: &Job,
@@ -137,7 +139,7 @@ impl Reading<'_> {
             match capture.next() {
                 Ok(Some(packet)) => {
                     if packet.number % 65_536 == 0 {
-                        self.progress.at(packet.number);
+                        self.progress.set_position(packet.number);
                     }
                     if let Some(made) = make(&packet) {
                         each(made)?;
@@ -155,35 +157,38 @@ impl Reading<'_> {
         Ok(Capture::open(&job.path)?)
     }
 
-    /// What is to be said at a capture's end.
+    /// Reports a capture's error and unknown blocks at its end.
     fn end(&self, job: &Job, capture: &Capture, ended: Result<(), CaptureError>) -> Result<()> {
         match ended {
             Ok(()) => {}
             Err(error) if error.is_cut() && self.arguments.accept_cut => {
-                self.progress.note(&format!("warning: {error}"));
+                warn!("{error}");
             }
             Err(error) if error.is_cut() => bail!("{error}; --accept-cut takes those"),
             Err(error) => return Err(error.into()),
         }
         if capture.unknown_blocks() > 0 {
-            let (name, blocks) = (job.path.display(), count(capture.unknown_blocks()));
-            self.progress.note(&format!("{name}: passed over {blocks} pcapng blocks of unknown types"));
+            let (file, blocks) = (job.path.display(), capture.unknown_blocks());
+            info!(%file, blocks, "{file}: passed over {} pcapng blocks of unknown types", count(blocks));
         }
         Ok(())
     }
 
-    fn tell(&self, job: &Job, losses: Losses) {
-        if losses != Losses::default() {
-            self.progress.note(&format!(
-                "warning: {}: {} packets of flows beyond the table's cap are left out; {} packets came too late to be put in order",
+    fn warn_of_inexact(&self, job: &Job, counters: Counters) {
+        if counters != Counters::default() {
+            warn!(
+                file = %job.path.display(),
+                packets_over_cap = counters.packets_over_cap,
+                packets_too_late = counters.packets_too_late,
+                "{}: {} packets of flows beyond the table's cap were ignored; {} packets arrived too late to be sorted",
                 job.path.display(),
-                count(losses.packets_over_cap),
-                count(losses.packets_too_late)
-            ));
+                count(counters.packets_over_cap),
+                count(counters.packets_too_late)
+            );
         }
     }
 
-    /// One short name a capture, which lives as long as the program.
+    /// The scenario's name, leaked: one short string per capture.
     fn scenario(&self, job: &Job) -> Option<&'static str> {
         self.arguments.scenario_column.then(|| &*job.scenario.clone().leak())
     }

@@ -3,15 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use citronella_eve::{Encoder, EveOptions};
 use citronella_sensor::{
-    alert::eve::{EveOptions, EveWriter},
     capture::Packet,
     flow::sessions::{Counters, Limits, Sessions},
     inspect::Inspector,
     output::Output,
 };
+use tracing::warn;
 
-use crate::show::{complain, count};
+use crate::show::count;
 
 #[derive(clap::Args)]
 pub(crate) struct EveArguments {
@@ -64,7 +65,7 @@ pub(crate) struct Eve {
     name: String,
     limits: Limits,
     sessions: Sessions,
-    writer: EveWriter<Output>,
+    writer: Encoder<Output>,
     early: u64,
 }
 
@@ -78,7 +79,7 @@ impl Eve {
             name: if arguments.is_stdout() { "stdout".to_owned() } else { path.display().to_string() },
             limits,
             sessions: Sessions::new(limits),
-            writer: EveWriter::new(Output::create(path)?, arguments.options()),
+            writer: Encoder::new(Output::create(path)?, arguments.options()),
             early: 0,
         }))
     }
@@ -144,6 +145,6 @@ fn report(counters: &Counters, written_early: u64) {
         (written_early, "transactions were written before their answer: too many waited"),
     ];
     for (number, what) in losses.iter().filter(|(number, _)| *number > 0) {
-        complain(&format!("{} {what}", count(*number)));
+        warn!(count = number, "{} {what}", count(*number));
     }
 }

@@ -9,12 +9,13 @@ use citronella_learn::{
 };
 use citronella_sensor::output::Output;
 use serde_json::Value;
+use tracing::info;
 
 use super::{Arguments, Config};
 use crate::{
-    place,
+    output_path,
     progress::Progress,
-    show::{self, complain, count},
+    show::{self, count},
 };
 
 pub(super) fn run(arguments: &Arguments, config: &Config) -> Result<()> {
@@ -28,7 +29,7 @@ pub(super) fn run(arguments: &Arguments, config: &Config) -> Result<()> {
     );
     let options = options(arguments, config);
     ensure!(options.epochs > 0, "--epochs 0 trains nothing");
-    place::check(&arguments.output)?;
+    output_path::check(&arguments.output)?;
     drop(Output::create(&arguments.output)?);
     let recordings = open(&arguments.data)?;
     let begun = Instant::now();
@@ -38,7 +39,7 @@ pub(super) fn run(arguments: &Arguments, config: &Config) -> Result<()> {
     let model = train(&recordings, &options, &mut Counter(progress.stepper()))?;
     progress.end();
     model.save(&arguments.output)?;
-    progress.note(&format!("{}: the model", arguments.output.display()));
+    info!(file = %arguments.output.display(), "{}: the model", arguments.output.display());
     if arguments.json {
         let card = serde_json::to_value(&model.card)?;
         return show::json(&serde_json::json!({ "model": card, "seconds": begun.elapsed().as_secs_f64() }));
@@ -89,7 +90,7 @@ impl<F: Fn() + Send> Heard for Counter<F> {
     fn epoch(&mut self, number: usize, of: usize, loss: f64) {
         (self.0)();
         if number == of {
-            complain(&format!("a network trained, {of} epochs: loss {loss:.4}"));
+            info!(loss, "a network trained, {of} epochs: loss {loss:.4}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The program as a user meets it, captures made by hand, and folders that vanish after a test.
+//! Runs of the program, captures made by hand, temporary folders.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)]
 
 use std::{
@@ -11,7 +11,7 @@ use std::{
 
 use assert_cmd::Command;
 
-/// A folder of its own for a test, removed at its end.
+/// A temporary folder, removed on drop.
 pub struct Folder(PathBuf);
 
 impl Folder {
@@ -34,7 +34,7 @@ impl Folder {
         path
     }
 
-    /// The names in it, hidden ones too, in order.
+    /// Sorted names of its entries, including hidden ones.
     pub fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.0).unwrap();
         let mut names: Vec<_> =
@@ -50,7 +50,7 @@ impl Drop for Folder {
     }
 }
 
-/// The program with arguments, each a text or a path.
+/// The program with arguments: strings or paths.
 #[macro_export]
 macro_rules! citronella {
     ($($argument:expr),* $(,)?) => {{
@@ -64,7 +64,7 @@ pub fn program() -> Command {
     Command::new(env!("CARGO_BIN_EXE_citronella"))
 }
 
-/// Runs and expects success; stdout and stderr.
+/// Runs a command that must succeed; returns stdout and stderr.
 #[track_caller]
 pub fn done(mut command: Command) -> (String, String) {
     let (code, stdout, stderr) = texts(&command.output().unwrap());
@@ -72,7 +72,7 @@ pub fn done(mut command: Command) -> (String, String) {
     (stdout, stderr)
 }
 
-/// Runs and expects a refusal: exit code 2, nothing on stdout, one message in one line on stderr, which is returned.
+/// Runs a command that must fail with exit code 2, an empty stdout and one message on stderr; returns the message.
 #[track_caller]
 pub fn refused(mut command: Command) -> String {
     let (code, stdout, stderr) = texts(&command.output().unwrap());
@@ -80,12 +80,13 @@ pub fn refused(mut command: Command) -> String {
     one_message(&stderr)
 }
 
-/// The one message on stderr; beside it only progress may stand there: epochs, and stages that took long (`read: 1.2 s`).
+/// Returns the only error or warning on stderr. Other lines may only report progress: epochs and the time of long stages
+/// (`read: 1.2 s`).
 #[track_caller]
 pub fn one_message(stderr: &str) -> String {
     let (messages, stages): (Vec<&str>, Vec<&str>) =
         stderr.lines().partition(|line| line.starts_with("citronella: "));
-    assert_eq!(messages.len(), 1, "one message, in one line: {stderr}");
+    assert_eq!(messages.len(), 1, "one message in one line: {stderr}");
     assert!(stages.iter().all(|line| line.starts_with("epoch ") || line.ends_with(" s")), "{stderr}");
     messages[0].to_owned()
 }
@@ -102,19 +103,19 @@ pub fn assert_says(message: &str, parts: &[&str]) {
     }
 }
 
-/// A committed recording of the lab.
+/// Path of a recording in data/lab.
 pub fn lab(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/lab").join(name)
 }
 
-/// A model trained on a recording in one short epoch.
+/// Trains a model for one epoch; returns its path.
 pub fn trained(folder: &Folder) -> PathBuf {
     let model = folder.path("model.safetensors");
     done(citronella!("train", "--preset", "paper-binary", "--epochs", "1", "-o", &model, lab("run-2")));
     model
 }
 
-/// An Ethernet frame: IPv4, TCP to port 1883, a CONNECT.
+/// An Ethernet frame with IPv4, TCP to port 1883 and an MQTT CONNECT.
 pub fn connect_frame(port: u16) -> Vec<u8> {
     let mut frame = b"\x02\0\0\0\0\x01\x02\0\0\0\0\x02\x08\x00".to_vec();
     frame.extend(b"\x45\0\0\x3b\0\x01\x40\0\x40\x06\0\0\x0a\0\0\x01\x0a\0\0\x02");
@@ -124,13 +125,13 @@ pub fn connect_frame(port: u16) -> Vec<u8> {
     frame
 }
 
-/// An Ethernet frame without IP: a request of ARP.
+/// An Ethernet frame with an ARP request.
 pub fn arp_frame() -> Vec<u8> {
     [b"\xff\xff\xff\xff\xff\xff\x02\0\0\0\0\x02\x08\x06\0\x01\x08\0\x06\x04\0\x01".as_slice(), &[0; 20]]
         .concat()
 }
 
-/// A pcap file with a packet a second.
+/// A pcap file with one packet a second.
 pub fn pcap(frames: &[Vec<u8>]) -> Vec<u8> {
     let words = |words: [u32; 4]| words.into_iter().flat_map(u32::to_le_bytes);
     let mut file = b"\xd4\xc3\xb2\xa1\x02\0\x04\0".to_vec();
@@ -143,7 +144,7 @@ pub fn pcap(frames: &[Vec<u8>]) -> Vec<u8> {
     file
 }
 
-/// A pcapng file: section, interface, a block of an unknown type, then the frames.
+/// A pcapng file: section header, interface description, a block of an unknown type, the frames.
 pub fn pcapng(frames: &[Vec<u8>]) -> Vec<u8> {
     let mut file = block(0x0a0d_0d0a, b"\x4d\x3c\x2b\x1a\x01\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff");
     file.extend(block(1, b"\x01\0\0\0\0\0\0\0"));
@@ -164,7 +165,7 @@ fn block(kind: u32, body: &[u8]) -> Vec<u8> {
     [kind.to_le_bytes().as_slice(), &length, &body, &length].concat()
 }
 
-/// Rows of the packet level as text.
+/// Rows of the packet level as CSV.
 pub fn rows(data: impl AsRef<OsStr>) -> String {
     done(citronella!("extract", "--level", "packet", data)).0
 }

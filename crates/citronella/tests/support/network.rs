@@ -1,4 +1,4 @@
-//! Two hosts on a cable, each a network namespace of its own without a way out; both vanish with the value.
+//! Two hosts connected by a virtual cable, each a network namespace without an uplink; removed on drop.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 use std::{
@@ -6,7 +6,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-/// A host called `inside` with v1 (10.77.0.1), and one called `outside` with v0 (10.77.0.2 to 10.77.0.9).
+/// Host `inside` has v1 (10.77.0.1), host `outside` has v0 (10.77.0.2 to 10.77.0.9).
 pub struct Network {
     pub inside: Host,
     pub outside: Host,
@@ -14,10 +14,10 @@ pub struct Network {
 
 pub struct Host(String);
 
-/// The network, or `None` and a line that says what is skipped and why.
+/// Creates the network. Returns `None`, after printing the reason, if a tool or a privilege is missing.
 pub fn network(tools: &[&str]) -> Option<Network> {
     for tool in ["ip"].iter().chain(tools) {
-        if !is_there(tool) {
+        if !is_installed(tool) {
             eprintln!("skipped: {tool} is not installed");
             return None;
         }
@@ -30,7 +30,7 @@ pub fn network(tools: &[&str]) -> Option<Network> {
         made.status.success().then_some(Host(name))
     };
     let (Some(inside), Some(outside)) = (host("inside"), host("outside")) else {
-        eprintln!("skipped: making network namespaces needs root");
+        eprintln!("skipped: creating network namespaces needs root");
         return None;
     };
     let network = Network { inside, outside };
@@ -38,13 +38,13 @@ pub fn network(tools: &[&str]) -> Option<Network> {
     Some(network)
 }
 
-fn is_there(tool: &str) -> bool {
+fn is_installed(tool: &str) -> bool {
     let path = format!("{}:/usr/sbin:/sbin:/usr/local/sbin", std::env::var("PATH").unwrap_or_default());
     path.split(':').any(|folder| std::path::Path::new(folder).join(tool).is_file())
 }
 
 impl Network {
-    /// Puts the cable in.
+    /// Connects the cable.
     pub fn plug(&self) {
         let (inside, outside) = (&self.inside, &self.outside);
         for host in [inside, outside] {
@@ -60,7 +60,7 @@ impl Network {
         outside.run("ip", &["link", "set", "v0", "up"]);
     }
 
-    /// Takes it out: both ends vanish.
+    /// Disconnects the cable: both interfaces disappear.
     pub fn unplug(&self) {
         self.inside.run("ip", &["link", "del", "v1"]);
     }
@@ -73,7 +73,7 @@ impl Host {
         command
     }
 
-    /// Runs to its end, which has to be a good one.
+    /// Runs a program that must succeed; returns its stdout.
     #[track_caller]
     pub fn run(&self, program: &str, arguments: &[&str]) -> String {
         let Output { status, stdout, stderr } = self.command(program, arguments).output().unwrap();
@@ -81,8 +81,8 @@ impl Host {
         String::from_utf8_lossy(&stdout).into_owned()
     }
 
-    /// Runs until it is dropped.
-    pub fn begin(&self, program: &str, arguments: &[&str]) -> Running {
+    /// Starts a program that runs until it is stopped or dropped.
+    pub fn start(&self, program: &str, arguments: &[&str]) -> Running {
         let mut command = self.command(program, arguments);
         Running(Some(
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap(),
@@ -92,7 +92,7 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
-        // What a shell began outlives the shell.
+        // Programs started by a shell outlive the shell.
         if let Ok(inside) = Command::new("ip").args(["netns", "pids", &self.0]).output() {
             let pids = String::from_utf8_lossy(&inside.stdout);
             let _ = Command::new("kill").arg("-9").args(pids.split_whitespace()).output();
@@ -101,7 +101,7 @@ impl Drop for Host {
     }
 }
 
-/// A program that runs; `ip netns exec` becomes it, so its number is the program's.
+/// A running program. `ip netns exec` executes it in place, so the process id is that of the program.
 pub struct Running(Option<Child>);
 
 impl Running {
@@ -109,13 +109,13 @@ impl Running {
         self.0.as_ref().unwrap().id()
     }
 
-    /// The child, to be read from while it runs.
+    /// The process, to read its output while it runs.
     pub fn child(&mut self) -> &mut Child {
         self.0.as_mut().unwrap()
     }
 
     /// Sends SIGTERM and waits.
-    pub fn end(mut self) -> Output {
+    pub fn stop(mut self) -> Output {
         let _ = Command::new("kill").args(["-TERM", &self.id().to_string()]).output();
         self.0.take().unwrap().wait_with_output().unwrap()
     }

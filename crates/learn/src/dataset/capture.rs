@@ -16,7 +16,7 @@ use citronella_sensor::{
         schema::Level,
         uniflow::UniflowLevel,
     },
-    flow::ids2020::{Limits, Losses},
+    flow::ids2020::{Counters, Limits},
 };
 
 use super::{DatasetError, LoadOptions, ManifestEntry, Table, hash::Hashing};
@@ -79,7 +79,7 @@ pub(crate) fn read(
     if capped || flows_capped {
         table.problems.capped_files.push(format!("{name}: {} rows", options.rows_per_file));
     }
-    if losses != Losses::default() {
+    if losses != Counters::default() {
         table.problems.flow_losses.push(format!(
             "{name}: {} packets of flows beyond the table's cap are left out; {} came too late to be put in order",
             losses.packets_over_cap, losses.packets_too_late
@@ -143,13 +143,13 @@ impl Rows {
 
     /// Ends the capture: what the flows lost, and whether rows were left out. A flow's number is its place among the
     /// capture's rows, from 1.
-    fn finish(self, table: &mut Table, source: u32, cap: u64) -> (Losses, bool) {
+    fn finish(self, table: &mut Table, source: u32, cap: u64) -> (Counters, bool) {
         let rows = usize::try_from(cap).unwrap_or(usize::MAX);
         match self {
-            Rows::Packet(_) => (Losses::default(), false),
+            Rows::Packet(_) => (Counters::default(), false),
             Rows::Uniflow(level, kind) => {
                 let mut flows = level.finish();
-                let losses = flows.losses();
+                let losses = flows.counters();
                 for (number, row) in (1..).zip(flows.by_ref().take(rows)) {
                     match kind {
                         Level::UniflowExtended => push(table, source, number, &row.extended_cells()),
@@ -160,7 +160,7 @@ impl Rows {
             }
             Rows::Biflow(level, kind) => {
                 let mut flows = level.finish();
-                let losses = flows.losses();
+                let losses = flows.counters();
                 for (number, row) in (1..).zip(flows.by_ref().take(rows)) {
                     match kind {
                         Level::BiflowExtended => push(table, source, number, &row.extended_cells()),

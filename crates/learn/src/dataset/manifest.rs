@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, path::Path};
 
-use citronella_sensor::feature::packet::{Attacker, Attackers, MOST_ATTACKERS};
+use citronella_sensor::feature::packet::{Attacker, Attackers, MAX_ATTACKERS};
 
 use super::DatasetError;
 
@@ -102,9 +102,9 @@ impl Manifest {
                 text.parse().map_err(|_| fault(ATTACKER, format!("{text:?} is not an IP address")))
             });
             let attackers: Vec<IpAddr> = parsed.collect::<Result<_, _>>()?;
-            if attackers.len() > MOST_ATTACKERS {
+            if attackers.len() > MAX_ATTACKERS {
                 let problem =
-                    format!("{} attackers; at most {MOST_ATTACKERS} are told apart", attackers.len());
+                    format!("{} attackers; at most {MAX_ATTACKERS} are told apart", attackers.len());
                 return Err(fault(ATTACKER, problem));
             }
             let honest_ports = match place(HONEST_PORTS).map(cell).unwrap_or_default() {
@@ -115,11 +115,11 @@ impl Manifest {
             };
             let attacker = match attackers.as_slice() {
                 [] => Attacker::Nobody,
-                [one] if honest_ports.is_none() => Attacker::Is(*one),
+                [one] if honest_ports.is_none() => Attacker::One(*one),
                 all => {
-                    let mut hosts = [None; MOST_ATTACKERS];
+                    let mut hosts = [None; MAX_ATTACKERS];
                     hosts.iter_mut().zip(all).for_each(|(place, host)| *place = Some(*host));
-                    Attacker::These(Attackers { hosts, honest_ports })
+                    Attacker::Several(Attackers { hosts, benign_ports: honest_ports })
                 }
             };
             for (column, at) in [(SCENARIO, scenario), (FILE, file)] {
@@ -171,7 +171,7 @@ mod tests {
         );
         // Another host's port says nothing.
         assert_eq!(label(40_000, 25_000), Some(true));
-        assert_eq!(manifest.entries[1].attacker, Attacker::Is("10.0.0.8".parse().unwrap()));
+        assert_eq!(manifest.entries[1].attacker, Attacker::One("10.0.0.8".parse().unwrap()));
         let message =
             Manifest::parse("r", "m.csv", &text.replace("20000-", "30000-")).unwrap_err().to_string();
         assert!(
@@ -185,7 +185,7 @@ mod tests {
         let text = "file,scenario,attacker\nnormal.pcap,normal,\nflood.pcap,flood,10.0.0.9\n";
         let manifest = Manifest::parse("run-9", "manifest.csv", text).unwrap();
         assert_eq!(manifest.entries[0].attacker, Attacker::Nobody);
-        assert_eq!(manifest.entries[1].attacker, Attacker::Is("10.0.0.9".parse().unwrap()));
+        assert_eq!(manifest.entries[1].attacker, Attacker::One("10.0.0.9".parse().unwrap()));
     }
 
     #[test]
@@ -196,7 +196,7 @@ mod tests {
         let attacks = |src: &str| attacker.label(end(src, 50_000), end("10.0.0.1", 1_883));
         assert_eq!(["10.0.0.7", "10.0.0.8", "10.0.0.9"].map(attacks), [Some(true), Some(true), Some(false)]);
         assert_eq!(attacker.label(end("fd00::1", 22), end("fd00::9", 40_000)), Some(true));
-        let many = ["10.0.0.7"; MOST_ATTACKERS + 1].join(" ");
+        let many = ["10.0.0.7"; MAX_ATTACKERS + 1].join(" ");
         let text = format!("scenario,file,attacker\nsparta,a.pcap,{many}\n");
         let message = Manifest::parse("r", "m.csv", &text).unwrap_err().to_string();
         assert!(message.starts_with("m.csv, line 2, column attacker: 9 attackers; at most 8"), "{message}");

@@ -3,9 +3,8 @@
 use std::collections::{HashMap, VecDeque};
 
 use citronella_sensor::{
-    alert::Finding,
     capture::{CaptureError, Packet},
-    detect::{Config, Detector, FlowVerdict, Shard, Sink},
+    detect::{Config, Detector, Finding, FlowVerdict, Observer, Reason, Shard},
     feature::packet::Attacker,
     feature::sequence::verdict::MOST_CLASSES,
 };
@@ -166,7 +165,7 @@ struct Open {
     alert: Option<Alert>,
 }
 
-impl Sink for Walk<'_> {
+impl Observer for Walk<'_> {
     fn packet(&mut self, packet: &Packet<'_>, _: &Frame<'_>) {
         let time = packet.time_nanos;
         let (first, last) = self.span_nanos.unwrap_or((time, time));
@@ -187,7 +186,7 @@ impl Sink for Walk<'_> {
         open.benign = Some(open.benign.filter(|_| full).map_or(highest, |lowest| lowest.min(highest)));
     }
 
-    fn finding(&mut self, finding: &Finding) {
+    fn finding(&mut self, finding: &Finding, _: &mut dyn FnMut() -> Vec<Reason>) {
         // A flow that is called as it ends is known to have ended only now.
         let now = self.span_nanos.map_or(finding.time_nanos, |(_, last)| last);
         let time_nanos = if finding.packet.is_some() { finding.time_nanos } else { now };
@@ -195,7 +194,7 @@ impl Sink for Walk<'_> {
         self.open.entry(finding.flow.id).or_default().alert.get_or_insert(alert);
     }
 
-    fn ended(&mut self, verdict: &FlowVerdict) {
+    fn flow_ended(&mut self, verdict: &FlowVerdict) {
         let flow = &verdict.flow;
         let open = self.open.remove(&flow.id).unwrap_or_default();
         let ((src, src_port), (dst, dst_port)) = (flow.src(), flow.dst());

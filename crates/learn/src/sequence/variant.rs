@@ -146,7 +146,7 @@ impl Changer {
     pub(super) fn attacks(&self, src: IpAddr, dst: IpAddr) -> bool {
         match self.inside {
             Some(inside) => inside == src || inside == dst,
-            None => self.attacker.is(src) || self.attacker.is(dst),
+            None => self.attacker.includes(src) || self.attacker.includes(dst),
         }
     }
 
@@ -178,7 +178,7 @@ impl Changer {
         };
         if let Some(ip) = &mut frame.ip {
             for end in [&mut ip.src, &mut ip.dst] {
-                if self.attacker.is(*end) {
+                if self.attacker.includes(*end) {
                     *end = other(*end);
                 }
             }
@@ -220,7 +220,7 @@ impl Changer {
 fn clients<'a>(capture: &Captured, frames: impl Iterator<Item = (i64, Frame<'a>)>) -> Vec<IpAddr> {
     let client = |(_, frame): (i64, Frame<'a>)| match (frame.ip, frame.transport) {
         (Some(ip), Some(Transport::Tcp(tcp)))
-            if Some(ip.dst) == capture.broker && !capture.attacker.is(ip.src) && tcp.flags.psh() =>
+            if Some(ip.dst) == capture.broker && !capture.attacker.includes(ip.src) && tcp.flags.psh() =>
         {
             Some(ip.src)
         }

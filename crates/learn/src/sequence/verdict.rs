@@ -3,7 +3,7 @@
 
 use citronella_sensor::feature::sequence::{
     unknown::{Limits, NEVER, Unknown},
-    verdict::{Benign, MOST_PACKETS, Running, Settings, attack_log_odds},
+    verdict::{Benign, MOST_PACKETS, RunningVerdict, Settings, attack_log_odds},
 };
 
 use super::score::{Probabilities, ScoredFlow};
@@ -23,7 +23,7 @@ pub struct Verdict {
 
 /// The verdict on a conversation, by the code that detection runs.
 pub fn verdict(flow: &ScoredFlow, settings: &Settings) -> Verdict {
-    let mut running = Running::default();
+    let mut running = RunningVerdict::default();
     for (said, beyond) in flow.said.iter().zip(&flow.beyond) {
         let mut said = *said;
         settings.calibrate(&mut said);

@@ -1,4 +1,4 @@
-//! A flow as records and alerts name it: by a number that any table of flows gives it, and by its ends.
+//! References to flows in records and alerts: an id that every flow table computes alike, and the endpoints.
 
 use std::hash::BuildHasher;
 use std::net::IpAddr;
@@ -12,17 +12,17 @@ use crate::flow::Flow;
 pub struct FlowRef {
     /// [`flow_id`] of it.
     pub id: u64,
-    /// The initiator's address and port.
+    /// Address and port of the initiator.
     pub src: (IpAddr, u16),
-    /// The responder's.
+    /// Address and port of the responder.
     pub dst: (IpAddr, u16),
     /// IANA protocol number.
     pub protocol: u8,
     /// Its first packet, nanoseconds since 1970-01-01 UTC.
     pub first_nanos: i64,
-    /// Packets of the initiator and of the responder so far.
+    /// Packets of the initiator and of the responder.
     pub packets: [u64; 2],
-    /// Bytes of their IP datagrams.
+    /// Bytes of their IP datagrams, likewise.
     pub bytes: [u64; 2],
 }
 
@@ -40,9 +40,8 @@ impl From<&Flow> for FlowRef {
     }
 }
 
-/// A flow's number in records: made of its 5-tuple and the time of its first packet, so that shards and tables agree
-/// without asking each other, and a second run gives the same. 51 bits, as many as Suricata's: readers of JSON that
-/// know only floating-point numbers keep it whole. Never 0.
+/// The id of a flow in records: a hash of its 5-tuple and the time of its first packet, so that shards, tables and runs
+/// agree on it. 51 bits as in Suricata: JSON readers that parse numbers as floating point keep it exact. Never 0.
 pub fn flow_id(flow: &Flow) -> u64 {
     const BITS: u64 = (1 << 51) - 1;
     let hash = foldhash::quality::FixedState::with_seed(0x666c_6f77).hash_one((flow.key(), flow.first_nanos));

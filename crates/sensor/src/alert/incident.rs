@@ -1,226 +1,221 @@
-//! Findings folded into incidents: one initiator and one kind of attack, told once when it begins, now and then while
-//! it goes on, and once when it is over.
+//! Incident tracking: findings of one initiator and one class become one incident, reported when it opens, at growing
+//! intervals while it goes on, and when it closes.
 //!
-//! In: [`Finding`]s in about the order of their packets, and the time that has passed without any. Out: [`Alert`]s.
-//! A kind begins an incident when so many of an initiator's flows were called it within a while, and not just a few
-//! of the many that another kind has at the time: what a scanner sends looks like this and that. All time is packet
-//! time on a clock that never goes back. Memory: up to 4 KiB an incident, at most
-//! [`AlertSettings::max_incidents`] open and as many that may become one; the one that was silent longest makes room,
-//! and is counted.
+//! In: [`Finding`]s in about the order of their packets, and the passage of time. Out: [`Event`]s. A class opens an
+//! incident once enough flows of an initiator were flagged within the window, unless they are a small share of what
+//! another class has at the same time: traffic of a scanner resembles several classes. All time is packet time on a clock
+//! that never goes back. Memory: up to 4 KiB per incident, at most [`AlertSettings::max_incidents`] open ones and as many
+//! candidates; the longest idle one is evicted, and counted.
 
-mod book;
-mod keep;
 mod record;
+mod snapshot;
+mod table;
+
+use std::mem::take;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::FlowRef;
+use super::event::{Alert, Event};
 use super::settings::{AlertSettings, Corroboration};
 use super::signature::{self, Signature};
 use super::suppress::{Subject, Suppression};
-use super::{Detector, Finding, FlowRef, RuleId};
-use crate::detect::Reason;
+use crate::detect::{Finding, FindingSource, Reason, RuleId};
 use crate::flow::clock::Clock;
-use book::Book;
-pub use keep::Kept;
-use record::MOST_CALLS;
-pub use record::{EndCause, Found, Incident, Key, Kind, MOST_PORTS, MOST_TARGETS, Stage};
+use record::MAX_FINDING_TIMES;
+pub use record::{CloseReason, DetectedBy, Incident, Key, Kind, MAX_PORTS, MAX_TARGETS};
+pub use snapshot::Snapshot;
+use table::IncidentTable;
 
-/// Reasons that an incident names.
-const MOST_REASONS: usize = 5;
+/// Reasons that an incident lists.
+const MAX_REASONS: usize = 5;
 const SECOND: u64 = 1_000_000_000;
 
-/// What is told of an incident.
-#[derive(Clone, Copy, Debug)]
-pub struct Alert<'a> {
-    /// Of the packet or the silence that brought it about, nanoseconds since 1970-01-01 UTC.
-    pub time_nanos: i64,
-    /// How far the incident has come.
-    pub stage: Stage,
-    /// What is known of it.
-    pub incident: &'a Incident,
-    /// What it is called.
-    pub signature: Signature,
-    /// The class's name, or the rule's key.
-    pub kind: &'a str,
-}
-
-/// What was done, and what was left out.
+/// Counters of incident tracking.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
-    /// Findings taken.
+    /// Findings received.
     pub findings: u64,
-    /// Alerts told.
+    /// Alerts raised: incidents opened, updated and closed.
     pub alerts: u64,
-    /// Incidents told.
+    /// Incidents opened.
     pub incidents: u64,
-    /// Findings that a suppression fitted.
+    /// Findings that matched a suppression.
     pub suppressed: u64,
-    /// Alerts put off or left out because there were too many a minute.
+    /// Alerts delayed or omitted because of the limit per minute.
     pub over_rate: u64,
-    /// Incidents ended, and candidates forgotten, to make room.
+    /// Incidents closed and candidates dropped because the table was full.
     pub evicted: u64,
-    /// Incidents that are open now.
+    /// Incidents open now.
     pub open: u64,
 }
 
-/// Folds findings into incidents.
-pub struct Incidents {
+/// Turns findings into incidents.
+pub struct IncidentTracker {
     settings: AlertSettings,
     suppress: Vec<Suppression>,
     /// Of the model, then "unknown".
     classes: Vec<String>,
+    model: Arc<str>,
     clock: Clock,
-    book: Book,
+    table: IncidentTable,
     counters: Counters,
-    /// The minute that alerts are counted in, and how many there were.
+    /// The minute in which alerts are counted, and their number.
     minute: (u64, u32),
+    events: Vec<Event>,
 }
 
-impl Incidents {
-    /// None yet. `classes` are the model's.
-    pub fn new(settings: AlertSettings, suppress: Vec<Suppression>, classes: &[String]) -> Incidents {
-        let mut classes = classes.to_vec();
-        classes.push("unknown".to_owned());
-        let book = Book::new(settings.max_incidents);
-        let (counters, clock) = (Counters::default(), Clock::default());
-        Incidents { settings, suppress, classes, clock, book, counters, minute: (0, 0) }
-    }
-
-    /// Other settings from now on; what is open stays.
-    pub fn set(&mut self, settings: AlertSettings, suppress: Vec<Suppression>) {
-        self.book.set_cap(settings.max_incidents);
-        (self.settings, self.suppress) = (settings, suppress);
-    }
-
-    /// Another model's classes from now on. Where they are others, what is open ends.
-    pub fn set_classes(&mut self, classes: &[String], time_nanos: i64, tell: &mut dyn FnMut(Alert<'_>)) {
-        let known = self.classes.split_last().map_or(&[][..], |(_, known)| known);
-        if known != classes {
-            self.finish(time_nanos, tell);
-            self.classes = classes.iter().cloned().chain(["unknown".to_owned()]).collect();
+impl IncidentTracker {
+    /// A tracker without incidents. `classes` are the model's.
+    pub fn new(settings: AlertSettings, suppress: Vec<Suppression>, classes: &[String]) -> IncidentTracker {
+        IncidentTracker {
+            table: IncidentTable::new(settings.max_incidents),
+            settings,
+            suppress,
+            classes: with_unknown(classes),
+            model: Arc::from(""),
+            clock: Clock::default(),
+            counters: Counters::default(),
+            minute: (0, 0),
+            events: Vec::new(),
         }
     }
 
-    /// What was done, and what was left out.
-    pub fn counters(&self) -> Counters {
-        Counters { open: self.book.open() as u64, ..self.counters }
+    /// Changes the settings; open incidents stay open.
+    pub fn set(&mut self, settings: AlertSettings, suppress: Vec<Suppression>) {
+        self.table.set_cap(settings.max_incidents);
+        (self.settings, self.suppress) = (settings, suppress);
     }
 
-    /// Takes a finding. Time is what [`Incidents::tick`] says; a finding may be told late.
-    pub fn finding(&mut self, finding: &Finding, tell: &mut dyn FnMut(Alert<'_>)) {
+    /// Changes the model. Where its classes differ, open incidents are closed.
+    pub fn set_model(&mut self, model: &str, classes: &[String], time_nanos: i64) {
+        let classes = with_unknown(classes);
+        if self.classes != classes {
+            self.finish(time_nanos);
+            self.classes = classes;
+        }
+        self.model = model.into();
+    }
+
+    /// Events since the last call, in order.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        take(&mut self.events)
+    }
+
+    /// Counters so far.
+    pub fn counters(&self) -> Counters {
+        Counters { open: self.table.open() as u64, ..self.counters }
+    }
+
+    /// Adds a finding. Time is that of [`IncidentTracker::tick`]; a finding may be late. `reasons` is called once an
+    /// incident.
+    pub fn finding(&mut self, finding: &Finding, reasons: &mut dyn FnMut() -> Vec<Reason>) {
         let now = self.clock.near(finding.time_nanos);
-        self.advance(finding.time_nanos, now, tell);
+        self.advance(finding.time_nanos, now);
         self.counters.findings += 1;
         let key = Key { initiator: finding.initiator, kind: self.kind(finding) };
         if self.is_suppressed(&key, finding) {
             self.counters.suppressed += 1;
             return;
         }
-        if let Detector::Rule(rule) = finding.detector
-            && self.is_beside(&key, rule, now)
+        if let FindingSource::Rule(rule) = finding.source
+            && self.supports_other(&key, rule, now)
         {
             return;
         }
+        self.add(key, finding, now);
+        if finding.source == FindingSource::Model
+            && let Some(incident) = self.table.get_mut(&key)
+            && incident.reasons.is_empty()
+        {
+            let named = |reason: Reason| (reason.to_string(), reason.weight);
+            incident.reasons = reasons().into_iter().take(MAX_REASONS).map(named).collect();
+        }
+    }
+
+    fn add(&mut self, key: Key, finding: &Finding, now: u64) {
         let mut evicted = None;
-        let incident = self.book.entry(key, || Incident::new(key, finding, now), &mut evicted);
+        let incident = self.table.entry(key, || Incident::new(key, finding, now), &mut evicted);
         incident.add(finding, now);
-        let open = incident.id > 0;
-        let enough = !open && is_enough(&self.settings, &self.classes, incident, now);
-        self.book.touch(key, now);
+        let is_open = incident.id > 0;
+        let enough = !is_open && is_enough(&self.settings, &self.classes, incident, now);
+        self.table.touch(key, now);
         if enough {
             let due = now + (self.settings.settle_secs.max(0.0) * SECOND as f64) as u64;
-            self.book.expect(key, due);
+            self.table.schedule(key, due);
         }
         if let Some(evicted) = evicted {
             self.counters.evicted += 1;
             if evicted.id > 0 {
-                self.tell(finding.time_nanos, Stage::End(EndCause::Evicted), evicted, tell);
+                self.close(finding.time_nanos, CloseReason::Evicted, evicted);
             }
         }
-        if open {
-            self.update(finding.time_nanos, now, key, tell);
+        if is_open {
+            self.update(finding.time_nanos, now, key);
         }
-        // A settling time of nothing tells at once.
-        self.begin_due(finding.time_nanos, now, tell);
+        // With a settling time of 0 the incident opens at once.
+        self.open_due(finding.time_nanos, now);
     }
 
-    /// Time has passed: begins and ends what is due.
-    pub fn tick(&mut self, time_nanos: i64, tell: &mut dyn FnMut(Alert<'_>)) {
+    /// Time has passed: opens and closes the incidents that are due.
+    pub fn tick(&mut self, time_nanos: i64) {
         let now = self.clock.at(time_nanos);
-        self.advance(time_nanos, now, tell);
+        self.advance(time_nanos, now);
     }
 
-    fn advance(&mut self, time_nanos: i64, now: u64, tell: &mut dyn FnMut(Alert<'_>)) {
-        self.begin_due(time_nanos, now, tell);
+    fn advance(&mut self, time_nanos: i64, now: u64) {
+        self.open_due(time_nanos, now);
         let quiet = u64::from(self.settings.quiet_secs) * SECOND;
-        while let Some(ended) = self.book.pop_quiet(now, quiet) {
-            self.tell(time_nanos, Stage::End(EndCause::Quiet), ended, tell);
+        while let Some(closed) = self.table.pop_quiet(now, quiet) {
+            self.close(time_nanos, CloseReason::Quiet, closed);
         }
         let window = u64::from(self.settings.window_secs) * SECOND;
-        self.book.forget_candidates(now, window);
+        self.table.expire_candidates(now, window);
     }
 
-    /// The traffic ends at this time, but not for good: what is due begins, what is open stays so.
-    pub fn settle(&mut self, time_nanos: i64, tell: &mut dyn FnMut(Alert<'_>)) {
+    /// The traffic is interrupted at this time: opens what is due, and keeps open incidents for a restart.
+    pub fn settle(&mut self, time_nanos: i64) {
         let now = self.clock.at(time_nanos);
-        self.begin_due(time_nanos, now.max(self.book.last_due()), tell);
+        self.open_due(time_nanos, now.max(self.table.last_due()));
     }
 
-    /// The traffic ends at this time: what is due begins, what is open ends.
-    pub fn finish(&mut self, time_nanos: i64, tell: &mut dyn FnMut(Alert<'_>)) {
-        self.settle(time_nanos, tell);
-        while let Some(ended) = self.book.pop_open() {
-            self.tell(time_nanos, Stage::End(EndCause::Finished), ended, tell);
+    /// The traffic ends at this time: opens what is due, and closes all incidents.
+    pub fn finish(&mut self, time_nanos: i64) {
+        self.settle(time_nanos);
+        while let Some(closed) = self.table.pop_open() {
+            self.close(time_nanos, CloseReason::Finished, closed);
         }
     }
 
-    /// Whether a rule's call only bears out that the initiator is at something that is known: what it does to a broker,
-    /// rules of several kinds see.
-    fn is_beside(&mut self, key: &Key, rule: RuleId, now: u64) -> bool {
-        if self.book.get(key).is_some_and(|own| own.id > 0 || own.model_flows > 0) {
+    /// Counts a rule's finding towards another incident of the same initiator that the model has seen: several rules
+    /// respond to one attack on a broker.
+    fn supports_other(&mut self, key: &Key, rule: RuleId, now: u64) -> bool {
+        if self.table.get(key).is_some_and(|own| own.id > 0 || own.flows_by_model > 0) {
             return false;
         }
-        let Some(main) = self.book.main_beside(key, now).filter(|main| main.model_flows > 0) else {
+        let Some(other) = self.table.dominant_other(key, now).filter(|other| other.flows_by_model > 0) else {
             return false;
         };
-        main.others += 1;
-        if !main.rules_beside.contains(&rule) {
-            main.rules_beside.push(rule);
+        other.other_findings += 1;
+        if !other.related_rules.contains(&rule) {
+            other.related_rules.push(rule);
         }
         true
     }
 
-    /// Takes a finding of the model that can be explained; it is asked for reasons once an incident.
-    pub fn explained(
-        &mut self,
-        finding: &Finding,
-        why: &mut dyn FnMut() -> Vec<Reason>,
-        tell: &mut dyn FnMut(Alert<'_>),
-    ) {
-        self.finding(finding, tell);
-        let key = Key { initiator: finding.initiator, kind: self.kind(finding) };
-        if let Some(incident) = self.book.get_mut(&key)
-            && incident.reasons.is_empty()
-        {
-            let named = |reason: Reason| (reason.to_string(), reason.weight);
-            incident.reasons = why().into_iter().take(MOST_REASONS).map(named).collect();
-        }
-    }
-
-    /// Tells what is open, without counting it as an alert.
-    pub fn each_open(&self, mut tell: impl FnMut(Alert<'_>)) {
-        for incident in self.book.all_open() {
-            tell(self.alert(incident.last_nanos, Stage::Update, incident));
-        }
+    /// Open incidents, longest idle first.
+    pub fn open_incidents(&self) -> impl Iterator<Item = Alert> {
+        self.table.all_open().map(|incident| self.alert(incident.last_nanos, incident.clone()))
     }
 
     fn kind(&self, finding: &Finding) -> Kind {
-        match finding.detector {
-            Detector::Model => Kind::Class(finding.class),
-            Detector::Rule(id) => {
+        match finding.source {
+            FindingSource::Model => Kind::Class(finding.class),
+            FindingSource::Rule(id) => {
                 let class = signature::rule(id).and_then(|rule| rule.class);
-                let place = class.and_then(|class| self.classes.iter().position(|name| name == class));
-                place.map_or(Kind::Rule(id), |place| Kind::Class(place as u32))
+                let index = class.and_then(|class| self.classes.iter().position(|name| name == class));
+                index.map_or(Kind::Rule(id), |index| Kind::Class(index as u32))
             }
         }
     }
@@ -231,65 +226,70 @@ impl Incidents {
         }
         let flow = FlowRef::from(&finding.flow);
         let target = if flow.src.0 == key.initiator { flow.dst } else { flow.src };
-        let rule = match finding.detector {
-            Detector::Rule(id) => signature::rule(id).map_or("", |rule| rule.key),
-            Detector::Model => "",
+        let rule = match finding.source {
+            FindingSource::Rule(id) => signature::rule(id).map_or("", |rule| rule.key),
+            FindingSource::Model => "",
         };
         let (source, time_nanos) = (key.initiator, finding.time_nanos);
         let subject = Subject { source, target, names: [name_of(&self.classes, key.kind), rule], time_nanos };
-        self.suppress.iter().any(|entry| entry.fits(&subject))
+        self.suppress.iter().any(|entry| entry.matches(&subject))
     }
 
-    fn begin_due(&mut self, time_nanos: i64, now: u64, tell: &mut dyn FnMut(Alert<'_>)) {
-        while let Some(key) = self.book.pop_due(now) {
-            let Some(candidate) = self.book.get(&key).filter(|incident| incident.id == 0) else { continue };
+    fn open_due(&mut self, time_nanos: i64, now: u64) {
+        while let Some(key) = self.table.pop_due(now) {
+            let Some(candidate) = self.table.get(&key).filter(|incident| incident.id == 0) else { continue };
             let level = candidate.level_at(now);
-            let (found, flows, folded) = (candidate.found(), candidate.flows, candidate.folded);
-            let wanted = match self.settings.corroboration {
+            let (detected_by, flows, folded) = (candidate.detected_by(), candidate.flows, candidate.folded);
+            let is_wanted = match self.settings.corroboration {
                 Corroboration::Any => true,
-                Corroboration::Model => found != Found::Rule,
-                Corroboration::ModelAndRule => found == Found::ModelAndRule,
+                Corroboration::Model => detected_by != DetectedBy::Rule,
+                Corroboration::ModelAndRule => detected_by == DetectedBy::ModelAndRule,
             };
-            if !wanted {
+            if !is_wanted {
                 continue;
             }
-            // What fits no class, of a host that is at something known, is told with that unless there is more of it.
+            // Unknown traffic of a host with a known attack is part of that attack, unless it is the greater part.
             let is_unknown = key.kind == Kind::Class(self.classes.len().saturating_sub(1) as u32);
             let share = if is_unknown { 1.0 } else { self.settings.minor_share };
-            if let Some(main) = self.book.main_beside(&key, now)
-                && (level < share * main.level_at(now) || (found == Found::Rule && main.model_flows > 0))
+            if let Some(other) = self.table.dominant_other(&key, now)
+                && (level < share * other.level_at(now)
+                    || (detected_by == DetectedBy::Rule && other.flows_by_model > 0))
             {
-                main.others += flows - folded;
-                if let Some(candidate) = self.book.get_mut(&key) {
+                other.other_findings += flows - folded;
+                if let Some(candidate) = self.table.get_mut(&key) {
                     candidate.folded = flows;
                 }
                 continue;
             }
-            if !self.may_tell(now) {
-                self.book.expect(key, now + SECOND);
+            if !self.is_within_rate(now) {
+                self.table.schedule(key, now + SECOND);
                 break;
             }
-            self.counters.incidents += 1;
-            let id = self.counters.incidents;
-            let first = self.settings.updates_secs.first();
-            let next = first.map(|secs| (now + u64::from(*secs) * SECOND, 0));
-            let mut evicted = None;
-            let Some(incident) = self.book.open_candidate(&key, &mut evicted) else { continue };
-            (incident.id, incident.next_update, incident.begun) = (id, next, now);
-            (incident.changed, incident.alerts) = (false, 1);
-            // Rare: it is told to while the book stays as it is.
-            let told = incident.clone();
-            self.counters.alerts += 1;
-            tell(self.alert(time_nanos, Stage::Begin, &told));
-            if let Some(evicted) = evicted {
-                self.counters.evicted += 1;
-                self.tell(time_nanos, Stage::End(EndCause::Evicted), evicted, tell);
-            }
+            self.open(time_nanos, now, &key);
         }
     }
 
-    fn update(&mut self, time_nanos: i64, now: u64, key: Key, tell: &mut dyn FnMut(Alert<'_>)) {
-        let Some(incident) = self.book.get_mut(&key) else { return };
+    fn open(&mut self, time_nanos: i64, now: u64, key: &Key) {
+        self.counters.incidents += 1;
+        let id = self.counters.incidents;
+        let first = self.settings.updates_secs.first();
+        let next = first.map(|secs| (now + u64::from(*secs) * SECOND, 0));
+        let mut evicted = None;
+        let Some(incident) = self.table.open_candidate(key, &mut evicted) else { return };
+        (incident.id, incident.next_update, incident.opened) = (id, next, now);
+        (incident.changed, incident.alerts) = (false, 1);
+        let opened = incident.clone();
+        self.counters.alerts += 1;
+        let alert = self.alert(time_nanos, opened);
+        self.events.push(Event::IncidentOpened(Box::new(alert)));
+        if let Some(evicted) = evicted {
+            self.counters.evicted += 1;
+            self.close(time_nanos, CloseReason::Evicted, evicted);
+        }
+    }
+
+    fn update(&mut self, time_nanos: i64, now: u64, key: Key) {
+        let Some(incident) = self.table.get_mut(&key) else { return };
         let Some((due, number)) = incident.next_update else { return };
         if now < due || !incident.changed {
             return;
@@ -304,76 +304,83 @@ impl Incidents {
             }
             (None, None) => return,
         };
-        let next = incident.begun.saturating_add(secs.saturating_mul(SECOND)).max(now + SECOND);
+        let next = incident.opened.saturating_add(secs.saturating_mul(SECOND)).max(now + SECOND);
         (incident.next_update, incident.changed) = (Some((next, after)), false);
-        if self.may_tell(now)
-            && let Some(incident) = self.book.get_mut(&key)
+        if self.is_within_rate(now)
+            && let Some(incident) = self.table.get_mut(&key)
         {
             incident.alerts += 1;
-            let told = incident.clone();
+            let updated = incident.clone();
             self.counters.alerts += 1;
-            tell(self.alert(time_nanos, Stage::Update, &told));
+            let alert = self.alert(time_nanos, updated);
+            self.events.push(Event::IncidentUpdated(Box::new(alert)));
         }
     }
 
-    fn tell(&mut self, time_nanos: i64, stage: Stage, mut ended: Incident, tell: &mut dyn FnMut(Alert<'_>)) {
-        ended.alerts += 1;
+    fn close(&mut self, time_nanos: i64, reason: CloseReason, mut incident: Incident) {
+        incident.alerts += 1;
         self.counters.alerts += 1;
-        tell(self.alert(time_nanos, stage, &ended));
+        let alert = self.alert(time_nanos, incident);
+        self.events.push(Event::IncidentClosed(Box::new(alert), reason));
     }
 
-    fn alert<'a>(&'a self, time_nanos: i64, stage: Stage, incident: &'a Incident) -> Alert<'a> {
-        let kind = name_of(&self.classes, incident.key.kind);
-        let signature = match incident.key.kind {
-            // A rule alone goes by its own name.
-            Kind::Class(_) if incident.model_flows == 0 => incident.rules.first().copied(),
+    fn alert(&self, time_nanos: i64, incident: Incident) -> Alert {
+        let class = name_of(&self.classes, incident.key.kind).to_owned();
+        let (signature, model) = (self.signature(&incident), Arc::clone(&self.model));
+        Alert { time_nanos, incident, signature, class, model }
+    }
+
+    /// An incident that a rule alone has detected has the rule's signature.
+    fn signature(&self, incident: &Incident) -> Signature {
+        let rule = match incident.key.kind {
+            Kind::Class(_) if incident.flows_by_model == 0 => incident.rules.first().copied(),
             Kind::Class(_) => None,
             Kind::Rule(id) => Some(id),
         };
-        let of_class = |kind: Kind| match kind {
-            Kind::Class(place) => signature::of_class(self.class(place), place),
-            Kind::Rule(_) => signature::of_class("unknown", 0),
-        };
-        let signature = signature.and_then(signature::rule).map(|rule| rule.signature);
-        let signature = signature.unwrap_or_else(|| of_class(incident.key.kind));
-        Alert { time_nanos, stage, incident, signature, kind }
+        match (rule.and_then(signature::rule), incident.key.kind) {
+            (Some(rule), _) => rule.signature,
+            (None, Kind::Class(class)) => {
+                signature::of_class(name_of(&self.classes, incident.key.kind), class)
+            }
+            (None, Kind::Rule(_)) => signature::of_class("unknown", 0),
+        }
     }
 
-    fn class(&self, place: u32) -> &str {
-        self.classes.get(place as usize).map_or("unknown", String::as_str)
-    }
-
-    /// Whether another alert of this minute may be told.
-    fn may_tell(&mut self, now: u64) -> bool {
+    /// Whether another alert may be raised in this minute.
+    fn is_within_rate(&mut self, now: u64) -> bool {
         let minute = now / (60 * SECOND);
         if self.minute.0 != minute {
             self.minute = (minute, 0);
         }
-        let may = self.minute.1 < self.settings.per_minute.max(1);
-        if may {
+        let is_within = self.minute.1 < self.settings.per_minute.max(1);
+        if is_within {
             self.minute.1 += 1;
         } else {
             self.counters.over_rate += 1;
         }
-        may
+        is_within
     }
+}
+
+fn with_unknown(classes: &[String]) -> Vec<String> {
+    classes.iter().cloned().chain(["unknown".to_owned()]).collect()
 }
 
 fn name_of(classes: &[String], kind: Kind) -> &str {
     match kind {
-        Kind::Class(place) => classes.get(place as usize).map_or("unknown", String::as_str),
+        Kind::Class(index) => classes.get(index as usize).map_or("unknown", String::as_str),
         Kind::Rule(id) => signature::rule(id).map_or("unknown", |rule| rule.key),
     }
 }
 
-/// Whether a candidate has what an incident needs. A rule has counted already: one call of it is enough.
+/// Whether a candidate has enough findings to open. One finding of a rule is enough: the rule has counted already.
 fn is_enough(settings: &AlertSettings, classes: &[String], candidate: &Incident, now: u64) -> bool {
-    if candidate.rule_calls > 0 {
+    if candidate.findings_by_rules > 0 {
         return true;
     }
     let flows = settings.flows_of.get(name_of(classes, candidate.key.kind)).unwrap_or(&settings.flows);
-    let needed = (*flows as usize).clamp(1, MOST_CALLS);
-    candidate.calls_within(now, u64::from(settings.window_secs) * SECOND) >= needed
+    let needed = (*flows as usize).clamp(1, MAX_FINDING_TIMES);
+    candidate.findings_within(now, u64::from(settings.window_secs) * SECOND) >= needed
 }
 
 #[cfg(test)]

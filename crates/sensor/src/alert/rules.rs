@@ -1,59 +1,46 @@
-//! Rules beside the model: few and exact, each with a number of its own and a threshold in the configuration.
+//! Rules beside the model: few and exact, each with a signature id and a threshold in the configuration.
 //!
-//! In: the [`Facts`] that a packet brought. Out: [`Finding`]s. A rule keeps nothing itself: what it compares is counted
-//! by the host already, so that a packet costs O(1), and most cost nothing.
+//! In: the [`PacketFacts`] of a packet. Out: [`Finding`]s. Rules are stateless: the counts that they compare are kept per
+//! host already, so that a packet costs O(1), and most cost nothing. A new rule is a row of
+//! [`RULES`](super::signature::RULES), a key of [`RuleSettings`] and a line of [`Rules::judge`].
 
 use super::settings::{RuleSettings, Threshold};
 use super::signature::RULES;
-use super::{Detector, Finding, RuleId};
-use crate::feature::sequence::Facts;
-use crate::flow::Flow;
+use crate::detect::{Finding, FindingSource, RuleContext, RuleId};
+use crate::feature::sequence::PacketFacts;
 
-/// The rules.
+/// The rules with their thresholds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rules {
     settings: RuleSettings,
-    /// The sensor's first packet: a host that was there within [`RuleSettings::wildcard`] of it is not new.
-    began_nanos: Option<i64>,
-}
-
-/// Where a packet stands.
-#[derive(Clone, Copy, Debug)]
-pub struct Seen<'a> {
-    /// Of the packet, nanoseconds since 1970-01-01 UTC.
-    pub time_nanos: i64,
-    /// Its number in the capture.
-    pub packet: u64,
-    /// Its flow, the packet counted.
-    pub flow: &'a Flow,
-    /// Number of the model's classes.
-    pub classes: u32,
+    /// Time of the sensor's first packet: a host seen within [`RuleSettings::wildcard`] of it is not new.
+    started_nanos: Option<i64>,
 }
 
 impl Rules {
-    /// With these thresholds.
+    /// Rules with these thresholds.
     pub fn new(settings: RuleSettings) -> Rules {
-        Rules { settings, began_nanos: None }
+        Rules { settings, started_nanos: None }
     }
 
-    /// Other thresholds from now on.
+    /// Changes the thresholds.
     pub fn set(&mut self, settings: RuleSettings) {
         self.settings = settings;
     }
 
-    /// The sensor began at this time, unless it is known already.
+    /// Sets the time at which the sensor started, unless it is known already.
     #[inline]
-    pub fn begin(&mut self, time_nanos: i64) {
-        self.began_nanos.get_or_insert(time_nanos);
+    pub fn start(&mut self, time_nanos: i64) {
+        self.started_nanos.get_or_insert(time_nanos);
     }
 
-    /// When the sensor began.
-    pub fn began_nanos(&self) -> Option<i64> {
-        self.began_nanos
+    /// The time at which the sensor started.
+    pub fn started_nanos(&self) -> Option<i64> {
+        self.started_nanos
     }
 
-    /// Judges what a packet brought.
-    pub fn judge(&self, facts: &Facts, seen: &Seen<'_>, mut tell: impl FnMut(&Finding)) {
+    /// Evaluates all rules on a packet.
+    pub fn judge(&self, facts: &PacketFacts, context: &RuleContext<'_>, mut emit: impl FnMut(&Finding)) {
         let set = &self.settings;
         // The order of `RULES`.
         let counts: [(Threshold, bool, f32); RULES.len()] = [
@@ -69,24 +56,24 @@ impl Rules {
         for (rule, (threshold, concerns, count)) in RULES.iter().zip(counts) {
             let Threshold(Some(threshold)) = threshold else { continue };
             if concerns && count >= threshold {
-                tell(&Finding {
-                    time_nanos: seen.time_nanos,
-                    packet: Some(seen.packet),
+                emit(&Finding {
+                    time_nanos: context.time_nanos,
+                    packet: Some(context.packet),
                     initiator: facts.actor,
-                    flow: *seen.flow,
-                    class: seen.classes,
+                    flow: *context.flow,
+                    class: context.classes,
                     score: count,
                     threshold,
-                    packets: seen.flow.packets().min(u32::MAX.into()) as u32,
-                    detector: Detector::Rule(RuleId(rule.signature.id)),
+                    packets: context.flow.packets().min(u32::MAX.into()) as u32,
+                    source: FindingSource::Rule(RuleId(rule.signature.id)),
                 });
             }
         }
     }
 
-    /// Seconds from the sensor's begin until the host was first seen.
-    fn secs_until_known(&self, facts: &Facts) -> f32 {
-        let began = self.began_nanos.unwrap_or(facts.known_since_nanos);
-        facts.known_since_nanos.saturating_sub(began) as f32 * 1e-9
+    /// Seconds from the sensor's start to the host's first packet.
+    fn secs_until_known(&self, facts: &PacketFacts) -> f32 {
+        let started = self.started_nanos.unwrap_or(facts.known_since_nanos);
+        facts.known_since_nanos.saturating_sub(started) as f32 * 1e-9
     }
 }

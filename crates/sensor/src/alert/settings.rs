@@ -1,4 +1,4 @@
-//! What of alerts and rules can be set: the tables `[alerts]`, `[rules]` and `[[suppress]]` of the configuration.
+//! Settings of alerts and rules: the tables `[alerts]`, `[rules]` and `[[suppress]]` of the configuration.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,14 +7,14 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::Suppression;
 
-/// Who has to have found something before there is an alert.
+/// What has to detect an attack before there is an alert.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Corroboration {
     /// The model or a rule.
     #[default]
     Any,
-    /// The model, whatever the rules say.
+    /// The model, with or without a rule.
     Model,
     /// The model and a rule.
     ModelAndRule,
@@ -24,25 +24,25 @@ pub enum Corroboration {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AlertSettings {
-    /// Flows of one initiator and class that the model has to call, within `window_secs`.
+    /// Flows of one initiator and class that the model has to flag within `window_secs`.
     pub flows: u32,
-    /// The same for some classes.
+    /// The same for single classes.
     pub flows_of: BTreeMap<String, u32>,
     /// Packet time in seconds.
     pub window_secs: u32,
-    /// Seconds between the first call and the alert, in which it shows what the calls are mostly about.
+    /// Seconds between enough findings and the alert, in which the dominant class becomes clear.
     pub settle_secs: f64,
-    /// A class that has less than this share of the calls that another of the same initiator has begins no incident.
+    /// A class with less than this share of the findings of another class of the same initiator opens no incident.
     pub minor_share: f32,
-    /// Seconds of silence after which an incident is over.
+    /// Seconds without a finding after which an incident is closed.
     pub quiet_secs: u32,
-    /// Seconds after its begin at which an incident that goes on is told again; then the last one's double, and so on.
+    /// Seconds after its start at which an ongoing incident is reported again; beyond the last one the interval doubles.
     pub updates_secs: Vec<u32>,
-    /// Who has to have found it.
+    /// What has to detect it.
     pub corroboration: Corroboration,
-    /// Alerts a minute; those of incidents that begin wait, updates are left out.
+    /// Most alerts a minute; new incidents wait, updates are omitted.
     pub per_minute: u32,
-    /// Incidents that are open, and as many that may become one.
+    /// Most open incidents, and most candidates.
     pub max_incidents: usize,
 }
 
@@ -63,7 +63,7 @@ impl Default for AlertSettings {
     }
 }
 
-/// What a rule's count has to reach, or `false`: the rule does not run.
+/// The count at which a rule raises a finding, or `false`: the rule is off.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Threshold(pub Option<f32>);
 
@@ -78,8 +78,8 @@ impl Serialize for Threshold {
 
 impl<'de> Deserialize<'de> for Threshold {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Threshold, D::Error> {
-        struct Read;
-        impl de::Visitor<'_> for Read {
+        struct ThresholdVisitor;
+        impl de::Visitor<'_> for ThresholdVisitor {
             type Value = Threshold;
             fn expecting(&self, text: &mut fmt::Formatter<'_>) -> fmt::Result {
                 text.write_str("a number above 0, or false")
@@ -101,7 +101,7 @@ impl<'de> Deserialize<'de> for Threshold {
                 self.visit_f64(number as f64)
             }
         }
-        from.deserialize_any(Read)
+        from.deserialize_any(ThresholdVisitor)
     }
 }
 
@@ -109,25 +109,25 @@ const fn at(threshold: f32) -> Threshold {
     Threshold(Some(threshold))
 }
 
-/// The rules beside the model. Counts are decayed ones: what happened 60 s ago (10 s of `violations`) counts 0.37.
+/// Thresholds of the rules. Counts decay: what happened 60 s ago (10 s for `violations`) counts 0.37.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RuleSettings {
-    /// Connections of a host that were silent for more than one and a half times their keep-alive, in about 60 s.
+    /// Connections of a host that were silent for more than one and a half times their keep-alive, over about 60 s.
     pub keep_alive: Threshold,
-    /// Accepted MQTT connections that a host holds and has not used.
+    /// Accepted MQTT connections that a host holds without using them.
     pub held: Threshold,
-    /// MQTT logins of a host refused in about 60 s.
+    /// MQTT logins of a host refused over about 60 s.
     pub refused_mqtt: Threshold,
-    /// SSH logins of a host refused in about 60 s.
+    /// SSH logins of a host refused over about 60 s.
     pub refused_ssh: Threshold,
-    /// User names that were new to a host in about 60 s.
+    /// User names that were new to a host over about 60 s.
     pub user_names: Threshold,
-    /// Client identifiers that were new to a host in about 60 s.
+    /// Client identifiers that were new to a host over about 60 s.
     pub client_ids: Threshold,
-    /// A subscription to # or $SYS by a host that was first seen so many seconds after the sensor began, or later.
+    /// A subscription to `#` or `$SYS` by a host first seen at least this many seconds after the sensor started.
     pub wildcard: Threshold,
-    /// MQTT messages of a host's connections that break the standard, in about 10 s.
+    /// MQTT messages on a host's connections that violate the standard, over about 10 s.
     pub violations: Threshold,
 }
 
@@ -146,7 +146,7 @@ impl Default for RuleSettings {
     }
 }
 
-/// All of it.
+/// All settings of the alert engine.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {

@@ -1,18 +1,18 @@
-//! What alerts are called: number, name, category, severity and MITRE ATT&CK techniques of each kind of attack.
+//! Signatures of alerts: id, name, category, severity and MITRE ATT&CK techniques of each class and rule.
 //!
-//! Numbers lie in the range that Suricata leaves to local rules. Categories are those of Suricata's classification. Why
-//! each technique is named stands in docs/eve.md.
+//! Ids lie in the range that Suricata reserves for local rules; categories are those of Suricata's classification.
+//! docs/eve.md explains the choice of techniques.
 
-use super::RuleId;
+use crate::detect::RuleId;
 
-/// The version of MITRE ATT&CK that techniques and tactics are named by.
+/// The version of MITRE ATT&CK that defines the techniques and tactics.
 pub const ATTACK_VERSION: &str = "18";
-/// Generator of all signatures, as of Suricata's own rules.
+/// Generator id of all signatures, that of Suricata's own rules.
 pub const GID: u32 = 1;
 /// Revision of all signatures.
 pub const REVISION: u32 = 1;
 
-/// A technique of ATT&CK and its tactic.
+/// An ATT&CK technique and its tactic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Technique {
     /// Such as `T1046`.
@@ -38,7 +38,7 @@ const SERVICE_DISCOVERY: Technique = technique("T1046", "Network Service Discove
 const SYSTEM_DISCOVERY: Technique = technique("T0846", "Remote System Discovery", "TA0102", "Discovery");
 const GUESSING: Technique =
     technique("T1110.001", "Brute Force: Password Guessing", "TA0006", "Credential Access");
-/// Which kind it is, only the passwords would say.
+/// Only the passwords would tell which sub-technique it is.
 const BRUTE_FORCE: Technique = technique("T1110", "Brute Force", "TA0006", "Credential Access");
 const SERVICE_FLOOD: Technique =
     technique("T1499.002", "Endpoint Denial of Service: Service Exhaustion Flood", "TA0040", "Impact");
@@ -51,7 +51,7 @@ const EXPLOITATION: Technique = technique(
 const ICS_DENIAL: Technique = technique("T0814", "Denial of Service", "TA0107", "Inhibit Response Function");
 const TAGS: Technique = technique("T0861", "Point & Tag Identification", "TA0100", "Collection");
 
-/// What an alert is called.
+/// The signature of an alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Signature {
     /// `signature_id` in EVE.
@@ -62,7 +62,7 @@ pub struct Signature {
     pub category: &'static str,
     /// 1 is the highest.
     pub severity: u8,
-    /// What it is in ATT&CK; none where nothing fits.
+    /// ATT&CK techniques; none where none applies.
     pub techniques: &'static [Technique],
 }
 
@@ -71,7 +71,7 @@ const LOGIN: &str = "Attempted User Privilege Gain";
 const DENIAL: &str = "Attempted Denial of Service";
 const BAD: &str = "Potentially Bad Traffic";
 
-/// Classes of the repository's model, by name.
+/// Classes of the embedded model, by name.
 const CLASSES: [(&str, Signature); 8] = [
     (
         "unknown",
@@ -155,17 +155,17 @@ const CLASSES: [(&str, Signature); 8] = [
     ),
 ];
 
-/// A class that the table does not name; its number is that of the first such and its place among the model's.
+/// A class that the table does not list: the class's index is added to the id.
 const OTHER_CLASS: Signature = Signature {
     id: 1_883_050,
-    name: "CITRONELLA attack of a class of its own",
+    name: "CITRONELLA attack of a custom class",
     category: BAD,
     severity: 2,
     techniques: &[],
 };
 
-/// Alerts or records were shed.
-pub const SHED: Signature = Signature {
+/// Records were lost.
+pub const RECORDS_LOST: Signature = Signature {
     id: 1_883_200,
     name: "CITRONELLA records were lost: the sink does not keep up",
     category: "Not Suspicious Traffic",
@@ -173,26 +173,26 @@ pub const SHED: Signature = Signature {
     techniques: &[],
 };
 
-/// The signature of a model's class by its name and place.
-pub fn of_class(name: &str, place: u32) -> Signature {
+/// The signature of a model's class, by its name and index.
+pub fn of_class(name: &str, index: u32) -> Signature {
     match CLASSES.iter().find(|(class, _)| *class == name) {
         Some((_, signature)) => *signature,
-        None => Signature { id: OTHER_CLASS.id + place.min(49), ..OTHER_CLASS },
+        None => Signature { id: OTHER_CLASS.id + index.min(49), ..OTHER_CLASS },
     }
 }
 
-/// A rule: its signature, its name in the configuration, the model's class that it is about.
+/// A rule: its key in the configuration, the model's class that it corresponds to, and its signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rule {
     /// Key under `[rules]` in the configuration.
     pub key: &'static str,
-    /// What a call of it bears out.
+    /// The model's class that its findings support.
     pub class: Option<&'static str>,
-    /// What an incident is called that it alone begins.
+    /// The signature of an incident that it alone has detected.
     pub signature: Signature,
 }
 
-/// All rules.
+/// All rules, in the order of [`Rules::judge`](super::rules::Rules::judge).
 pub const RULES: [Rule; 8] = [
     Rule {
         key: "keep_alive",
@@ -284,7 +284,7 @@ pub const RULES: [Rule; 8] = [
     },
 ];
 
-/// The rule of a number.
+/// The rule with this signature id.
 pub fn rule(id: RuleId) -> Option<&'static Rule> {
     RULES.iter().find(|rule| rule.signature.id == id.0)
 }
@@ -294,11 +294,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_local_and_nobody_elses() {
+    fn ids_are_local_and_unique() {
         let mut ids: Vec<u32> = CLASSES.iter().map(|(_, s)| s.id).collect();
         ids.extend(RULES.iter().map(|rule| rule.signature.id));
-        ids.extend((0..60).map(|place| of_class("another", place).id).take(50));
-        ids.push(SHED.id);
+        ids.extend((0..60).map(|index| of_class("another", index).id).take(50));
+        ids.push(RECORDS_LOST.id);
         let count = ids.len();
         ids.sort_unstable();
         ids.dedup();

@@ -1,4 +1,4 @@
-//! What no alert is wanted for: by initiator, target, class or rule, and time.
+//! Suppression of findings by initiator, target, class or rule, and time.
 
 use std::net::IpAddr;
 
@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use jiff::civil::Time;
 use serde::{Deserialize, Serialize};
 
-/// An entry of the suppression list: what all of its fields fit is left out of incidents, and counted.
+/// An entry of the suppression list: a finding that matches all of its fields raises no incident, and is counted.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Suppression {
@@ -33,22 +33,22 @@ pub struct Suppression {
     pub until: Option<jiff::Timestamp>,
 }
 
-/// What an entry is compared with.
+/// The finding that an entry is compared with.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
     /// The initiator.
     pub source: IpAddr,
     /// The responder.
     pub target: (IpAddr, u16),
-    /// Class names and rule keys that stand for the finding.
+    /// Class and rule key of the finding.
     pub names: [&'a str; 2],
     /// Nanoseconds since 1970-01-01 UTC.
     pub time_nanos: i64,
 }
 
 impl Suppression {
-    /// Whether it fits. One without any field fits nothing.
-    pub fn fits(&self, subject: &Subject<'_>) -> bool {
+    /// Whether all fields match. An entry without fields matches nothing.
+    pub fn matches(&self, subject: &Subject<'_>) -> bool {
         if *self == Suppression::default() {
             return false;
         }
@@ -57,7 +57,7 @@ impl Suppression {
             && self.target.is_none_or(|net| net.0.contains(&subject.target.0))
             && self.port.is_none_or(|port| port == subject.target.1)
             && self.class.as_deref().is_none_or(|class| subject.names.contains(&class))
-            && self.daily.is_none_or(|daily| daily.has(second.rem_euclid(86_400)))
+            && self.daily.is_none_or(|daily| daily.contains(second.rem_euclid(86_400)))
             && self.from.is_none_or(|from| from.as_second() <= second)
             && self.until.is_none_or(|until| second < until.as_second())
     }
@@ -73,7 +73,8 @@ impl TryFrom<String> for Network {
 
     fn try_from(text: String) -> Result<Network, String> {
         let net = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-        net.map(Network).map_err(|_| format!("{text:?} is no address and no network such as 10.1.0.0/16"))
+        net.map(Network)
+            .map_err(|_| format!("{text:?} is neither an address nor a network such as 10.1.0.0/16"))
     }
 }
 
@@ -92,7 +93,7 @@ pub struct Daily {
 }
 
 impl Daily {
-    fn has(self, second_of_day: i64) -> bool {
+    fn contains(self, second_of_day: i64) -> bool {
         let second = |time: Time| i64::from(time.hour()) * 3_600 + i64::from(time.minute()) * 60;
         let (from, to) = (second(self.from), second(self.to));
         if from <= to {
@@ -110,7 +111,7 @@ impl TryFrom<String> for Daily {
         let time = |part: &str| Time::strptime("%H:%M", part.trim()).ok();
         let both = text.split_once('-').and_then(|(from, to)| Some((time(from)?, time(to)?)));
         both.map(|(from, to)| Daily { from, to })
-            .ok_or_else(|| format!("{text:?} is no time of day such as 22:00-04:30"))
+            .ok_or_else(|| format!("{text:?} is not a time of day such as 22:00-04:30"))
     }
 }
 
@@ -138,36 +139,36 @@ mod tests {
     }
 
     #[test]
-    fn every_field_has_to_fit() {
+    fn every_field_must_match() {
         let scanner = entry("source = '10.1.0.0/16'\nclass = 'scan_A'\ndaily = '22:00-04:30'");
-        assert!(scanner.fits(&subject("10.1.2.3", "scan_A", 23)));
-        assert!(scanner.fits(&subject("10.1.2.3", "scan_A", 4)));
-        assert!(!scanner.fits(&subject("10.1.2.3", "scan_A", 5)));
-        assert!(!scanner.fits(&subject("10.2.2.3", "scan_A", 23)));
-        assert!(!scanner.fits(&subject("10.1.2.3", "flood", 23)));
-        assert!(!Suppression::default().fits(&subject("10.1.2.3", "flood", 1)));
+        assert!(scanner.matches(&subject("10.1.2.3", "scan_A", 23)));
+        assert!(scanner.matches(&subject("10.1.2.3", "scan_A", 4)));
+        assert!(!scanner.matches(&subject("10.1.2.3", "scan_A", 5)));
+        assert!(!scanner.matches(&subject("10.2.2.3", "scan_A", 23)));
+        assert!(!scanner.matches(&subject("10.1.2.3", "flood", 23)));
+        assert!(!Suppression::default().matches(&subject("10.1.2.3", "flood", 1)));
     }
 
     #[test]
     fn target_port_and_dates() {
-        assert!(entry("target = '10.0.0.9'\nport = 1883").fits(&subject("::1", "flood", 0)));
-        assert!(!entry("target = '10.0.0.9'\nport = 22").fits(&subject("::1", "flood", 0)));
-        assert!(entry("until = '2024-10-05T00:00:00Z'").fits(&subject("::1", "flood", 0)));
-        assert!(!entry("until = '2024-10-04T00:00:00Z'").fits(&subject("::1", "flood", 0)));
-        assert!(!entry("from = '2024-10-04T00:00:01Z'").fits(&subject("::1", "flood", 0)));
+        assert!(entry("target = '10.0.0.9'\nport = 1883").matches(&subject("::1", "flood", 0)));
+        assert!(!entry("target = '10.0.0.9'\nport = 22").matches(&subject("::1", "flood", 0)));
+        assert!(entry("until = '2024-10-05T00:00:00Z'").matches(&subject("::1", "flood", 0)));
+        assert!(!entry("until = '2024-10-04T00:00:00Z'").matches(&subject("::1", "flood", 0)));
+        assert!(!entry("from = '2024-10-04T00:00:01Z'").matches(&subject("::1", "flood", 0)));
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
+    fn errors_name_the_field() {
         for (text, says) in [
-            ("source = '10.0.0'", "no address"),
-            ("daily = '25:00-26:00'", "no time of day"),
+            ("source = '10.0.0'", "neither an address"),
+            ("daily = '25:00-26:00'", "not a time of day"),
             ("sauce = 1", "unknown field"),
         ] {
             let error = toml::from_str::<Suppression>(text).unwrap_err();
             assert!(error.message().contains(says), "{error}");
         }
-        let kept = entry("source = '10.1.0.0/16'\ndaily = '22:00-04:30'");
-        assert_eq!(toml::from_str::<Suppression>(&toml::to_string(&kept).unwrap()).unwrap(), kept);
+        let written = entry("source = '10.1.0.0/16'\ndaily = '22:00-04:30'");
+        assert_eq!(toml::from_str::<Suppression>(&toml::to_string(&written).unwrap()).unwrap(), written);
     }
 }

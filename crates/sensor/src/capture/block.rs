@@ -1,10 +1,10 @@
-//! Packets by the block: what one thread reads and another can look at.
+//! Packets by the block, which one thread reads and another can process.
 //!
-//! In: a capture. Out: [`Block`]s of whole packets that own their bytes, which are read into the block's buffer.
+//! In: a capture. Out: [`Block`]s of complete packets that own their bytes.
 
 use super::{Capture, CaptureError, Format, Packet, Record, locate};
 
-/// Small enough for its bytes to stay in a core's cache until its packets have been looked at.
+/// Small enough to stay in a core's cache until its packets have been processed.
 const BLOCK_BYTES: usize = 1 << 18;
 
 /// Consecutive packets of a capture and their bytes.
@@ -12,12 +12,12 @@ const BLOCK_BYTES: usize = 1 << 18;
 pub struct Block {
     bytes: Vec<u8>,
     records: Vec<Record>,
-    /// Packets before it.
+    /// Number of packets before this block.
     before: u64,
 }
 
 impl Block {
-    /// Its packets, in order.
+    /// The packets, in order.
     #[inline]
     pub fn packets(&self) -> impl Iterator<Item = Packet<'_>> {
         self.records.iter().zip(self.before + 1..).map(|(record, number)| Packet {
@@ -34,15 +34,15 @@ impl Block {
         self.records.len()
     }
 
-    /// Whether it has no packets.
+    /// Whether there are no packets.
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
     }
 }
 
 impl Capture {
-    /// Replaces the block's packets by the next ones; `false` at the capture's end. Whole packets come before the error
-    /// that ends them.
+    /// Replaces the block's packets by the next ones; returns `false` at the capture's end. An error is returned after
+    /// the complete packets before it.
     ///
     /// # Errors
     /// As [`Capture::next`].
@@ -56,16 +56,16 @@ impl Capture {
         if self.failed {
             return Ok(false);
         }
-        // Into the block's own buffer: where threads take turns, each reads into memory that its core has already.
+        // Reads into the block's own buffer, which is in the cache of this thread's core.
         self.source.swap(&mut block.bytes, BLOCK_BYTES);
         loop {
-            // The first packet may need reading; from then on the buffer stays as it is.
-            self.source.hold(!block.records.is_empty());
+            // Only the first packet may read and move bytes; then the records' offsets must stay valid.
+            self.source.set_frozen(!block.records.is_empty());
             let record = match &mut self.format {
                 Format::Pcap(pcap) => pcap.next(&mut self.source),
                 Format::PcapNg(pcapng) => pcapng.next(&mut self.source),
             };
-            if self.source.ran_short() {
+            if self.source.take_short() {
                 break;
             }
             match record {
@@ -83,7 +83,7 @@ impl Capture {
                 }
             }
         }
-        self.source.hold(false);
+        self.source.set_frozen(false);
         self.packets += block.records.len() as u64;
         self.source.swap(&mut block.bytes, 0);
         match block.is_empty() {

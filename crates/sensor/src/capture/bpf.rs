@@ -1,13 +1,13 @@
-//! Classic BPF programs run over captured packets (Documentation/networking/filter.rst of Linux).
+//! An interpreter for classic BPF programs (Documentation/networking/filter.rst of Linux).
 //!
-//! In: a program, a packet's bytes and its length on the wire. Out: whether the program keeps it. Jumps go forward only,
-//! so that every program ends; a load beyond the captured bytes ends it at once, and the packet is not kept, as in the
-//! kernel and in libpcap.
+//! In: a program, a packet's captured bytes and its length on the wire. Out: whether the program accepts it. Jumps go
+//! forward only, so every program terminates; as in the kernel and in libpcap, a load beyond the captured bytes rejects
+//! the packet.
 
-/// What a program may have at most (BPF_MAXINSNS).
-pub const MOST_INSTRUCTIONS: usize = 4096;
+/// Maximum length of a program (BPF_MAXINSNS).
+pub const MAX_INSTRUCTIONS: usize = 4096;
 
-// Operation codes (linux/bpf_common.h): the class in the lowest three bits, then size and mode, or operation and source.
+// Operation codes (linux/bpf_common.h): class in the lowest three bits, then size and mode, or operation and source.
 const CLASS: u16 = 0x07;
 const LOAD: u16 = 0;
 const LOAD_X: u16 = 1;
@@ -38,18 +38,18 @@ const TO_A: u16 = 0x80;
 /// An instruction, as in `struct sock_filter`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Instruction {
-    /// What to do.
+    /// Operation code.
     pub code: u16,
-    /// How many instructions a jump leaves out where its test holds.
+    /// Instructions that a jump skips if its test holds.
     pub jt: u8,
-    /// The same where it does not.
+    /// Instructions that a jump skips if its test fails.
     pub jf: u8,
-    /// A number: a place, a mask, what to compare with.
+    /// Operand: an offset, a mask, a constant.
     pub k: u32,
 }
 
 impl Instruction {
-    /// What it returns, if it returns a number of its own.
+    /// The constant that it returns, if it is such a return.
     pub fn returns(self) -> Option<u32> {
         (self.code & CLASS == RETURN && self.code & SIZE == 0).then_some(self.k)
     }
@@ -59,13 +59,13 @@ impl Instruction {
         self.code & CLASS == RETURN
     }
 
-    /// Whether it asks Linux for what is not in the packet, such as its direction (SKF_LL_OFF and above).
-    pub fn asks_the_kernel(self) -> bool {
+    /// Whether it loads kernel metadata that is not in the packet, such as its direction (SKF_LL_OFF and above).
+    pub fn loads_metadata(self) -> bool {
         const FIRST: u32 = -0x20_0000_i32 as u32;
         self.code & CLASS == LOAD && self.code & MODE == ABSOLUTE && self.k >= FIRST
     }
 
-    /// Goes on so many instructions behind the next.
+    /// A jump over the next `by` instructions.
     pub fn jump(by: u32) -> Instruction {
         Instruction { code: JUMP | ALWAYS, jt: 0, jf: 0, k: by }
     }
@@ -76,22 +76,22 @@ impl Instruction {
 pub struct Program(Vec<Instruction>);
 
 impl Program {
-    /// Of instructions; what none of them says is not kept.
+    /// A program of these instructions; it rejects packets on which it does not end with a return.
     pub fn new(instructions: Vec<Instruction>) -> Program {
         Program(instructions)
     }
 
-    /// In order.
+    /// The instructions, in order.
     pub fn instructions(&self) -> &[Instruction] {
         &self.0
     }
 
-    /// Whether it keeps a packet of which these bytes were captured.
-    pub fn keeps(&self, wire_len: u32, bytes: &[u8]) -> bool {
-        self.run(wire_len, bytes).is_some_and(|kept| kept > 0)
+    /// Whether it accepts a packet with these captured bytes.
+    pub fn accepts(&self, wire_len: u32, bytes: &[u8]) -> bool {
+        self.run(wire_len, bytes).is_some_and(|accepted| accepted > 0)
     }
 
-    /// What it returns; `None` where it loads what is not there, divides by 0, or is no program.
+    /// The returned value; `None` on a load out of bounds, a division by 0, or an invalid instruction.
     pub(super) fn run(&self, wire_len: u32, bytes: &[u8]) -> Option<u32> {
         let (mut a, mut x, mut memory, mut at) = (0_u32, 0_u32, [0_u32; 16], 0_usize);
         loop {
@@ -206,23 +206,23 @@ mod tests {
     }
 
     #[test]
-    fn a_program_of_libpcap_keeps_what_it_says() {
+    fn a_libpcap_program_accepts_its_packets() {
         let to_broker = program(TO_BROKER);
-        assert!(to_broker.keeps(54, &segment(1883)));
-        assert!(!to_broker.keeps(54, &segment(1884)));
+        assert!(to_broker.accepts(54, &segment(1883)));
+        assert!(!to_broker.accepts(54, &segment(1884)));
         // A fragment that is not the first has no ports.
         let mut fragment = segment(1883);
         fragment[21] = 9;
-        assert!(!to_broker.keeps(54, &fragment));
-        // What was not captured cannot be judged.
-        assert!(!to_broker.keeps(54, &segment(1883)[..36]));
-        // `len`, an operation on memory, and what it returns.
+        assert!(!to_broker.accepts(54, &fragment));
+        // The port was not captured.
+        assert!(!to_broker.accepts(54, &segment(1883)[..36]));
+        // `len`, memory, and a returned accumulator.
         let longer = program("128 0 0 0\n2 0 0 3\n96 0 0 3\n36 0 0 2\n37 0 1 200\n22 0 0 0\n6 0 0 0");
-        assert!(longer.keeps(101, &[]) && !longer.keeps(100, &[]));
+        assert!(longer.accepts(101, &[]) && !longer.accepts(100, &[]));
     }
 
     #[test]
-    fn operations_do_what_the_standard_says() {
+    fn operations_compute_their_results() {
         let cases: [(u16, u32, u32, Option<u32>); 14] = [
             (0x04, 7, 5, Some(12)),
             (0x14, 7, 9, Some(u32::MAX - 1)),
@@ -252,12 +252,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_program_ends(
+        fn any_program_terminates(
             codes in prop::collection::vec((0_u16..256, any::<u8>(), any::<u8>(), any::<u32>(), 0_u32..64), 0..64),
             bytes in prop::collection::vec(any::<u8>(), 0..64),
         ) {
             let few = |(code, jt, jf, large, small)| {
-                // Numbers that lie within the packet, the memory and the program, as a rule.
+                // Mostly operands within the packet, the memory and the program.
                 let k = if large % 8 == 0 { large } else { small };
                 Instruction { code, jt: jt % 8, jf: jf % 8, k }
             };

@@ -1,4 +1,4 @@
-//! What can be wrong with a capture: every message names the file, the place in it and what to do.
+//! Errors of captures: every message names the file, the offset and what to do.
 
 use std::io;
 
@@ -12,7 +12,7 @@ pub enum CaptureError {
     Open {
         /// The file.
         name: String,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// A folder was given.
@@ -23,7 +23,7 @@ pub enum CaptureError {
         /// The folder.
         name: String,
     },
-    /// Nothing is in the file.
+    /// The file is empty.
     #[error("{name}: the file is empty; a capture begins with a pcap or pcapng header")]
     Empty {
         /// The file.
@@ -49,12 +49,12 @@ pub enum CaptureError {
         /// pcap's number for the link type.
         link_type: u32,
     },
-    /// Packets of a link layer that the filter cannot be asked of.
+    /// The filter does not apply to packets of this link layer.
     #[error("{name}: {problem}")]
     Filter {
         /// The file.
         name: String,
-        /// What is wrong.
+        /// The filter's error.
         problem: ExpressionError,
     },
     /// The file ends in the middle of a record.
@@ -62,27 +62,27 @@ pub enum CaptureError {
     Cut {
         /// The file.
         name: String,
-        /// Number of the packet that is not whole, from 1.
+        /// Number of the incomplete packet, from 1.
         packet: u64,
         /// Offset of the incomplete record in the (decompressed) stream.
         offset: u64,
         /// " of the decompressed stream", or nothing.
         stream: &'static str,
-        /// How many bytes are missing.
+        /// Number of missing bytes.
         needed: u64,
     },
-    /// The compressed stream is damaged or ends too early.
+    /// The compressed stream is damaged or truncated.
     #[error("{name}: the {compression} stream breaks off in packet {packet} at byte {offset} of the decompressed stream ({source}); the {whole} whole packets before it are intact", whole = .packet - 1)]
     Compressed {
         /// The file.
         name: String,
         /// gzip or zstd.
         compression: &'static str,
-        /// Number of the packet that is not whole, from 1.
+        /// Number of the incomplete packet, from 1.
         packet: u64,
         /// Offset in the decompressed stream.
         offset: u64,
-        /// What the decompressor said.
+        /// The decompressor's error.
         source: io::Error,
     },
     /// A record that contradicts the format.
@@ -96,9 +96,13 @@ pub enum CaptureError {
         offset: u64,
         /// " of the decompressed stream", or nothing.
         stream: &'static str,
-        /// What is wrong.
+        /// The contradiction.
         problem: String,
     },
+    /// Live capture failed.
+    #[cfg(target_os = "linux")]
+    #[error(transparent)]
+    Live(#[from] super::live::LiveError),
     /// Reading failed.
     #[error("{name}: reading failed at byte {offset}: {source}")]
     Read {
@@ -106,13 +110,13 @@ pub enum CaptureError {
         name: String,
         /// Offset in the stream.
         offset: u64,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
 
 impl CaptureError {
-    /// Whether whole packets were read before the fault, so that a caller may choose to go on with them.
+    /// Whether complete packets were read before the fault, so that a caller may choose to use them.
     pub fn is_cut(&self) -> bool {
         matches!(self, Self::Cut { .. } | Self::Compressed { .. } | Self::Malformed { .. })
     }
@@ -121,7 +125,7 @@ impl CaptureError {
 fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::NotFound => "; check the path",
-        io::ErrorKind::PermissionDenied => "; give this user the right to read it",
+        io::ErrorKind::PermissionDenied => "; grant this user read permission",
         _ => "",
     }
 }

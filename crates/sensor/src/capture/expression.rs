@@ -1,7 +1,7 @@
-//! Filter expressions as tcpdump reads them (`man pcap-filter`): `--filter`.
+//! Filter expressions in tcpdump's language (`man pcap-filter`): `--filter`.
 //!
-//! libpcap compiles the text once for each link layer, before any packet is read; it never sees a packet. Only with the
-//! feature `pcap`, which needs libpcap on the machine: without it every expression is refused.
+//! libpcap compiles the text once per link layer, before any packet is read; it never processes a packet. This needs the
+//! feature `pcap` and libpcap on the machine; without the feature every expression is rejected.
 
 use citronella_wire::LinkType;
 
@@ -18,41 +18,41 @@ pub enum ExpressionError {
         /// The expression.
         text: String,
     },
-    /// It says nothing that libpcap understands.
+    /// libpcap rejects it.
     #[error("{text:?}: {problem}; `man pcap-filter` has the language")]
     Wrong {
         /// The expression.
         text: String,
-        /// What libpcap said.
+        /// libpcap's message.
         problem: String,
     },
-    /// It asks for what a link layer does not have.
-    #[error("the filter {text:?} cannot be asked of packets of the link layer {link}: {problem}")]
+    /// It does not apply to a link layer.
+    #[error("the filter {text:?} does not apply to packets of the link layer {link}: {problem}")]
     Link {
         /// The expression.
         text: String,
         /// The link layer.
         link: &'static str,
-        /// What libpcap said.
+        /// libpcap's message.
         problem: String,
     },
 }
 
-/// A link layer and its program, or why there is none.
-type OfLink = (LinkType, Result<Program, String>);
+/// A link layer and its program, or libpcap's message.
+type LinkProgram = (LinkType, Result<Program, String>);
 
 /// An expression and its programs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expression {
     text: String,
-    programs: Vec<OfLink>,
+    programs: Vec<LinkProgram>,
 }
 
 impl Expression {
-    /// Reads an expression. Names of hosts are looked up now and never again.
+    /// Compiles an expression. Host names are resolved here, once.
     ///
     /// # Errors
-    /// It is wrong for every link layer, or the program was built without the feature `pcap`.
+    /// libpcap rejects it for every link layer, or the program was built without the feature `pcap`.
     pub fn new(text: &str) -> Result<Expression, ExpressionError> {
         let programs = compile(text)?;
         let mut problems = programs.iter().map(|(_, program)| program.as_ref().err());
@@ -64,21 +64,21 @@ impl Expression {
         }
     }
 
-    fn of(&self, link: LinkType) -> Option<&Result<Program, String>> {
+    fn compiled(&self, link: LinkType) -> Option<&Result<Program, String>> {
         self.programs.iter().find(|(of, _)| *of == link).map(|(_, program)| program)
     }
 
     /// The program for a link layer.
     pub fn program(&self, link: LinkType) -> Option<&Program> {
-        self.of(link)?.as_ref().ok()
+        self.compiled(link)?.as_ref().ok()
     }
 
-    /// Whether it can be asked of packets of a link layer.
+    /// Checks that it applies to packets of a link layer.
     ///
     /// # Errors
-    /// It cannot: what libpcap said.
+    /// It does not, with libpcap's message.
     pub fn check(&self, link: LinkType) -> Result<(), ExpressionError> {
-        let problem = match self.of(link) {
+        let problem = match self.compiled(link) {
             Some(Ok(_)) => return Ok(()),
             Some(Err(problem)) => problem.clone(),
             None => "unknown to the filter".to_owned(),
@@ -86,21 +86,21 @@ impl Expression {
         Err(ExpressionError::Link { text: self.text.clone(), link: link.name(), problem })
     }
 
-    /// Whether it holds for a packet; never where it cannot be asked.
-    pub fn keeps(&self, packet: &Packet<'_>) -> bool {
-        self.program(packet.link).is_some_and(|program| program.keeps(packet.wire_len, packet.bytes))
+    /// Whether it matches a packet; `false` if it does not apply to the packet's link layer.
+    pub fn matches(&self, packet: &Packet<'_>) -> bool {
+        self.program(packet.link).is_some_and(|program| program.accepts(packet.wire_len, packet.bytes))
     }
 }
 
 #[cfg(not(feature = "pcap"))]
-fn compile(text: &str) -> Result<Vec<OfLink>, ExpressionError> {
+fn compile(text: &str) -> Result<Vec<LinkProgram>, ExpressionError> {
     Err(ExpressionError::NotBuilt { text: text.to_owned() })
 }
 
-/// For each link layer, Ethernet first.
+/// Compiles for each link layer, Ethernet first.
 #[cfg(feature = "pcap")]
-fn compile(text: &str) -> Result<Vec<OfLink>, ExpressionError> {
-    // libpcap's names: its numbers for raw IP differ from system to system.
+fn compile(text: &str) -> Result<Vec<LinkProgram>, ExpressionError> {
+    // By name, because libpcap's numbers for raw IP differ between systems.
     let links = [
         (LinkType::Ethernet, "EN10MB"),
         (LinkType::RawIp, "RAW"),
@@ -111,25 +111,25 @@ fn compile(text: &str) -> Result<Vec<OfLink>, ExpressionError> {
         (LinkType::Null, "NULL"),
         (LinkType::Loop, "LOOP"),
     ];
-    let said = |error| match error {
+    let message = |error| match error {
         pcap::Error::PcapError(problem) => problem,
         other => other.to_string(),
     };
     let program = |name: &str| -> Result<Program, String> {
-        let dead = pcap::Linktype::from_name(name).and_then(pcap::Capture::dead).map_err(said)?;
-        let compiled = dead.compile(text, true).map_err(said)?;
+        let dead = pcap::Linktype::from_name(name).and_then(pcap::Capture::dead).map_err(message)?;
+        let compiled = dead.compile(text, true).map_err(message)?;
         let read = |instruction: &pcap::BpfInstruction| read(&instruction.to_string());
         let instructions: Option<Vec<_>> = compiled.get_instructions().iter().map(read).collect();
         let instructions = instructions.ok_or("libpcap's program cannot be read")?;
-        if instructions.iter().any(|instruction| instruction.asks_the_kernel()) {
-            return Err("a packet does not say which way it went, or through which interface".to_owned());
+        if instructions.iter().any(|instruction| instruction.loads_metadata()) {
+            return Err("a captured packet has no direction and no interface".to_owned());
         }
         Ok(Program::new(instructions))
     };
     Ok(links.map(|(link, name)| (link, program(name))).to_vec())
 }
 
-/// An instruction as the library shows it: its four numbers.
+/// Parses an instruction's text form: four numbers.
 #[cfg(feature = "pcap")]
 fn read(text: &str) -> Option<super::bpf::Instruction> {
     let mut numbers = text.split(' ').map(str::parse::<u32>);

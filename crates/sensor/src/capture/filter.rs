@@ -1,4 +1,4 @@
-//! Which packets are looked at at all: `--port`, `--net` and `--filter`, for files and live capture alike.
+//! Packet filters: `--port`, `--net` and `--filter`, for files and live capture.
 
 use citronella_wire::{Frame, LinkType, Transport, decode_frame};
 use ipnet::IpNet;
@@ -8,53 +8,55 @@ use super::{
     expression::{Expression, ExpressionError},
 };
 
-/// Keeps packets with one of the ports and an address in one of the networks, for which the expression holds; an empty
-/// list, and no expression, keep all.
+/// Matches packets with one of the ports and an address in one of the networks that also match the expression. An empty
+/// list, and no expression, match every packet.
 ///
-/// Ports and networks are judged by the outermost IP header. A fragment has no ports to look at, so it passes the ports.
+/// Ports and networks are those of the outermost headers. Fragments have no ports and match any port.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// TCP or UDP ports, of either end.
+    /// TCP or UDP ports of either endpoint.
     pub ports: Vec<u16>,
-    /// Networks, of either end.
+    /// Networks of either endpoint.
     pub networks: Vec<IpNet>,
-    /// As tcpdump reads it.
+    /// An expression in tcpdump's language.
     pub expression: Option<Expression>,
 }
 
 impl Filter {
-    /// Whether it keeps everything.
+    /// Whether it matches every packet.
     pub fn is_empty(&self) -> bool {
-        self.expression.is_none() && self.keeps_all_ends()
+        self.expression.is_none() && self.matches_any_endpoint()
     }
 
-    fn keeps_all_ends(&self) -> bool {
+    /// Whether it matches any endpoint.
+    fn matches_any_endpoint(&self) -> bool {
         self.ports.is_empty() && self.networks.is_empty()
     }
 
-    /// Whether the expression can be asked of packets of a link layer.
+    /// Checks that the expression applies to packets of a link layer.
     ///
     /// # Errors
-    /// It cannot: such packets are not kept.
+    /// It does not: such packets never match.
     pub fn check(&self, link: LinkType) -> Result<(), ExpressionError> {
         self.expression.as_ref().map_or(Ok(()), |expression| expression.check(link))
     }
 
-    /// Whether it keeps this packet.
-    pub fn keeps(&self, packet: &Packet<'_>) -> bool {
-        self.expression.as_ref().is_none_or(|expression| expression.keeps(packet))
-            && (self.keeps_all_ends() || self.names_an_end(&decode_frame(packet.link, packet.bytes)))
+    /// Whether it matches this packet.
+    pub fn matches(&self, packet: &Packet<'_>) -> bool {
+        self.expression.as_ref().is_none_or(|expression| expression.matches(packet))
+            && (self.matches_any_endpoint()
+                || self.matches_endpoints(&decode_frame(packet.link, packet.bytes)))
     }
 
-    /// Whether an end of this packet is among the ports and one among the networks.
-    pub fn names_an_end(&self, frame: &Frame<'_>) -> bool {
-        if self.keeps_all_ends() {
+    /// Whether ports and networks match this frame.
+    pub fn matches_endpoints(&self, frame: &Frame<'_>) -> bool {
+        if self.matches_any_endpoint() {
             return true;
         }
         let Some(ip) = frame.ip else { return false };
         let (source, destination) = (ip.src, ip.dst);
-        let among = |network: &IpNet| network.contains(&source) || network.contains(&destination);
-        if !self.networks.is_empty() && !self.networks.iter().any(among) {
+        let contains = |network: &IpNet| network.contains(&source) || network.contains(&destination);
+        if !self.networks.is_empty() && !self.networks.iter().any(contains) {
             return false;
         }
         if self.ports.is_empty() || ip.is_fragment() {

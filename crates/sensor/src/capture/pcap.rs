@@ -1,4 +1,4 @@
-//! The classic pcap format: a header of 24 bytes, then records of 16 bytes and the frame
+//! The classic pcap format: a header of 24 bytes, then records of a 16-byte header and the frame
 //! (draft-ietf-opsawg-pcap).
 
 use citronella_wire::LinkType;
@@ -8,7 +8,7 @@ use super::{Fault, MAX_RECORD_BYTES, Record, source::Source};
 pub(super) const HEADER_BYTES: usize = 24;
 const RECORD_HEADER_BYTES: usize = 16;
 
-/// What the file header says of all records.
+/// The fields of the file header, which apply to all records.
 pub(super) struct Pcap {
     link: LinkType,
     big_endian: bool,
@@ -37,7 +37,7 @@ impl Pcap {
         Ok(Pcap { link, big_endian, fraction_nanos })
     }
 
-    /// The next record, whose frame stands at `source.available()[record.from..record.to]`.
+    /// The next record, whose frame is `source.available()[record.from..record.to]`.
     #[inline]
     pub(super) fn next(&self, source: &mut Source) -> Result<Option<Record>, Fault> {
         if !source.fill(RECORD_HEADER_BYTES)? {

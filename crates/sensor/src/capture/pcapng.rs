@@ -1,5 +1,5 @@
-//! pcapng (draft-ietf-opsawg-pcapng): sections of blocks. Packets stand in enhanced, simple and the obsolete packet
-//! blocks; an unknown block is passed over and counted, as the draft demands.
+//! The pcapng format (draft-ietf-opsawg-pcapng): sections of blocks. Packets are in enhanced, simple and obsolete packet
+//! blocks; unknown blocks are skipped, as the draft requires, and counted.
 
 use citronella_wire::LinkType;
 use pcap_parser::{Block, parse_block_be, parse_block_le};
@@ -11,9 +11,9 @@ const INTERFACE: u32 = 1;
 const OBSOLETE_PACKET: u32 = 2;
 const SIMPLE_PACKET: u32 = 3;
 const ENHANCED_PACKET: u32 = 6;
-/// Blocks without packets that the draft names: name resolution, statistics, journal, secrets, custom (2), process.
+/// The draft's blocks without packets: name resolution, statistics, journal, secrets, custom (2), process.
 const KNOWN_WITHOUT_PACKETS: [u32; 7] = [4, 5, 9, 0x0a, 0x0bad, 0x4000_0bad, 0x8000_0001];
-/// A capture may name many interfaces, a hostile one may name millions.
+/// Cap of interfaces in a section.
 const MAX_INTERFACES: usize = 65_536;
 
 struct Interface {
@@ -26,7 +26,7 @@ struct Interface {
 pub(super) struct PcapNg {
     big_endian: bool,
     interfaces: Vec<Interface>,
-    /// Blocks of a type that the draft does not name.
+    /// Blocks of types that the draft does not define.
     pub(super) unknown_blocks: u64,
 }
 
@@ -62,7 +62,7 @@ impl PcapNg {
         }
     }
 
-    /// Type and total length of the block that begins here; a section header also sets the byte order.
+    /// Type and total length of the next block; a section header also sets the byte order.
     fn block_head(&mut self, source: &Source) -> Result<(u32, usize), Fault> {
         let Some(head) = source.available().first_chunk::<12>() else {
             return Err(Fault::Cut { needed: 12 });
@@ -136,7 +136,7 @@ impl PcapNg {
         }
     }
 
-    /// Block type 2, written until 2009: interface id and drop count share the first word.
+    /// Obsolete packet block (type 2, written until 2009): interface id and drop count share the first word.
     fn obsolete_packet(&self, bytes: &[u8]) -> Result<Record, Fault> {
         let Some(
             [

@@ -1,4 +1,4 @@
-//! Bytes in order from a file or stdin, decompressed on the way, through one growing block buffer.
+//! A buffered byte stream from a file or stdin, with decompression.
 //!
 //! In: a reader. Out: slices of the (decompressed) stream with their byte offset. Memory: one block, or the largest
 //! record so far.
@@ -10,7 +10,7 @@ const BLOCK_BYTES: usize = 1 << 20;
 /// How the bytes were compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
-    /// Not at all.
+    /// Not compressed.
     None,
     /// gzip (RFC 1952), one member or several.
     Gzip,
@@ -19,7 +19,7 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// What error messages call it.
+    /// Its name in error messages.
     pub fn name(self) -> &'static str {
         match self {
             Compression::None => "plain",
@@ -39,14 +39,14 @@ pub(super) struct Source {
     /// Offset of `buffer[start]` in the decompressed stream.
     offset: u64,
     finished: bool,
-    /// Nothing is read or moved: what is buffered has to do.
-    held: bool,
-    /// It did not do.
-    short: bool,
+    /// The buffer is frozen: nothing is read or moved.
+    is_frozen: bool,
+    /// More bytes were requested than a frozen buffer has.
+    is_short: bool,
 }
 
 impl Source {
-    /// Looks at the first bytes to find the compression.
+    /// Detects the compression from the first bytes.
     pub(super) fn new(reader: Box<dyn Read + Send>) -> io::Result<Source> {
         let mut reader = BufReader::with_capacity(1 << 16, reader);
         let magic = peek(&mut reader)?;
@@ -65,8 +65,8 @@ impl Source {
             end: 0,
             offset: 0,
             finished: false,
-            held: false,
-            short: false,
+            is_frozen: false,
+            is_short: false,
         })
     }
 
@@ -79,13 +79,13 @@ impl Source {
         self.offset
     }
 
-    /// What is buffered and not yet consumed.
+    /// The buffered bytes that are not consumed.
     #[inline]
     pub(super) fn available(&self) -> &[u8] {
         self.buffer.get(self.start..self.end).unwrap_or_default()
     }
 
-    /// Reads until `needed` bytes are available; `false` where the stream ends before that.
+    /// Reads until `needed` bytes are available; returns `false` if the stream ends before.
     #[inline]
     pub(super) fn fill(&mut self, needed: usize) -> io::Result<bool> {
         if self.end - self.start >= needed {
@@ -96,8 +96,8 @@ impl Source {
 
     #[cold]
     fn fill_slow(&mut self, needed: usize) -> io::Result<bool> {
-        if self.held {
-            self.short = true;
+        if self.is_frozen {
+            self.is_short = true;
             return Ok(false);
         }
         self.buffer.copy_within(self.start..self.end, 0);
@@ -105,7 +105,7 @@ impl Source {
         self.start = 0;
         while self.end < needed && !self.finished {
             if self.end == self.buffer.len() {
-                // What a length announces is believed as its bytes come.
+                // Grows with the bytes that arrive, not with an announced length.
                 self.buffer.resize(self.buffer.len() * 2, 0);
             }
             let free = self.buffer.get_mut(self.end..).unwrap_or_default();
@@ -122,25 +122,25 @@ impl Source {
         Ok(self.end >= needed)
     }
 
-    /// From now on nothing is read and nothing moves, or the stream goes on.
+    /// Freezes the buffer, so that nothing is read or moved, or releases it.
     #[inline]
-    pub(super) fn hold(&mut self, held: bool) {
-        self.held = held;
+    pub(super) fn set_frozen(&mut self, is_frozen: bool) {
+        self.is_frozen = is_frozen;
     }
 
-    /// Whether more was asked for than was buffered while nothing was read; asked once.
+    /// Whether more bytes were requested than the frozen buffer has; resets the answer.
     #[inline]
-    pub(super) fn ran_short(&mut self) -> bool {
-        std::mem::take(&mut self.short)
+    pub(super) fn take_short(&mut self) -> bool {
+        std::mem::take(&mut self.is_short)
     }
 
-    /// Where in the buffer the next unread byte stands.
+    /// Index in the buffer of the next unread byte.
     #[inline]
     pub(super) fn position(&self) -> usize {
         self.start
     }
 
-    /// Gives the buffer away for another one, in which the stream goes on with what is not consumed.
+    /// Swaps the buffer for another of at least `least_bytes`, and copies the bytes that are not consumed into it.
     pub(super) fn swap(&mut self, other: &mut Vec<u8>, least_bytes: usize) {
         let rest = self.end - self.start;
         if other.len() < least_bytes.max(rest) {
@@ -151,7 +151,7 @@ impl Source {
         (self.start, self.end) = (0, rest);
     }
 
-    /// Passes over `bytes`, which a caller has seen through [`Source::available`].
+    /// Skips `bytes` that [`Source::available`] returned.
     #[inline]
     pub(super) fn consume(&mut self, bytes: usize) {
         let bytes = bytes.min(self.end - self.start);
@@ -160,11 +160,10 @@ impl Source {
     }
 }
 
-/// The first four bytes (zeros where there are fewer), left in the reader. A pipe may hand out fewer at first.
+/// The first four bytes, zero-padded, without consuming them. A pipe's first read may return fewer.
 fn peek(reader: &mut BufReader<Box<dyn Read + Send>>) -> io::Result<[u8; 4]> {
     let mut magic = [0; 4];
     while let Err(error) = reader.fill_buf() {
-        // A signal came.
         if error.kind() != io::ErrorKind::Interrupted {
             return Err(error);
         }

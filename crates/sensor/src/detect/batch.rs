@@ -1,33 +1,33 @@
-//! The micro-batch: packets that wait, and ends of flows between them, in the order in which they came.
+//! The micro-batch: waiting packets, and the ends of flows between them, in order of arrival.
 //!
-//! Packets that wait in one slot are a chain. Where the network is to step them, chains are sorted by length and cut into
-//! [`Bundle`]s; what comes out is in packet order again.
+//! The waiting packets of one slot form a chain. To be stepped, chains are sorted by length and cut into
+//! [`Bundle`]s; the output is in packet order again.
 
 use super::bundle::{BUNDLES_A_THREAD, Bundle};
 use crate::feature::sequence::EndedFlow;
 
-/// Rows that the network steps in one go; a part of them costs about [`FIRST_ROW`] for its first and [`NEXT_ROW`] for
+/// Rows that the network steps at once; a partial tile costs about [`FIRST_ROW`] for its first and [`NEXT_ROW`] for
 /// each other.
 const TILE_ROWS: usize = 6;
 const FIRST_ROW: u32 = 5;
 const NEXT_ROW: u32 = 2;
 
-/// A packet that waits.
+/// A waiting packet.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Step {
     pub(super) slot: u32,
-    /// Rank of its flow.
+    /// Id of its flow.
     pub(super) flow: u64,
     /// Its number in the capture.
     pub(super) number: u64,
     pub(super) time_nanos: i64,
-    /// Whether its flow begins with it.
+    /// Whether it is the first packet of its flow.
     pub(super) is_new: bool,
 }
 
-/// What comes out.
+/// Output of a stepped batch.
 pub(super) enum Event<'a> {
-    /// A packet, what the network read of it, and the probabilities after it.
+    /// A packet, the network's input for it, and the class probabilities after it.
     Scored(&'a Step, &'a [f32], &'a mut [f32]),
     /// A flow ended.
     Ended(&'a EndedFlow),
@@ -35,23 +35,23 @@ pub(super) enum Event<'a> {
 
 enum Item {
     Packet(Step),
-    /// Place among the ends.
+    /// Index of the end.
     End(u32),
 }
 
-/// Packets that wait in one slot.
+/// The waiting packets of one slot.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Chain {
     pub(super) slot: u32,
     packets: u16,
-    /// The state begins anew before the first packet.
+    /// The network's state is reset before the first packet.
     pub(super) anew: bool,
-    /// Where it is stepped: the bundle, and its place there.
+    /// Where it is stepped: the bundle, and the position in it.
     pub(super) bundle: u16,
     pub(super) row: u16,
 }
 
-/// A packet's place in its chain.
+/// A packet's position in its chain.
 #[derive(Clone, Copy, Debug)]
 struct Link {
     chain: u16,
@@ -68,9 +68,9 @@ pub(super) struct Batch {
     /// Packets x inputs.
     pub(super) x: Vec<f32>,
     since_nanos: Option<i64>,
-    /// Chains, longest first: the length above the place.
+    /// Chains, longest first: the length in the upper 16 bits, the index in the lower ones.
     order: Vec<u32>,
-    /// Where each packet is stepped: the bundle above the place there.
+    /// Where each packet is stepped: the bundle in the upper 16 bits, the position in it in the lower ones.
     places: Vec<u32>,
     bundles: Vec<Bundle>,
     /// Of those, the ones that hold this batch.
@@ -78,34 +78,34 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    /// Packets and ends that wait.
+    /// Number of waiting packets and ends.
     pub(super) fn len(&self) -> usize {
         self.items.len()
     }
 
-    /// Nanoseconds of packet time that have passed since the first packet that waits, forwards or backwards.
+    /// Nanoseconds of packet time since the first waiting packet, forwards or backwards.
     pub(super) fn waits_since(&self, now_nanos: i64) -> u64 {
         self.since_nanos.map_or(0, |since| now_nanos.abs_diff(since))
     }
 
-    /// Whether flows have ended that no packet waits before.
+    /// Whether only ends of flows wait.
     pub(super) fn only_ends(&self) -> bool {
         self.links.is_empty() && !self.items.is_empty()
     }
 
-    /// The flow's end, if it is in here.
+    /// The end of a flow, if it waits here.
     pub(super) fn end_of(&self, flow: u64) -> Option<&EndedFlow> {
         self.ends.iter().find(|ended| ended.flow.id == flow)
     }
 
-    /// Whether packets wait in this slot; `chain` is what [`Batch::push`] said of the last that came there.
+    /// Whether packets of this slot wait; `chain` is the value that [`Batch::push`] left for its last packet.
     #[inline]
     pub(super) fn holds(&self, slot: u32, chain: u16) -> bool {
         self.chains.get(usize::from(chain)).is_some_and(|chain| chain.slot == slot)
     }
 
-    /// Adds a packet; `chain` is what this said of the last in its slot, in whatever batch, and what it says now. `anew`:
-    /// the state begins anew before it. Its inputs are to be appended to what comes back.
+    /// Adds a packet and returns the vector to which its inputs are to be appended. `chain` is the value left for the last
+    /// packet of the slot, in any batch, and is updated. `anew`: the state is reset before the packet.
     #[inline]
     pub(super) fn push(&mut self, step: Step, chain: &mut u16, anew: bool) -> &mut Vec<f32> {
         self.since_nanos.get_or_insert(step.time_nanos);
@@ -147,8 +147,8 @@ impl Batch {
         (self.bundles.get_mut(..self.used).unwrap_or_default(), &self.x)
     }
 
-    /// Lays it out for so many threads to step; `in_place`: with the conversations' own states, else a conversation's
-    /// state has its chain's place in its bundle.
+    /// Lays the batch out for `threads` threads. `in_place`: with the conversations' own states; otherwise the state of a
+    /// conversation is at its chain's position.
     pub(super) fn lay_out(&mut self, threads: usize, in_place: bool) {
         self.cut(threads, if in_place { 1 } else { threads * BUNDLES_A_THREAD });
         let Batch { chains, links, places, bundles, .. } = self;
@@ -202,9 +202,9 @@ impl Batch {
         }
     }
 
-    /// Gives out what waited, scored, in the order in which it came, with all the ends that wait here.
+    /// Passes on what waited, scored and in order of arrival, with all waiting ends.
     #[inline]
-    pub(super) fn drain(&mut self, outputs: usize, mut tell: impl FnMut(Event<'_>, &[EndedFlow])) {
+    pub(super) fn drain(&mut self, outputs: usize, mut emit: impl FnMut(Event<'_>, &[EndedFlow])) {
         let Batch { items, ends, x, places, bundles, links, .. } = self;
         let width = x.len() / links.len().max(1);
         let (mut rows, mut places) = (x.chunks_exact(width.max(1)), places.iter());
@@ -215,11 +215,11 @@ impl Batch {
                     let bundle = bundles.get_mut((place >> 16) as usize);
                     let out = bundle.and_then(|bundle| bundle.out_mut(place & 0xffff, outputs));
                     let out = out.unwrap_or_default();
-                    tell(Event::Scored(step, x, out), ends);
+                    emit(Event::Scored(step, x, out), ends);
                 }
                 Item::End(at) => {
                     if let Some(ended) = ends.get(*at as usize) {
-                        tell(Event::Ended(ended), ends);
+                        emit(Event::Ended(ended), ends);
                     }
                 }
             }
@@ -227,7 +227,7 @@ impl Batch {
         self.clear();
     }
 
-    /// Forgets what waits.
+    /// Empties the batch.
     fn clear(&mut self) {
         self.items.clear();
         self.ends.clear();

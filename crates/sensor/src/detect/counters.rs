@@ -1,44 +1,47 @@
-//! What detection did, in numbers.
+//! Counters of detection.
 
 use crate::feature::sequence;
 
-/// What a shard did.
+/// What one shard has counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Packets seen.
     pub packets: u64,
-    /// Of those, the ones without a TCP, UDP or ICMP header.
-    pub passed_over: u64,
+    /// Their bytes on the wire.
+    pub bytes: u64,
+    /// Packets without a TCP, UDP or ICMP header.
+    pub packets_without_flow: u64,
     /// Packets scored.
     pub scored: u64,
-    /// Flows begun. All of them end: those that were not told of at a panic are [`Counters::lost_flows`].
-    pub begun: u64,
+    /// Flows started. Each of them ends, or is one of [`Counters::lost_flows`].
+    pub flows_started: u64,
     /// Flows ended.
     pub flows: u64,
-    /// Flows called an attack.
+    /// Flows flagged as an attack.
     pub findings: u64,
-    /// Times that detection began again with an empty table after a panic.
+    /// Times that detection restarted with an empty flow table after a panic.
     pub restarts: u64,
-    /// Flows that were open then: they have no verdict.
+    /// Flows that were open at a restart: they have no verdict.
     pub lost_flows: u64,
-    /// What did not fit.
-    pub losses: sequence::Losses,
+    /// Entries evicted from full tables.
+    pub evictions: sequence::Evictions,
 }
 
 impl Counters {
-    /// Adds what another shard did, which shares what it knows with this one.
+    /// Adds the counters of another shard that shares its host tables with this one.
     pub fn merge(&mut self, other: &Counters) {
         self.packets += other.packets;
-        self.passed_over += other.passed_over;
+        self.bytes += other.bytes;
+        self.packets_without_flow += other.packets_without_flow;
         self.scored += other.scored;
-        self.begun += other.begun;
+        self.flows_started += other.flows_started;
         self.flows += other.flows;
         self.findings += other.findings;
         self.restarts += other.restarts;
         self.lost_flows += other.lost_flows;
-        self.losses.evicted_flows += other.losses.evicted_flows;
-        self.losses.evicted_datagrams += other.losses.evicted_datagrams;
-        self.losses.forgotten_ends = self.losses.forgotten_ends.max(other.losses.forgotten_ends);
-        self.losses.forgotten_hosts = self.losses.forgotten_hosts.max(other.losses.forgotten_hosts);
+        self.evictions.flows += other.evictions.flows;
+        self.evictions.datagrams += other.evictions.datagrams;
+        self.evictions.endpoints = self.evictions.endpoints.max(other.evictions.endpoints);
+        self.evictions.hosts = self.evictions.hosts.max(other.evictions.hosts);
     }
 }

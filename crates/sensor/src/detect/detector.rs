@@ -1,4 +1,4 @@
-//! A model of the sequence level, made ready to walk over packets.
+//! A model of the sequence level, ready to score packets.
 
 use std::sync::Arc;
 
@@ -14,10 +14,10 @@ use crate::feature::{
     },
 };
 
-/// Features that are named.
+/// Features that a finding lists as reasons.
 const MOST_REASONS: usize = 5;
 
-/// A model of the sequence level: its network, how its probabilities become verdicts, its classes.
+/// A model of the sequence level: network, classes, and how probabilities become verdicts.
 #[derive(Clone)]
 pub struct Detector {
     network: Network,
@@ -28,21 +28,21 @@ pub struct Detector {
     precision: Precision,
 }
 
-/// What the network reads of a row.
+/// How a row becomes the network's input.
 #[derive(Clone)]
 enum Inputs {
-    /// The row as it is.
+    /// The row unchanged.
     Row,
-    /// Columns that are chosen or scaled.
+    /// Selected or scaled columns.
     Encoded(Encoder),
 }
 
 impl Detector {
-    /// From a model file; `file` stands for it in errors.
+    /// Makes a detector of a model file; `file` names it in errors.
     ///
     /// # Errors
-    /// The model reads another level's rows, has more than [`MOST_CLASSES`] classes, or its card has no settings for
-    /// verdicts, or thresholds for other classes.
+    /// The model reads rows of another level, has more than [`MOST_CLASSES`] classes, or its card has no verdict
+    /// settings, or thresholds for other classes.
     pub fn new(file: &str, model: &ModelFile) -> Result<Detector, ModelError> {
         let card = &model.card;
         let refuse = |problem: String| ModelError::NotADetector { file: file.to_owned(), problem };
@@ -57,7 +57,7 @@ impl Detector {
         }
         let stored = card.training.get("verdict").cloned().unwrap_or_default();
         let settings: Settings = serde_json::from_value(stored)
-            .map_err(|error| refuse(format!("its card has no settings for verdicts ({error})")))?;
+            .map_err(|error| refuse(format!("its card has no verdict settings ({error})")))?;
         let (thresholds, classes) = (settings.thresholds.len(), card.classes.len());
         if thresholds != classes {
             return Err(refuse(format!("it has {thresholds} thresholds for {classes} classes")));
@@ -81,10 +81,10 @@ impl Detector {
         })
     }
 
-    /// The same, computing in another precision.
+    /// The same detector in another precision.
     ///
     /// # Errors
-    /// This CPU or this network does not allow it.
+    /// This CPU or this network does not support it.
     pub fn with_precision(self, precision: Precision) -> Result<Detector, Error> {
         Stepper::new(&self.network, precision)?;
         Ok(Detector { precision, ..self })
@@ -100,17 +100,17 @@ impl Detector {
         &self.settings
     }
 
-    /// The same, with other settings.
+    /// The same detector with other settings.
     pub fn with_settings(self, settings: Settings) -> Detector {
         Detector { settings, ..self }
     }
 
-    /// How it computes.
+    /// The precision of the network.
     pub fn precision(&self) -> Precision {
         self.precision
     }
 
-    /// What the network reads of a packet, in order.
+    /// Names of the network's inputs, in order.
     pub fn inputs(&self) -> &[String] {
         &self.names
     }
@@ -120,7 +120,7 @@ impl Detector {
         &self.network
     }
 
-    /// The network with its temperature worked into its weights: its probabilities are calibrated.
+    /// The network with the temperature folded into its weights, so that its probabilities are calibrated.
     ///
     /// # Errors
     /// As [`Network::with_temperature`].
@@ -131,12 +131,12 @@ impl Detector {
         }
     }
 
-    /// What steps the network on one thread, to calibrated probabilities.
+    /// A stepper of the calibrated network, for one thread.
     pub(super) fn stepper(&self) -> Result<Stepper, Error> {
         Stepper::new(&self.calibrated()?, self.precision)
     }
 
-    /// Appends what the network reads of a row.
+    /// Appends the network's input for a row.
     #[inline]
     pub(super) fn encode(&self, row: &[f32; WIDTH], x: &mut Vec<f32>) {
         match &self.inputs {
@@ -151,8 +151,8 @@ impl Detector {
         }
     }
 
-    /// How far the initiator is beyond benign hosts, from what the network reads of a packet; nowhere where the model
-    /// says nothing of that, or chooses or scales its inputs.
+    /// How far the initiator exceeds benign hosts, from the network's input; [`NEVER`] where the model has no limits, or
+    /// selects or scales its inputs.
     #[inline]
     pub fn beyond(&self, x: &[f32]) -> f32 {
         match (&self.inputs, &self.settings.unknown, x.first_chunk()) {
@@ -161,8 +161,8 @@ impl Detector {
         }
     }
 
-    /// The inputs that are beyond what benign hosts did, by their places, furthest first: with the natural logarithm of
-    /// how many times the highest of benign traffic each is.
+    /// The inputs that exceed those of benign hosts, by index, largest first, with the natural logarithm of the ratio to
+    /// the highest benign value.
     pub fn exceeded(&self, x: &[f32]) -> Vec<(usize, f32)> {
         match (&self.inputs, &self.settings.unknown, x.first_chunk()) {
             (Inputs::Row, Some(unknown), Some(row)) => unknown.limits.exceeded(row),
@@ -170,8 +170,8 @@ impl Detector {
         }
     }
 
-    /// The features that speak most for what was called, in what the network has just read of a packet: for an attack,
-    /// or for that it is beyond what benign hosts did. None where the model chooses or scales its inputs.
+    /// The features of the latest packet that contributed most to the verdict: for an attack by their effect on the
+    /// log-odds, for "unknown" by how far they exceed benign hosts. None where the model selects or scales its inputs.
     pub(super) fn reasons(
         &self,
         (stepper, states): (&mut Stepper, &mut States),
@@ -179,8 +179,8 @@ impl Detector {
         x: &[f32],
         class: u32,
     ) -> Vec<Reason> {
-        let reason = |(place, weight): (usize, f32)| {
-            Some(Reason { column: SEQUENCE.get(place)?, value: *x.get(place)?, weight })
+        let reason = |(index, weight): (usize, f32)| {
+            Some(Reason { column: SEQUENCE.get(index)?, value: *x.get(index)?, weight })
         };
         match &self.inputs {
             _ if class as usize == self.classes.len() => {

@@ -16,7 +16,7 @@ pub enum ModelError {
         /// What the system said.
         source: io::Error,
     },
-    /// No safetensors file, or one that is cut short.
+    /// Not a safetensors file, or one that is cut short.
     #[error("{file}: not a whole safetensors file ({problem}); train it again or copy it again")]
     NotSafetensors {
         /// The file.
@@ -61,7 +61,7 @@ pub enum ModelError {
         /// Which tensor, what was expected, what was found.
         problem: String,
     },
-    /// A model that does not walk over packets.
+    /// A model that does not score packets.
     #[error(
         "{file}: no model for detection: {problem}; train one with `citronella train --preset sequence`, or leave --model \
          out for the one in the program"
@@ -69,7 +69,7 @@ pub enum ModelError {
     NotADetector {
         /// The file.
         file: String,
-        /// What it is instead.
+        /// Why it does not.
         problem: String,
     },
     /// The file could not be written.

@@ -12,7 +12,7 @@ use std::{net::IpAddr, path::Path};
 
 use citronella_nn::Attribution;
 
-use super::{Config, Detector, FlowVerdict, Shard, Sink};
+use super::{Config, Detector, FlowVerdict, Observer, Shard};
 use crate::capture::{Capture, CaptureError};
 use crate::feature::sequence::SequenceLevel;
 use crate::flow::Flow;
@@ -118,8 +118,8 @@ struct Finder<'c> {
     found: Option<(u64, FlowVerdict)>,
 }
 
-impl Sink for Finder<'_> {
-    fn ended(&mut self, verdict: &FlowVerdict) {
+impl Observer for Finder<'_> {
+    fn flow_ended(&mut self, verdict: &FlowVerdict) {
         self.flows += 1;
         let is_asked = match self.choice {
             FlowChoice::Number(number) => *number == self.flows,

@@ -1,6 +1,6 @@
-//! The scaler: a flat list of columns and what is done to each, applied by training and detection alike.
+//! The encoder: a flat list of columns with an operation for each, shared by training and detection.
 //!
-//! In: a row's cells, from a table or from a packet. Out: `f32`, one an [`Input`].
+//! In: a row's cells, from a table or from a packet. Out: one `f32` per [`Input`].
 
 use std::net::IpAddr;
 
@@ -8,16 +8,16 @@ use crate::feature::{packet::Cell, schema::Level};
 
 const MICROS_PER_SECOND: f64 = 1e6;
 
-/// A cell as a scaler takes it, wherever it comes from.
+/// A cell, from a table or a packet.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value<'a> {
     /// The field does not apply.
     Empty,
     /// A number, a flag (0 or 1), or microseconds since 1970-01-01 UTC (exact below 2^53).
     Number(f64),
-    /// A name.
+    /// A category.
     Text(&'a str),
-    /// An address; equal to its text.
+    /// An address; compared as text.
     Address(IpAddr),
 }
 
@@ -36,7 +36,7 @@ impl From<Cell> for Value<'static> {
     }
 }
 
-/// What is done to a column's value.
+/// An operation on a column's value.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
 pub enum Op {
@@ -45,19 +45,19 @@ pub enum Op {
         /// The value, as text.
         value: String,
     },
-    /// `(x - mean) / std`; `std` is 1 for a column that was constant in training, as scikit-learn has it.
+    /// `(x - mean) / std`; `std` is 1 for a column that was constant in training, as in scikit-learn.
     Standardise {
         /// Mean over the training rows.
         mean: f64,
         /// Population standard deviation over the training rows.
         std: f64,
     },
-    /// The number itself, and a number of its own for an empty cell.
+    /// The number itself, and a fixed number for an empty cell.
     AsIs {
-        /// What an empty cell becomes.
+        /// The value of an empty cell.
         empty: f64,
     },
-    /// Time in whole seconds, scaled: `(s - min) / (max - min)`; beyond 0..1 for times that training did not see.
+    /// Time in whole seconds, scaled: `(s - min) / (max - min)`; outside 0..1 for times that training did not see.
     MinMaxSeconds {
         /// Earliest whole second of the training rows, since 1970.
         min: f64,
@@ -67,7 +67,7 @@ pub enum Op {
 }
 
 impl Op {
-    /// The input's value, or `None` where the cell is empty or of another kind.
+    /// The input's value, or `None` where the cell is empty or has another type.
     #[inline]
     pub fn apply(&self, value: Value<'_>) -> Option<f32> {
         match (self, value) {
@@ -94,12 +94,12 @@ impl Op {
     }
 }
 
-/// One number that the model reads: a column and what is done to it.
+/// One input of the model: a column and an operation.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Input {
-    /// The schema's name of the column.
+    /// Name of the column in the schema.
     pub column: String,
-    /// What is done to its value.
+    /// The operation.
     #[serde(flatten)]
     pub op: Op,
 }
@@ -114,7 +114,7 @@ impl Input {
     }
 }
 
-/// Inputs bound to the columns of a level: turns rows into what the model reads.
+/// Inputs bound to the columns of a level: turns rows into the model's inputs.
 #[derive(Clone, Debug)]
 pub struct Encoder {
     ops: Vec<(usize, Op)>,
@@ -125,7 +125,7 @@ impl Encoder {
     /// Binds inputs and the columns that must not be empty to a level's columns.
     ///
     /// # Errors
-    /// The first name that is no column of the level.
+    /// The first name that is not a column of the level.
     pub fn new(level: Level, inputs: &[Input], required: &[String]) -> Result<Encoder, String> {
         let place =
             |name: &String| level.columns().iter().position(|c| c.name == name).ok_or_else(|| name.clone());
@@ -138,12 +138,12 @@ impl Encoder {
         })
     }
 
-    /// How many numbers a row becomes.
+    /// Number of inputs per row.
     pub fn width(&self) -> usize {
         self.ops.len()
     }
 
-    /// The first required column whose cell is empty: then the row is not the model's business.
+    /// The first required column whose cell is empty: the model does not apply to such a row.
     #[inline]
     pub fn first_empty<'v>(&self, value: impl Fn(usize) -> Value<'v>) -> Option<usize> {
         self.required.iter().copied().find(|&column| value(column) == Value::Empty)

@@ -25,7 +25,7 @@ const LEVELS: [Level; 7] = [
     Level::NslKdd,
 ];
 
-/// A model: what it is and its weights.
+/// A model: its card and its network.
 #[derive(Clone)]
 pub struct ModelFile {
     /// Everything but the weights.
@@ -53,7 +53,7 @@ impl Card {
         }
     }
 
-    /// The feature level of its rows; `None` for one that this program does not have.
+    /// The feature level of its rows; `None` where this program does not have it.
     pub fn level(&self) -> Option<Level> {
         LEVELS.into_iter().find(|level| level.name() == self.level)
     }
@@ -61,7 +61,7 @@ impl Card {
     /// Its inputs bound to the level's columns.
     ///
     /// # Errors
-    /// What does not fit, in words.
+    /// What does not match, as text.
     pub fn encoder(&self) -> Result<Encoder, String> {
         let level = self.level().ok_or_else(|| format!("there is no feature level {:?}", self.level))?;
         Encoder::new(level, &self.inputs, &self.rows.required)
@@ -85,7 +85,7 @@ impl ModelFile {
     /// Reads a model file.
     ///
     /// # Errors
-    /// The file cannot be read, is no whole safetensors file, was written by another program or for another format
+    /// The file cannot be read, is not a whole safetensors file, was written by another program or for another format
     /// version, or its weights do not fit its description.
     pub fn load(path: &Path) -> Result<ModelFile, ModelError> {
         let file = path.display().to_string();
@@ -93,7 +93,7 @@ impl ModelFile {
         ModelFile::from_bytes(&file, &bytes)
     }
 
-    /// Reads a model from memory; `file` stands for it in errors.
+    /// Reads a model from memory; `file` names it in errors.
     ///
     /// # Errors
     /// As [`ModelFile::load`].
@@ -119,7 +119,7 @@ impl ModelFile {
     /// The file's bytes.
     ///
     /// # Errors
-    /// The card cannot be written as JSON, or the model has weights that are no numbers.
+    /// The card cannot be written as JSON, or the model has weights that are not numbers.
     pub fn to_bytes(&self) -> Result<Vec<u8>, ModelError> {
         let file = || "the new model".to_owned();
         let problem = |problem: String| ModelError::Card { file: file(), problem };

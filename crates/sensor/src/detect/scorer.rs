@@ -1,4 +1,4 @@
-//! The network's part of detection: the states of all conversations, and who steps them.
+//! The network's part of detection: the states of all conversations, and the threads that step them.
 //!
 //! With helpers the states that a batch needs go out with its bundles; helpers begin with them, the caller takes what
 //! they have not come to when it asks for the batch, and the states come back. Without, it is stepped where it is.

@@ -1,17 +1,17 @@
-//! One recording's or one ring's detection: packets in, findings and verdicts out.
+//! Detection on one stream of packets: packets in, findings and verdicts out.
 //!
-//! Rows wait in a micro-batch, so that the network steps many conversations at a time; what is told, and in which
-//! order, does not depend on how many wait. Packets of a conversation are scored in order, its state begins anew every
-//! [`Settings::window`](crate::feature::sequence::verdict::Settings) packets, and an end waits for the packets before
-//! it. Memory: the sequence level's, and a state and 100 bytes a flow.
+//! Rows wait in a micro-batch so that the network steps many conversations at once; findings, and their order, do not
+//! depend on the batch size. Packets of a conversation are scored in order; its state is reset every
+//! [`Settings::window`](crate::feature::sequence::verdict::Settings) packets; the end of a flow is reported after its
+//! packets. Memory: that of the sequence level, and a state and 100 bytes per flow.
 //!
-//! Flows and features are this thread's; the network's steps may be shared out ([`Config::threads`]). With
-//! [`Batching::ahead`](super::Batching) two batches are under way: while one is stepped, the next one fills. When that is
-//! full, it goes out to be stepped with copies of the states that it needs, and the one before it is told of: what is
-//! asked of the network for a finding finds the states as its own batch left them. That order holds for any number of
-//! threads, and so does what is told.
+//! Flows and features belong to this thread; stepping the network may be shared ([`Config::threads`]). With
+//! [`Batching::ahead`](super::Batching) two batches exist: while one is stepped, the next one fills. A full batch is
+//! handed out with copies of the states it needs, and then the one before it is reported: reasons for a finding are
+//! computed from the states that its own batch left. This order, and so the output, is the same for any number of
+//! threads.
 
-mod tell;
+mod emit;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -20,19 +20,18 @@ use citronella_nn::Error;
 use citronella_wire::{Frame, decode_frame};
 
 use super::batch::{Batch, Step};
+use super::idle_watch::IdleWatch;
 use super::scorer::Scorer;
-use super::silence::Silences;
-use super::{Config, Counters, Detector, Sink};
-use crate::alert::rules::Seen;
+use super::{Config, Counters, Detector, Observer, RuleContext};
 use crate::capture::Packet;
 use crate::feature::sequence::{self, SequenceLevel, Shared};
 use crate::flow::initiator::Initiators;
-use tell::Walk;
+use emit::FlowState;
 
-/// Flows that end together, so that a million take no memory of their own.
+/// Flows ended at a time by [`Shard::finish`], so that the ends of a million flows need no memory of their own.
 const ENDS_AT_ONCE: usize = 1024;
 
-/// More would not do: places in a round are numbered in 16 bits.
+/// Cap of a batch: positions in a round have 16 bits.
 const MOST_WAITING: usize = 1 << 15;
 
 /// Detection of one stream of packets.
@@ -42,26 +41,26 @@ pub struct Shard {
     shared: Shared,
     level: SequenceLevel,
     scorer: Scorer,
-    walks: Vec<Walk>,
-    /// The batch that fills.
+    flow_states: Vec<FlowState>,
+    /// The batch that is being filled.
     filling: Batch,
-    /// The one before it, where it has not been told of.
-    under_way: Batch,
-    is_under_way: bool,
-    silences: Silences,
+    /// The batch before it, until it has been reported.
+    in_flight: Batch,
+    is_in_flight: bool,
+    idle_watch: IdleWatch,
     counters: Counters,
 }
 
 impl Shard {
-    /// A shard with hosts of its own.
+    /// A shard with host tables of its own.
     ///
     /// # Errors
-    /// There is no room for the states.
+    /// The network's states cannot be allocated.
     pub fn new(detector: &Detector, config: Config) -> Result<Shard, Error> {
         Shard::with_shared(detector, config, config.shared())
     }
 
-    /// A shard that counts hosts together with others.
+    /// A shard that shares its host counts with others.
     ///
     /// # Errors
     /// As [`Shard::new`].
@@ -69,7 +68,7 @@ impl Shard {
         Shard::with_shared(detector, config, Shared::with_hosts(&config.sequence, hosts))
     }
 
-    /// A shard that knows what others know.
+    /// A shard that shares its host and responder tables with others.
     ///
     /// # Errors
     /// As [`Shard::new`].
@@ -77,229 +76,228 @@ impl Shard {
         Ok(Shard {
             level: SequenceLevel::with_shared(config.sequence, shared.clone()),
             shared,
-            walks: Vec::new(),
+            flow_states: Vec::new(),
             scorer: scorer(detector, &config)?,
             filling: Batch::default(),
-            under_way: Batch::default(),
-            is_under_way: false,
-            silences: Silences::new(config.silence, config.sequence.flows.max_flows),
+            in_flight: Batch::default(),
+            is_in_flight: false,
+            idle_watch: IdleWatch::new(config.idle_report, config.sequence.flows.max_flows),
             detector: detector.clone(),
             config,
             counters: Counters::default(),
         })
     }
 
-    /// Takes a packet.
+    /// Processes a packet.
     ///
-    /// A panic, here and in the calls below, ends here: the table begins anew, hosts are remembered, [`Counters`] count
-    /// it.
+    /// A panic, here and in the methods below, is contained: the flow table is emptied, host tables are kept, and
+    /// [`Counters`] count it.
     ///
     /// # Errors
     /// The network cannot step: the model does not fit this program.
     #[inline]
-    pub fn packet(&mut self, packet: &Packet<'_>, sink: &mut impl Sink) -> Result<(), Error> {
+    pub fn packet(&mut self, packet: &Packet<'_>, observer: &mut impl Observer) -> Result<(), Error> {
         self.contained(|shard| {
             let frame = decode_frame(packet.link, packet.bytes);
-            sink.packet(packet, &frame);
-            shard.take(packet.number, packet.time_nanos, &frame, sink)
+            observer.packet(packet, &frame);
+            shard.counters.bytes += u64::from(packet.wire_len);
+            shard.process(packet.number, packet.time_nanos, &frame, observer)
         })
     }
 
-    /// No packet has come until now: ends flows whose time is up, and scores what has waited long enough. Nanoseconds
-    /// since 1970-01-01 UTC by the packets' clock.
+    /// No packet has arrived up to this packet time (nanoseconds since 1970-01-01 UTC): ends flows that have timed out and
+    /// scores packets that have waited long enough.
     ///
     /// # Errors
     /// As [`Shard::packet`].
-    pub fn tick(&mut self, now_nanos: i64, sink: &mut impl Sink) -> Result<(), Error> {
+    pub fn tick(&mut self, now_nanos: i64, observer: &mut impl Observer) -> Result<(), Error> {
         self.contained(|shard| {
-            sink.quiet(now_nanos);
-            shard.tell_silent(now_nanos, sink);
+            shard.report_idle(now_nanos, observer);
             shard.level.tick(now_nanos);
             shard.queue_ended();
             let waited = shard.filling.waits_since(now_nanos) >= shard.config.batching.wait_nanos;
-            if waited || shard.filling.only_ends() { shard.score_all(sink) } else { Ok(()) }
+            if waited || shard.filling.only_ends() { shard.score_all(observer) } else { Ok(()) }
         })
     }
 
-    /// Scores what waits.
+    /// Scores the packets that wait.
     ///
     /// # Errors
     /// As [`Shard::packet`].
-    pub fn flush(&mut self, sink: &mut impl Sink) -> Result<(), Error> {
-        self.contained(|shard| shard.score_all(sink))
+    pub fn flush(&mut self, observer: &mut impl Observer) -> Result<(), Error> {
+        self.contained(|shard| shard.score_all(observer))
     }
 
     /// Ends all flows.
     ///
     /// # Errors
     /// As [`Shard::packet`].
-    pub fn finish(&mut self, sink: &mut impl Sink) -> Result<(), Error> {
+    pub fn finish(&mut self, observer: &mut impl Observer) -> Result<(), Error> {
         self.contained(|shard| {
             loop {
                 let ended = shard.level.finish_some(ENDS_AT_ONCE).len();
                 shard.queue_ended();
                 if ended == 0 {
-                    return shard.score_all(sink);
+                    return shard.score_all(observer);
                 }
-                shard.score(sink)?;
+                shard.score(observer)?;
             }
         })
     }
 
-    /// Ends all flows and forgets what was known for what is shared here: another recording begins.
+    /// Ends all flows and continues with other shared tables: another recording begins.
     ///
     /// # Errors
     /// As [`Shard::packet`].
-    pub fn begin_anew(&mut self, shared: Shared, sink: &mut impl Sink) -> Result<(), Error> {
-        self.finish(sink)?;
+    pub fn restart(&mut self, shared: Shared, observer: &mut impl Observer) -> Result<(), Error> {
+        self.finish(observer)?;
         self.shared = shared;
-        self.empty();
+        self.clear();
         Ok(())
     }
 
-    /// Goes on with another model; the states of open flows begin anew. What they were called stays, unless the classes
-    /// are others now.
+    /// Continues with another model: the network's states of open flows are reset. Their verdicts so far are kept, unless
+    /// the classes differ.
     ///
     /// # Errors
     /// As [`Shard::packet`].
-    pub fn reload(&mut self, detector: &Detector, sink: &mut impl Sink) -> Result<(), Error> {
-        self.flush(sink)?;
+    pub fn reload(&mut self, detector: &Detector, observer: &mut impl Observer) -> Result<(), Error> {
+        self.flush(observer)?;
         self.scorer = scorer(detector, &self.config)?;
         if self.detector.classes() != detector.classes() {
-            self.walks.iter_mut().for_each(|walk| *walk = Walk::default());
+            self.flow_states.iter_mut().for_each(|flow_state| *flow_state = FlowState::default());
         }
         self.detector = detector.clone();
         Ok(())
     }
 
     fn contained(&mut self, work: impl FnOnce(&mut Shard) -> Result<(), Error>) -> Result<(), Error> {
-        // What a panic leaves behind is thrown away.
+        // The state that a panic leaves behind is discarded.
         catch_unwind(AssertUnwindSafe(|| work(self))).unwrap_or_else(|_| {
             self.counters.restarts += 1;
-            self.counters.lost_flows += self.untold();
-            self.empty();
+            self.counters.lost_flows += self.unreported_flows();
+            self.clear();
             Ok(())
         })
     }
 
-    /// Flows that have begun and were not told of: open ones, and those whose end waits.
-    fn untold(&self) -> u64 {
-        self.counters.begun.saturating_sub(self.counters.flows + self.counters.lost_flows)
+    /// Flows that have started and were not reported: open ones, and those whose end waits in a batch.
+    fn unreported_flows(&self) -> u64 {
+        self.counters.flows_started.saturating_sub(self.counters.flows + self.counters.lost_flows)
     }
 
-    /// No flows any more.
-    fn empty(&mut self) {
-        self.counters.losses = self.counters().losses;
+    /// Drops all flows.
+    fn clear(&mut self) {
+        self.counters.evictions = self.counters().evictions;
         self.level = SequenceLevel::with_shared(self.config.sequence, self.shared.clone());
-        // What is known to all goes on counting.
-        let shared = self.level.losses();
-        self.counters.losses.forgotten_hosts -= shared.forgotten_hosts;
-        self.counters.losses.forgotten_ends -= shared.forgotten_ends;
+        // The counters of shared tables go on.
+        let shared = self.level.evictions();
+        self.counters.evictions.hosts -= shared.hosts;
+        self.counters.evictions.endpoints -= shared.endpoints;
         self.scorer.abandon();
-        (self.filling, self.under_way) = (Batch::default(), Batch::default());
-        self.is_under_way = false;
-        self.silences.clear();
-        self.walks.clear();
+        (self.filling, self.in_flight) = (Batch::default(), Batch::default());
+        self.is_in_flight = false;
+        self.idle_watch.clear();
+        self.flow_states.clear();
     }
 
-    fn take(
+    fn process(
         &mut self,
         number: u64,
         time_nanos: i64,
         frame: &Frame<'_>,
-        sink: &mut impl Sink,
+        observer: &mut impl Observer,
     ) -> Result<(), Error> {
         self.counters.packets += 1;
         if self.filling.waits_since(time_nanos) >= self.config.batching.wait_nanos {
-            self.score(sink)?;
+            self.score(observer)?;
         }
-        self.tell_silent(time_nanos, sink);
+        self.report_idle(time_nanos, observer);
         let row = self.level.frame(time_nanos, frame);
         self.queue_ended();
         if let (Some(facts), Some(row)) = (self.level.facts(), row.as_ref())
             && let Some(flow) = self.level.flow(row.slot)
         {
             let classes = self.detector.classes().len() as u32;
-            sink.facts(facts, &Seen { time_nanos, packet: number, flow, classes });
+            observer.facts(facts, &RuleContext { time_nanos, packet: number, flow, classes });
         }
         match row {
-            None => self.counters.passed_over += 1,
+            None => self.counters.packets_without_flow += 1,
             Some(row) => {
-                self.counters.begun += u64::from(row.is_new);
+                self.counters.flows_started += u64::from(row.is_new);
                 let slot = row.slot as usize;
-                if slot >= self.walks.len() {
-                    self.walks.resize(slot + 1, Walk::default());
+                if slot >= self.flow_states.len() {
+                    self.flow_states.resize(slot + 1, FlowState::default());
                 }
                 let before = self.level.flow(row.slot).map_or(0, |flow| flow.packets().saturating_sub(1));
-                let (Some(walk), detector) = (self.walks.get_mut(slot), &self.detector) else {
+                let (Some(flow_state), detector) = (self.flow_states.get_mut(slot), &self.detector) else {
                     return Ok(());
                 };
                 let step = Step { slot: row.slot, flow: row.flow, number, time_nanos, is_new: row.is_new };
                 let anew = row.is_new || detector.settings().begins_anew(before);
-                detector.encode(&row.features, self.filling.push(step, &mut walk.chain, anew));
+                detector.encode(&row.features, self.filling.push(step, &mut flow_state.chain, anew));
             }
         }
         if self.filling.len() >= self.config.batching.packets.clamp(1, MOST_WAITING) {
-            self.score(sink)
+            self.score(observer)
         } else {
             Ok(())
         }
     }
 
-    /// Has the batch that fills stepped and tells of the one under way; tells of the first, too, where it is not to wait
-    /// for the next.
-    fn score(&mut self, sink: &mut impl Sink) -> Result<(), Error> {
+    /// Has the filling batch stepped and reports the one in flight; reports the first one too, unless batches run ahead.
+    fn score(&mut self, observer: &mut impl Observer) -> Result<(), Error> {
         self.scorer.prepare(&mut self.filling);
         self.collect()?;
         self.scorer.hand_out(&mut self.filling);
-        self.tell(sink);
+        self.emit(observer);
         self.scorer.step(&mut self.filling)?;
-        std::mem::swap(&mut self.filling, &mut self.under_way);
-        self.is_under_way = true;
-        if self.config.batching.ahead { Ok(()) } else { self.tell_all(sink) }
+        std::mem::swap(&mut self.filling, &mut self.in_flight);
+        self.is_in_flight = true;
+        if self.config.batching.ahead { Ok(()) } else { self.emit_all(observer) }
     }
 
-    /// Scores and tells of all that waits.
-    fn score_all(&mut self, sink: &mut impl Sink) -> Result<(), Error> {
-        self.score(sink)?;
-        self.tell_all(sink)
+    /// Scores and reports all that waits.
+    fn score_all(&mut self, observer: &mut impl Observer) -> Result<(), Error> {
+        self.score(observer)?;
+        self.emit_all(observer)
     }
 
-    /// Tells of the batch under way, when it has been stepped.
-    fn tell_all(&mut self, sink: &mut impl Sink) -> Result<(), Error> {
+    /// Reports the batch in flight once it has been stepped.
+    fn emit_all(&mut self, observer: &mut impl Observer) -> Result<(), Error> {
         self.collect()?;
-        self.tell(sink);
+        self.emit(observer);
         Ok(())
     }
 
-    /// Has back the batch under way, if there is one.
+    /// Takes back the batch in flight, if there is one.
     fn collect(&mut self) -> Result<(), Error> {
-        if std::mem::take(&mut self.is_under_way) { self.scorer.collect(&mut self.under_way) } else { Ok(()) }
+        if std::mem::take(&mut self.is_in_flight) { self.scorer.collect(&mut self.in_flight) } else { Ok(()) }
     }
 
-    /// What it did so far.
+    /// Counters so far.
     pub fn counters(&self) -> Counters {
-        let (before, now) = (self.counters.losses, self.level.losses());
-        let losses = sequence::Losses {
-            evicted_flows: before.evicted_flows + now.evicted_flows,
-            forgotten_hosts: before.forgotten_hosts + now.forgotten_hosts,
-            forgotten_ends: before.forgotten_ends + now.forgotten_ends,
-            evicted_datagrams: before.evicted_datagrams + now.evicted_datagrams,
+        let (before, now) = (self.counters.evictions, self.level.evictions());
+        let evictions = sequence::Evictions {
+            flows: before.flows + now.flows,
+            hosts: before.hosts + now.hosts,
+            endpoints: before.endpoints + now.endpoints,
+            datagrams: before.datagrams + now.datagrams,
         };
-        Counters { losses, ..self.counters }
+        Counters { evictions, ..self.counters }
     }
 
-    /// Caps, seeds and waiting times.
+    /// The configuration.
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// Memory a flow: the table's, the sequence level's, the network's state and the verdict so far.
+    /// Bytes per flow: flow table, sequence level, network state and running verdict.
     pub fn bytes_per_flow(&self) -> usize {
-        SequenceLevel::BYTES_PER_FLOW + self.scorer.state_bytes() + size_of::<Walk>()
+        SequenceLevel::BYTES_PER_FLOW + self.scorer.state_bytes() + size_of::<FlowState>()
     }
 
-    /// Flows that have not ended.
+    /// Number of open flows.
     pub fn open_flows(&self) -> usize {
         self.level.len()
     }
@@ -312,7 +310,7 @@ impl Shard {
     }
 }
 
-/// Where a batch is asked for as soon as it is full, nothing is left to share.
+/// Without batches that run ahead there is nothing to share between threads.
 fn scorer(detector: &Detector, config: &Config) -> Result<Scorer, Error> {
     let threads = if config.batching.ahead { config.threads } else { 1 };
     Scorer::new(detector, config.sequence.flows.max_flows, threads)

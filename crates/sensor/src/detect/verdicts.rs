@@ -1,4 +1,4 @@
-//! Verdicts as CSV: a row a flow, when it ends.
+//! Verdicts as CSV: one row per flow, written when it ends.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -7,7 +7,7 @@ use super::FlowVerdict;
 use crate::output::{Output, OutputError};
 
 /// The columns, in order. Times are seconds since 1970-01-01 UTC, `proto` is IANA's number (6 TCP, 17 UDP, 1 ICMP, 58
-/// ICMPv6), ports of ICMP are its identifier or type and code; `packets_to_alert` is empty where nothing is called.
+/// ICMPv6), ports of ICMP are its identifier or type and code; `packets_to_alert` is empty unless the flow was flagged.
 pub const COLUMNS: [&str; 11] = [
     "first_seen",
     "last_seen",
@@ -22,7 +22,7 @@ pub const COLUMNS: [&str; 11] = [
     "packets_to_alert",
 ];
 
-/// Writes them.
+/// Writes verdicts.
 pub struct VerdictWriter {
     out: Output,
     path: std::path::PathBuf,
@@ -31,7 +31,7 @@ pub struct VerdictWriter {
 }
 
 impl VerdictWriter {
-    /// Begins a file; `-` is stdout. `classes` are the model's.
+    /// Creates a file; `-` is stdout. `classes` are the model's.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -70,7 +70,7 @@ impl VerdictWriter {
         self.put()
     }
 
-    /// Gives the file its name.
+    /// Flushes the file and gives it its final name.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -93,7 +93,7 @@ fn seconds(nanos: i64, line: &mut Vec<u8>) {
     let _ = write!(line, "{sign}{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000);
 }
 
-/// A name of a model's as a CSV cell (RFC 4180).
+/// A class name as a CSV field (RFC 4180).
 fn quoted(name: &str) -> String {
     if name.contains([',', '"', '\n', '\r']) {
         format!("\"{}\"", name.replace('"', "\"\""))
@@ -107,7 +107,7 @@ mod tests {
     use super::{quoted, seconds};
 
     #[test]
-    fn times_are_exact_and_names_are_cells() {
+    fn times_are_exact_and_names_are_quoted() {
         let text = |nanos| {
             let mut line = Vec::new();
             seconds(nanos, &mut line);

@@ -1,9 +1,9 @@
 //! The biflow level: one row per IPv4 TCP or UDP 5-tuple, both directions, over a whole capture.
 //!
-//! In: packets in capture order. Out, at the capture's end: rows whose cells stand in the order of
-//! [`schema::BIFLOW`](super::schema::BIFLOW). Forward is the direction that was seen first. A TCP flow without a
-//! reply has no row, a UDP flow without one stands for its own reply; those rows come after the answered ones, as the
-//! data set's scripts write them. Memory: see [`ids2020`](crate::flow::ids2020).
+//! In: packets in capture order. Out, at the capture's end: rows with cells in the order of
+//! [`schema::BIFLOW`](super::schema::BIFLOW). Forward is the direction of the first packet. As in the data set's
+//! scripts, a TCP flow without a reply has no row, a UDP flow without a reply is its own reply, and those rows come
+//! after all others. Memory: see [`ids2020`](crate::flow::ids2020).
 
 use std::net::IpAddr;
 
@@ -12,37 +12,36 @@ use hashbrown::HashMap;
 use super::chunks::{Extended, Table};
 use super::packet::{Attacker, Cell};
 use super::schema::BIFLOW_EXTRA;
-use super::uniflow::{whole, without};
+use super::uniflow::{count_cell, without};
 use crate::capture::{Capture, CaptureError, Packet};
-use crate::flow::ids2020::{Conversations, Finished, Limits, Losses, Uniflow};
-
-const UDP: u8 = 17;
+use crate::flow::ids2020::{Conversations, Counters, Finished, Limits, Uniflow};
+use crate::flow::key::UDP;
 
 /// One row of the biflow level.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BiflowRow {
     /// Address and port of the first packet's sender.
     pub src: (IpAddr, u16),
-    /// The other end.
+    /// Address and port of its receiver.
     pub dst: (IpAddr, u16),
     /// 6 for TCP, 17 for UDP.
     pub protocol: u8,
-    /// What `src` sent.
+    /// Statistics of the packets from `src`.
     pub forward: Uniflow,
-    /// What `dst` sent; a copy of `forward` for UDP without a reply.
+    /// Statistics of the packets from `dst`; a copy of `forward` for UDP without a reply.
     pub backward: Uniflow,
-    /// What is known of the source over all its biflows.
+    /// Statistics of all biflows of `src`.
     pub source: Source,
-    /// Whether the attacker is an end of it; `None` where no manifest says.
+    /// Whether the attacker is one of its endpoints; `None` if the capture is not labelled.
     pub is_attack: Option<bool>,
 }
 
-/// A source's biflows, taken together.
+/// Statistics of all biflows of a source address.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Source {
-    /// Biflows that it began.
+    /// Biflows that it initiated.
     pub flows: u64,
-    /// Mean gap of their destination ports in order (1: a sequential scan); the port itself if there is one biflow.
+    /// Mean gap of their sorted destination ports (1: a sequential scan); the port itself if there is one biflow.
     pub port_delta: f64,
 }
 
@@ -56,7 +55,7 @@ impl BiflowRow {
     pub fn extended_cells(&self) -> [Cell; 36] {
         use Cell::{Address, Flag, Float, UInt};
         let mut cells = [Cell::Empty; 36];
-        let ends = [
+        let endpoints = [
             Address(self.src.0),
             Address(self.dst.0),
             UInt(self.src.1.into()),
@@ -65,23 +64,25 @@ impl BiflowRow {
         ];
         let pairs = one_way(&self.forward).into_iter().zip(one_way(&self.backward));
         let last = [
-            whole(self.source.flows),
+            count_cell(self.source.flows),
             Float(self.source.port_delta),
             self.is_attack.map_or(Cell::Empty, Flag),
         ];
-        let all =
-            ends.into_iter().chain(pairs.flat_map(|(forward, backward)| [forward, backward])).chain(last);
+        let all = endpoints
+            .into_iter()
+            .chain(pairs.flat_map(|(forward, backward)| [forward, backward]))
+            .chain(last);
         cells.iter_mut().zip(all).for_each(|(to, from)| *to = from);
         cells
     }
 }
 
-/// One direction's half of the pairs, in their order.
+/// One direction's half of the column pairs, in their order.
 fn one_way(flow: &Uniflow) -> [Cell; 14] {
     use Cell::{Float, UInt};
     let gaps = flow.gaps();
     [
-        whole(flow.packets),
+        count_cell(flow.packets),
         Float(gaps.mean),
         Float(gaps.std),
         Float(gaps.min),
@@ -92,20 +93,20 @@ fn one_way(flow: &Uniflow) -> [Cell; 14] {
         UInt(flow.min_len),
         UInt(flow.max_len),
         Float(flow.bytes as f64),
-        whole(flow.psh),
-        whole(flow.rst),
-        whole(flow.urg),
+        count_cell(flow.psh),
+        count_cell(flow.rst),
+        count_cell(flow.urg),
     ]
 }
 
-/// Makes the biflow rows of a capture.
+/// Extracts the biflow rows of a capture.
 pub struct BiflowLevel {
     attacker: Attacker,
     conversations: Conversations,
 }
 
 impl BiflowLevel {
-    /// For one capture, whose attacker is known or not.
+    /// An extractor for one capture.
     pub fn new(attacker: Attacker, limits: Limits) -> BiflowLevel {
         BiflowLevel { attacker, conversations: Conversations::new(limits) }
     }
@@ -116,19 +117,19 @@ impl BiflowLevel {
         self.conversations.add(packet)
     }
 
-    /// Ends the capture.
+    /// The rows, at the capture's end.
     pub fn finish(self) -> BiflowRows {
         BiflowRows::new(self.attacker, self.conversations.finish())
     }
 
-    /// The rows of a capture, by so many threads: see [`Conversations::of_capture`].
+    /// Extracts the rows of a capture on several threads: see [`Conversations::of_capture`].
     pub fn of_capture(
         capture: &mut Capture,
         (attacker, limits): (Attacker, Limits),
         threads: usize,
-        told: impl FnMut(u64),
+        progress: impl FnMut(u64),
     ) -> (BiflowRows, Result<(), CaptureError>) {
-        let (flows, ended) = Conversations::of_capture(capture, limits, threads, told);
+        let (flows, ended) = Conversations::of_capture(capture, limits, threads, progress);
         (BiflowRows::new(attacker, flows), ended)
     }
 }
@@ -137,7 +138,7 @@ impl BiflowLevel {
 pub struct BiflowRows {
     attacker: Attacker,
     flows: Finished,
-    /// The ranks of their forward directions.
+    /// Indices of the rows' forward directions in `flows`.
     order: Vec<u32>,
     sources: HashMap<IpAddr, Source, foldhash::fast::RandomState>,
     next: usize,
@@ -148,41 +149,40 @@ impl BiflowRows {
         let mut order = Vec::with_capacity(flows.len() / 2);
         let mut unanswered = Vec::new();
         let mut ports: HashMap<IpAddr, Ports, foldhash::fast::RandomState> = HashMap::default();
-        for (rank, seen) in (0..).zip(flows.iter()) {
-            match seen.reply {
-                Some(_) if seen.is_forward() => order.push(rank),
-                None if seen.key.protocol() == UDP => unanswered.push(rank),
+        for (index, directed) in (0..).zip(flows.iter()) {
+            match directed.reply {
+                Some(_) if directed.is_forward() => order.push(index),
+                None if directed.key.protocol() == UDP => unanswered.push(index),
                 _ => continue,
             }
-            let (src, dst) = (seen.key.sender(seen.direction), seen.key.receiver(seen.direction));
-            ports.entry(src.0).or_default().add(dst.1);
+            ports.entry(directed.src().0).or_default().add(directed.dst().1);
         }
         order.append(&mut unanswered);
         let sources = ports.into_iter().map(|(source, ports)| (source, ports.summary())).collect();
         BiflowRows { attacker, flows, order, sources, next: 0 }
     }
 
-    /// What was not counted, or not exactly.
-    pub fn losses(&self) -> Losses {
-        self.flows.losses()
+    /// Packets that were not counted, or not exactly.
+    pub fn counters(&self) -> Counters {
+        self.flows.counters()
     }
 
-    /// The row of this rank, from 0.
-    pub fn get(&self, rank: usize) -> Option<BiflowRow> {
-        let seen = self.flows.get(*self.order.get(rank)? as usize)?;
-        let (src, dst) = (seen.key.sender(seen.direction), seen.key.receiver(seen.direction));
+    /// The row with this index.
+    pub fn get(&self, index: usize) -> Option<BiflowRow> {
+        let directed = self.flows.get(*self.order.get(index)? as usize)?;
+        let (src, dst) = (directed.src(), directed.dst());
         Some(BiflowRow {
             src,
             dst,
-            protocol: seen.key.protocol(),
-            forward: *seen.flow,
-            backward: *seen.reply.unwrap_or(seen.flow),
+            protocol: directed.key.protocol(),
+            forward: *directed.flow,
+            backward: *directed.reply.unwrap_or(directed.flow),
             source: self.sources.get(&src.0).copied().unwrap_or_default(),
             is_attack: self.attacker.label(src, dst),
         })
     }
 
-    /// Rows in all.
+    /// Number of rows.
     pub fn total(&self) -> usize {
         self.order.len()
     }
@@ -193,8 +193,8 @@ impl Table for BiflowRows {
         self.total()
     }
 
-    fn cells<R>(&self, rank: usize, tell: impl FnOnce(&[Cell]) -> R) -> Option<R> {
-        self.get(rank).map(|row| tell(&row.cells()))
+    fn cells<R>(&self, index: usize, read: impl FnOnce(&[Cell]) -> R) -> Option<R> {
+        self.get(index).map(|row| read(&row.cells()))
     }
 }
 
@@ -203,8 +203,8 @@ impl Table for Extended<BiflowRows> {
         self.0.total()
     }
 
-    fn cells<R>(&self, rank: usize, tell: impl FnOnce(&[Cell]) -> R) -> Option<R> {
-        self.0.get(rank).map(|row| tell(&row.extended_cells()))
+    fn cells<R>(&self, index: usize, read: impl FnOnce(&[Cell]) -> R) -> Option<R> {
+        self.0.get(index).map(|row| read(&row.extended_cells()))
     }
 }
 
@@ -238,7 +238,7 @@ impl Ports {
         self.max = self.max.max(port);
     }
 
-    /// The gaps of sorted ports add up to the distance between the ends.
+    /// The gaps of sorted ports add up to the distance between the lowest and the highest.
     fn summary(&self) -> Source {
         let port_delta = match self.count {
             0 => 0.0,

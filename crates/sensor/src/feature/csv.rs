@@ -1,8 +1,8 @@
-//! CSV as MQTT-IoT-IDS2020 was published: `2020-02-14 16:45:36.818127`, flags as 0 and 1, nothing for an empty field.
+//! CSV in the published form of MQTT-IoT-IDS2020: `2020-02-14 16:45:36.818127`, flags as 0 and 1, empty fields.
 //!
-//! No cell of a schema ever needs quotes: addresses, fixed names and numbers only.
+//! No cell of a schema needs quotes: addresses, fixed names and numbers only.
 
-mod lines;
+mod text;
 
 use std::{
     io::{self, Write},
@@ -11,14 +11,14 @@ use std::{
 
 use jiff::Timestamp;
 
-pub(super) use self::lines::Lines;
-use self::lines::Pen;
-use super::{packet::Cell, schema::Column, write::flush};
+use self::text::PieceWriter;
+pub(super) use self::text::TextBuffer;
+use super::{packet::Cell, schema::Column};
 use crate::output::Output;
 
 const MICROS: i64 = 1_000_000;
 
-/// The header line.
+/// Writes the header line.
 pub(super) fn header(output: &mut Output, columns: &[Column]) -> io::Result<()> {
     let names: Vec<&str> = columns.iter().map(|column| column.name).collect();
     writeln!(output, "{}", names.join(","))
@@ -26,14 +26,14 @@ pub(super) fn header(output: &mut Output, columns: &[Column]) -> io::Result<()> 
 
 pub(super) struct CsvWriter {
     output: Output,
-    line: Lines,
+    line: TextBuffer,
     encoder: CsvEncoder,
 }
 
 impl CsvWriter {
     pub(super) fn new(mut output: Output, columns: &[Column]) -> io::Result<CsvWriter> {
         header(&mut output, columns)?;
-        Ok(CsvWriter { output, line: Lines::default(), encoder: CsvEncoder::default() })
+        Ok(CsvWriter { output, line: TextBuffer::default(), encoder: CsvEncoder::default() })
     }
 
     #[inline]
@@ -43,16 +43,17 @@ impl CsvWriter {
         self.output.write_all(self.line.as_bytes())
     }
 
-    pub(super) fn finish(self) -> io::Result<Output> {
-        flush(self.output)
+    pub(super) fn finish(mut self) -> io::Result<Output> {
+        self.output.flush()?;
+        Ok(self.output)
     }
 }
 
-/// Spells rows out; what it remembers only saves work.
+/// Formats rows, with a cache of the last timestamp's text.
 pub(super) struct CsvEncoder {
-    /// The second that `clock` spells out.
+    /// The second that `clock` formats.
     second: i64,
-    /// `2020-02-14 16:45:36`, and how many bytes that is.
+    /// `2020-02-14 16:45:36` and its length in bytes.
     clock: ([u8; 32], usize),
 }
 
@@ -63,60 +64,60 @@ impl Default for CsvEncoder {
 }
 
 impl CsvEncoder {
-    /// Adds a row's line to `text`.
+    /// Appends a row's line to `text`.
     #[inline]
-    pub(super) fn line(&mut self, cells: &[Cell], text: &mut Lines) -> io::Result<()> {
-        let mut pen = text.pen(2 * cells.len());
+    pub(super) fn line(&mut self, cells: &[Cell], text: &mut TextBuffer) -> io::Result<()> {
+        let mut writer = text.writer(2 * cells.len());
         for cell in cells {
             let is_written = match *cell {
                 Cell::Empty => true,
                 Cell::Flag(set) => {
-                    pen.put([b'0' + u8::from(set)], 1);
+                    writer.put([b'0' + u8::from(set)], 1);
                     true
                 }
-                Cell::UInt(number) => pen.number(number),
-                Cell::Name(name) => pen.name(name.as_bytes()),
+                Cell::UInt(number) => writer.number(number),
+                Cell::Name(name) => writer.name(name.as_bytes()),
                 Cell::Address(IpAddr::V4(address)) => {
-                    pen.v4(address);
+                    writer.v4(address);
                     true
                 }
                 Cell::Micros(micros) => {
-                    self.time(micros, &mut pen)?;
+                    self.time(micros, &mut writer)?;
                     true
                 }
                 Cell::Float(_) | Cell::Address(IpAddr::V6(_)) => false,
             };
             if !is_written {
-                let bytes = pen.at();
-                text.take(bytes);
-                spell(*cell, text)?;
-                pen = text.pen(2 * cells.len());
+                let bytes = writer.at();
+                text.commit(bytes);
+                format_slow(*cell, text)?;
+                writer = text.writer(2 * cells.len());
             }
-            pen.put([b','], 1);
+            writer.put([b','], 1);
         }
-        pen.set_last(b'\n');
-        let bytes = pen.at();
-        text.take(bytes);
+        writer.set_last(b'\n');
+        let bytes = writer.at();
+        text.commit(bytes);
         Ok(())
     }
 
     #[inline]
-    fn time(&mut self, micros: i64, pen: &mut Pen<'_>) -> io::Result<()> {
+    fn time(&mut self, micros: i64, writer: &mut PieceWriter<'_>) -> io::Result<()> {
         let (second, fraction) = (micros.div_euclid(MICROS), micros.rem_euclid(MICROS));
         if second != self.second {
             self.clock = clock(second)?;
             self.second = second;
         }
         let (text, len) = self.clock;
-        pen.put(text, len);
-        pen.micros(fraction as u32);
+        writer.put(text, len);
+        writer.micros(fraction as u32);
         Ok(())
     }
 }
 
-/// What has no greatest length, or comes seldom.
+/// Formats cells of unbounded length and rare ones.
 #[inline(never)]
-fn spell(cell: Cell, text: &mut Lines) -> io::Result<()> {
+fn format_slow(cell: Cell, text: &mut TextBuffer) -> io::Result<()> {
     match cell {
         Cell::Name(name) => text.write_all(name.as_bytes()),
         Cell::UInt(number) => write!(text, "{number}"),
@@ -131,8 +132,8 @@ fn clock(second: i64) -> io::Result<([u8; 32], usize)> {
     let time = Timestamp::from_second(second).map_err(io::Error::other)?;
     let text = time.strftime("%Y-%m-%d %H:%M:%S").to_string();
     let mut bytes = [0; 32];
-    for (place, byte) in bytes.iter_mut().zip(text.bytes()) {
-        *place = byte;
+    for (to, from) in bytes.iter_mut().zip(text.bytes()) {
+        *to = from;
     }
     Ok((bytes, text.len().min(bytes.len())))
 }

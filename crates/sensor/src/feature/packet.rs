@@ -7,10 +7,12 @@ use std::net::IpAddr;
 
 use citronella_wire::{Frame, TcpFlags, Transport, decode_frame};
 
-use super::protocol::ProtocolNames;
+pub mod wireshark;
+
+use self::wireshark::{MqttCells, protocol::Dissector};
 use crate::{capture::Packet, flow::fragments::Fragments};
 
-/// One cell of a row: what a writer or a data set takes.
+/// One cell of a row.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Cell {
     /// The field does not apply to this packet.
@@ -27,17 +29,6 @@ pub enum Cell {
     Flag(bool),
     /// A number.
     Float(f64),
-}
-
-/// The MQTT cells of a packet: those of the first message that ends in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MqttCells {
-    /// Control packet type, 0 to 15.
-    pub kind: u8,
-    /// Remaining Length in bytes.
-    pub remaining_length: u32,
-    /// The CONNECT flags byte; `None` for every other type.
-    pub connect_flags: Option<u8>,
 }
 
 /// One row of the packet level, typed.
@@ -63,9 +54,9 @@ pub struct PacketRow {
     pub dst_port: u16,
     /// TCP's flags; `None` for UDP.
     pub tcp: Option<TcpFlags>,
-    /// The MQTT cells; `None` where no message ends in the packet.
+    /// The MQTT cells; `None` if no message ends in the packet.
     pub mqtt: Option<MqttCells>,
-    /// Whether the attacker sent or receives it; `None` where no manifest says.
+    /// Whether the attacker sends or receives it; `None` if the capture is not labelled.
     pub is_attack: Option<bool>,
 }
 
@@ -115,47 +106,48 @@ impl PacketRow {
     }
 }
 
-/// Who attacks in a capture.
+/// The attacker of a capture, from which rows are labelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attacker {
-    /// Nothing is known: rows are not labelled.
+    /// Not known: rows have no label.
     Unknown,
-    /// Nobody: every row is benign.
+    /// None: every row is benign.
     Nobody,
-    /// This host: rows that it sends or receives are attacks.
-    Is(IpAddr),
-    /// Several, or one that does honest work too.
-    These(Attackers),
+    /// One host: rows that it sends or receives are attacks.
+    One(IpAddr),
+    /// Several hosts, or a host with benign traffic of its own.
+    Several(Attackers),
 }
 
-/// Hosts that attack, and how their honest work is told from it.
+/// Attacking hosts, and the ports of their benign traffic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Attackers {
     /// The hosts.
-    pub hosts: [Option<IpAddr>; MOST_ATTACKERS],
-    /// Of an attacking host, what it sends from or receives at these ports (first and last) is honest.
-    pub honest_ports: Option<(u16, u16)>,
+    pub hosts: [Option<IpAddr>; MAX_ATTACKERS],
+    /// First and last of the attackers' own ports whose traffic is benign.
+    pub benign_ports: Option<(u16, u16)>,
 }
 
-/// Attackers that a capture may have.
-pub const MOST_ATTACKERS: usize = 8;
+/// Maximum number of attackers in a capture.
+pub const MAX_ATTACKERS: usize = 8;
 
 impl Attacker {
-    /// Whether a packet between these ends (address and port) belongs to the attack; `None` where nothing is known.
+    /// Whether a packet between these endpoints belongs to the attack; `None` if the attacker is not known.
     pub fn label(self, src: (IpAddr, u16), dst: (IpAddr, u16)) -> Option<bool> {
         match self {
             Attacker::Unknown => None,
             Attacker::Nobody => Some(false),
-            Attacker::Is(address) => Some(address == src.0 || address == dst.0),
-            Attacker::These(Attackers { hosts, honest_ports }) => {
-                let honest = |port| honest_ports.is_some_and(|(first, last)| (first..=last).contains(&port));
-                let attacks = |end: (IpAddr, u16)| hosts.contains(&Some(end.0)) && !honest(end.1);
+            Attacker::One(address) => Some(address == src.0 || address == dst.0),
+            Attacker::Several(Attackers { hosts, benign_ports }) => {
+                let is_benign =
+                    |port| benign_ports.is_some_and(|(first, last)| (first..=last).contains(&port));
+                let attacks = |(host, port): (IpAddr, u16)| hosts.contains(&Some(host)) && !is_benign(port);
                 Some(attacks(src) || attacks(dst))
             }
         }
     }
 
-    /// [`Attacker::label`] of a packet; ICMP has port 0. `None` without an IP header, too.
+    /// [`Attacker::label`] of a decoded packet; ICMP has port 0. Also `None` without an IP header.
     pub fn label_of(self, frame: &Frame<'_>) -> Option<bool> {
         let ip = frame.ip?;
         let (src, dst) = match &frame.transport {
@@ -166,37 +158,37 @@ impl Attacker {
         self.label((ip.src, src), (ip.dst, dst))
     }
 
-    /// The hosts that attack.
+    /// The attacking hosts.
     pub fn hosts(self) -> impl Iterator<Item = IpAddr> {
         let hosts = match self {
-            Attacker::Unknown | Attacker::Nobody => [None; MOST_ATTACKERS],
-            Attacker::Is(address) => std::array::from_fn(|place| (place == 0).then_some(address)),
-            Attacker::These(attackers) => attackers.hosts,
+            Attacker::Unknown | Attacker::Nobody => [None; MAX_ATTACKERS],
+            Attacker::One(address) => std::array::from_fn(|index| (index == 0).then_some(address)),
+            Attacker::Several(attackers) => attackers.hosts,
         };
         hosts.into_iter().flatten()
     }
 
-    /// Whether a host is one of those that attack, whatever it does in a packet.
-    pub fn is(self, host: IpAddr) -> bool {
+    /// Whether a host is one of the attackers, whatever its ports.
+    pub fn includes(self, host: IpAddr) -> bool {
         self.hosts().any(|one| one == host)
     }
 }
 
-/// Makes rows of packets that come in capture order.
+/// Extracts the rows of a capture's packets, in capture order.
 pub struct PacketLevel {
     attacker: Attacker,
     fragments: Box<Fragments>,
-    names: ProtocolNames,
+    dissector: Dissector,
 }
 
 impl PacketLevel {
-    /// For one capture, whose attacker is known or not.
+    /// An extractor for one capture.
     pub fn new(attacker: Attacker) -> PacketLevel {
-        PacketLevel { attacker, fragments: Box::default(), names: ProtocolNames::default() }
+        PacketLevel { attacker, fragments: Box::default(), dissector: Dissector::default() }
     }
 
-    /// The packet's row; `None` unless it carries a TCP or UDP header. A datagram in fragments has its row with the
-    /// fragment that completes it, whose IP fields the row shows, as Wireshark does.
+    /// The packet's row; `None` without a TCP or UDP header. As in Wireshark, a fragmented datagram has its row at the
+    /// fragment that completes it, with that fragment's IP fields.
     pub fn row(&mut self, packet: &Packet<'_>) -> Option<PacketRow> {
         let frame = decode_frame(packet.link, packet.bytes);
         let ip = frame.ip?;
@@ -206,19 +198,19 @@ impl PacketLevel {
             Transport::Udp(udp) => (udp.src_port, udp.dst_port, None),
             Transport::Icmp(_) => return None,
         };
-        let shown = self.names.show(packet.time_nanos, &frame);
+        let dissection = self.dissector.dissect(packet.time_nanos, &frame);
         Some(PacketRow {
             time_nanos: packet.time_nanos,
             src: ip.src,
             dst: ip.dst,
-            protocol: shown.protocol,
+            protocol: dissection.protocol,
             ttl: ip.ttl,
             ip_len: ip.total_len,
             ip_flags: ip.src.is_ipv4().then_some([ip.dont_fragment, ip.more_fragments, ip.reserved]),
             src_port,
             dst_port,
             tcp,
-            mqtt: shown.mqtt,
+            mqtt: dissection.mqtt,
             is_attack: self.attacker.label((ip.src, src_port), (ip.dst, dst_port)),
         })
     }

@@ -1,4 +1,4 @@
-//! Parquet: a column per schema column, nulls for empty fields, compressed pages; one row group in memory.
+//! Parquet output: one column per schema column, nulls for empty fields, compressed pages; one row group in memory.
 
 use std::{
     io::{self, Write},
@@ -33,15 +33,15 @@ use super::{
 };
 
 const BATCH_ROWS: usize = 8192;
-/// A multiple of a batch: groups that are encoded apart have the same pages.
+/// A multiple of a batch, so that row groups encoded separately have the same pages.
 pub(super) const ROW_GROUP_ROWS: usize = 1 << 16;
 const _: () = assert!(ROW_GROUP_ROWS.is_multiple_of(BATCH_ROWS));
 
-/// A column's values within a batch and a bit for each that is there; a missing one stands as 0.
+/// A column's values within a batch, with a validity bit each; a null has the value 0.
 struct Values<T: ArrowPrimitiveType> {
     values: Vec<T::Native>,
     present: Vec<u64>,
-    /// Bits that do not fill a word yet.
+    /// Validity bits that do not fill a word yet.
     word: u64,
 }
 
@@ -89,7 +89,7 @@ struct TextBuilder {
     codes: Values<Int32Type>,
     values: Vec<String>,
     addresses: HashMap<IpAddr, i32, foldhash::fast::RandomState>,
-    /// The two addresses before: often the next one is one of them.
+    /// The two previous addresses: the next one is often one of them.
     last: [Option<(IpAddr, i32)>; 2],
     names: Vec<(&'static str, i32)>,
 }
@@ -102,7 +102,7 @@ enum Builder {
     Float(Values<Float64Type>),
 }
 
-/// Arrow's type for a column of a kind.
+/// The Arrow type of a kind of column.
 fn data_type(kind: Kind) -> DataType {
     match kind {
         Kind::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
@@ -113,7 +113,7 @@ fn data_type(kind: Kind) -> DataType {
     }
 }
 
-/// The Arrow schema of a level; every field may be empty.
+/// The Arrow schema of a level; every field is nullable.
 pub fn arrow_schema(columns: &[Column]) -> Schema {
     Schema::new(columns.iter().map(|c| Field::new(c.name, data_type(c.kind), true)).collect::<Vec<_>>())
 }
@@ -126,7 +126,7 @@ pub(super) struct ParquetWriter<W: Write + Send> {
 
 impl<W: Write + Send> ParquetWriter<W> {
     pub(super) fn new(output: W, columns: &[Column]) -> io::Result<ParquetWriter<W>> {
-        let (writer, schema) = begin(output, columns)?;
+        let (writer, schema) = arrow_writer(output, columns)?;
         Ok(ParquetWriter { writer, schema, batch: Batch::new(columns) })
     }
 
@@ -150,7 +150,7 @@ impl<W: Write + Send> ParquetWriter<W> {
 /// An encoded row group.
 pub(super) struct Group(Vec<ArrowColumnChunk>);
 
-/// Writes the same file from row groups that are encoded elsewhere.
+/// Writes the same file from row groups that other threads encode.
 pub(super) struct GroupWriter<W: Write + Send> {
     writer: SerializedFileWriter<W>,
     columns: Arc<ArrowRowGroupWriterFactory>,
@@ -159,7 +159,7 @@ pub(super) struct GroupWriter<W: Write + Send> {
 
 impl<W: Write + Send> GroupWriter<W> {
     pub(super) fn new(output: W, columns: &[Column]) -> io::Result<GroupWriter<W>> {
-        let (writer, schema) = begin(output, columns)?;
+        let (writer, schema) = arrow_writer(output, columns)?;
         let (writer, factory) = writer.into_serialized_writer().map_err(unwrap_io)?;
         Ok(GroupWriter { writer, columns: Arc::new(factory), schema })
     }
@@ -182,12 +182,12 @@ impl<W: Write + Send> GroupWriter<W> {
     }
 }
 
-/// Encodes one row group after the other.
+/// Encodes one row group after another.
 pub(super) struct GroupEncoder {
     factory: Arc<ArrowRowGroupWriterFactory>,
     schema: Arc<Schema>,
     batch: Batch,
-    /// Of the group's columns; none before its first batch.
+    /// Writers of the group's columns; none before its first batch.
     writers: Vec<ArrowColumnWriter>,
 }
 
@@ -202,7 +202,7 @@ impl GroupEncoder {
             self.writers = self.factory.create_column_writers(0).map_err(unwrap_io)?;
         }
         let arrays = self.batch.finish()?;
-        // No column is nested: each is one leaf.
+        // No column is nested: each has one leaf.
         for ((field, array), writer) in self.schema.fields().iter().zip(&arrays).zip(&mut self.writers) {
             for leaf in compute_leaves(field, array).map_err(unwrap_io)? {
                 writer.write(&leaf).map_err(unwrap_io)?;
@@ -211,7 +211,7 @@ impl GroupEncoder {
         Ok(())
     }
 
-    /// Ends the group.
+    /// Finishes the group.
     pub(super) fn finish(&mut self) -> io::Result<Group> {
         if self.batch.rows > 0 {
             self.encode_batch()?;
@@ -221,19 +221,19 @@ impl GroupEncoder {
     }
 }
 
-fn begin<W: Write + Send>(output: W, columns: &[Column]) -> io::Result<(ArrowWriter<W>, Arc<Schema>)> {
+fn arrow_writer<W: Write + Send>(output: W, columns: &[Column]) -> io::Result<(ArrowWriter<W>, Arc<Schema>)> {
     let schema = Arc::new(arrow_schema(columns));
-    let begun = WriterProperties::builder()
+    let defaults = WriterProperties::builder()
         .set_compression(Compression::SNAPPY)
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS));
-    let properties = columns.iter().fold(begun, |properties, column| match column.kind {
-        // Looking numbers up in a dictionary takes a fifth of the time.
+    let properties = columns.iter().fold(defaults, |properties, column| match column.kind {
+        // A dictionary of numbers would cost a fifth of the time.
         Kind::UInt | Kind::Flag | Kind::Timestamp => {
             let properties = properties
                 .set_column_dictionary_enabled(column.name.into(), false)
                 .set_column_encoding(column.name.into(), Encoding::DELTA_BINARY_PACKED);
-            // The least and the greatest of 0 and 1 tell a reader nothing.
+            // Minimum and maximum of a flag are useless to a reader.
             match column.kind {
                 Kind::Flag => {
                     properties.set_column_statistics_enabled(column.name.into(), EnabledStatistics::None)
@@ -247,14 +247,14 @@ fn begin<W: Write + Send>(output: W, columns: &[Column]) -> io::Result<(ArrowWri
     Ok((writer, schema))
 }
 
-/// Rows that are taken apart into columns together: what a column is has to be asked only once for all of them, and
-/// they stay in the nearest cache.
+/// Rows that are transposed into columns together: the column's kind is dispatched once per block, and the block stays in
+/// the L1 cache.
 const BLOCK_ROWS: usize = 32;
 
-/// Rows that become arrays together.
+/// Rows that are converted to arrays together.
 struct Batch {
     builders: Vec<Builder>,
-    /// The cells of rows that no builder has yet, row after row.
+    /// Cells that are not in the builders yet, row by row.
     block: Vec<Cell>,
     rows: usize,
 }
@@ -268,35 +268,35 @@ impl Batch {
         }
     }
 
-    /// Adds a row, which has a cell for each column; whether the batch is full with it.
+    /// Adds a row with a cell for each column; returns whether the batch is full.
     #[inline]
     fn append(&mut self, cells: &[Cell]) -> bool {
         self.block.extend_from_slice(cells);
         self.rows += 1;
         if self.rows.is_multiple_of(BLOCK_ROWS) {
-            self.take_block();
+            self.transpose_block();
         }
         self.rows >= BATCH_ROWS
     }
 
     #[inline(never)]
-    fn take_block(&mut self) {
+    fn transpose_block(&mut self) {
         let columns = self.builders.len().max(1);
         for (at, builder) in self.builders.iter_mut().enumerate() {
-            // Every row has this cell: an iterator that knows its length saves a question a cell.
+            // Every row has this cell; an iterator of known length saves a check per cell.
             builder.extend(self.block.chunks_exact(columns).map(|row| row.get(at).unwrap_or(&Cell::Empty)));
         }
         self.block.clear();
     }
 
     fn finish(&mut self) -> io::Result<Vec<ArrayRef>> {
-        self.take_block();
+        self.transpose_block();
         self.rows = 0;
         self.builders.iter_mut().map(Builder::finish).collect::<Result<_, _>>().map_err(io::Error::other)
     }
 }
 
-/// The system's own error where there is one, so that a full disk is called a full disk.
+/// The underlying I/O error if there is one, so that a full disk is reported as such.
 fn unwrap_io(error: parquet::errors::ParquetError) -> io::Error {
     match error {
         parquet::errors::ParquetError::External(inner) => match inner.downcast::<io::Error>() {
@@ -318,7 +318,7 @@ impl Builder {
         }
     }
 
-    /// A cell of another kind than its column's is written as empty; the schema's tests hold the kinds together.
+    /// Appends cells; a cell of another kind than its column's becomes a null (tests check that there is none).
     fn extend<'a>(&mut self, cells: impl Iterator<Item = &'a Cell>) {
         match self {
             Builder::Time(builder) => builder.extend(cells.map(|cell| match cell {

@@ -1,5 +1,5 @@
-//! One table per feature level: the CSV header, the Arrow schema, `docs/schema.md` and the trainers' choice of
-//! columns all come from it.
+//! The columns of each feature level: one table each, from which the CSV header, the Arrow schema, `docs/schema.md` and
+//! the trainers' choice of columns are derived.
 //!
 //! In: nothing. Out: [`Column`]s with name, kind, unit, role and the Wireshark field that defines the value.
 
@@ -10,16 +10,16 @@ pub use flow::{BIFLOW, BIFLOW_EXTENDED, UNIFLOW, UNIFLOW_EXTENDED};
 pub(crate) use flow::{BIFLOW_EXTRA, UNIFLOW_EXTRA};
 pub use nsl_kdd::NSL_KDD;
 
-/// What a column is to a trainer.
+/// The role of a column in training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// Who talks: addresses and ports. Never a feature by default.
+    /// Endpoint identifiers: addresses and ports. Never a feature by default.
     Identity,
-    /// When it happened. Never a feature by default: in recordings that follow one another, time is the class.
+    /// Absolute time. Never a feature by default: in recordings made one after another, it gives away the class.
     Time,
-    /// What a detector may learn from.
+    /// A feature.
     Feature,
-    /// What the detector is asked.
+    /// A label.
     Label,
 }
 
@@ -35,7 +35,7 @@ impl Role {
     }
 }
 
-/// How a column's values are written.
+/// The type of a column's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// Microseconds since 1970-01-01 UTC; in CSV `2020-02-14 16:45:36.818127`.
@@ -66,17 +66,17 @@ impl Kind {
 /// One column of a feature level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Column {
-    /// The data set's name for it, verbatim.
+    /// The data set's name of the column, verbatim.
     pub name: &'static str,
-    /// How its values are written.
+    /// Type of the values.
     pub kind: Kind,
-    /// What it is to a trainer.
+    /// Role in training.
     pub role: Role,
-    /// Unit of the values; empty where the value has none.
+    /// Unit of the values; empty if they have none.
     pub unit: &'static str,
-    /// The Wireshark display field with the same value; empty where there is none.
+    /// The Wireshark display field with the same value; empty if there is none.
     pub wireshark: &'static str,
-    /// What the value means, in a few words.
+    /// Meaning of the value, in a few words.
     pub meaning: &'static str,
 }
 
@@ -96,10 +96,10 @@ pub const PACKET: [Column; 31] = {
     use Kind::{Flag, Text, Timestamp, UInt};
     use Role::{Feature, Identity, Label, Time};
     [
-        column("timestamp", Timestamp, Time, "UTC", "frame.time_epoch", "when the packet was captured"),
+        column("timestamp", Timestamp, Time, "UTC", "frame.time_epoch", "capture time of the packet"),
         column("src_ip", Text, Identity, "", "ip.src, ipv6.src", "sender's address"),
         column("dst_ip", Text, Identity, "", "ip.dst, ipv6.dst", "receiver's address"),
-        column("protocol", Text, Feature, "", "_ws.col.Protocol", "highest layer that was recognised"),
+        column("protocol", Text, Feature, "", "_ws.col.Protocol", "highest recognised layer"),
         column("ttl", UInt, Feature, "hops", "ip.ttl, ipv6.hlim", "time to live, or hop limit"),
         column("ip_len", UInt, Feature, "bytes", "ip.len", "IP datagram with its header; IPv6: 40 + payload"),
         column("ip_flag_df", Flag, Feature, "", "ip.flags.df", "don't fragment; empty for IPv6"),
@@ -123,9 +123,9 @@ pub const PACKET: [Column; 31] = {
             Feature,
             "",
             "mqtt.msgtype",
-            "type of the first message that ends here",
+            "type of the first MQTT message that ends in the packet",
         ),
-        column("mqtt_messagelength", UInt, Feature, "bytes", "mqtt.len", "that message's Remaining Length"),
+        column("mqtt_messagelength", UInt, Feature, "bytes", "mqtt.len", "Remaining Length of that message"),
         column("mqtt_flag_uname", Flag, Feature, "", "mqtt.conflag.uname", "CONNECT: user name present"),
         column("mqtt_flag_passwd", Flag, Feature, "", "mqtt.conflag.passwd", "CONNECT: password present"),
         column("mqtt_flag_retain", Flag, Feature, "", "mqtt.conflag.retain", "CONNECT: Will Retain"),
@@ -140,31 +140,30 @@ pub const PACKET: [Column; 31] = {
             "CONNECT: clean session or start",
         ),
         column("mqtt_flag_reserved", Flag, Feature, "", "mqtt.conflag.reserved", "CONNECT: reserved bit"),
-        column("is_attack", Flag, Label, "", "", "the attacker sent or receives it; empty if unknown"),
+        column("is_attack", Flag, Label, "", "", "the attacker sends or receives it; empty if unknown"),
     ]
 };
 
-/// The optional last column, which names each row's scenario in a file of several captures; its values are the
-/// manifest's.
+/// The optional last column of a file of several captures: each row's scenario, from the manifest.
 pub const SCENARIO: Column =
-    column("scenario", Kind::Text, Role::Label, "", "", "what went on while the capture was recorded");
+    column("scenario", Kind::Text, Role::Label, "", "", "scenario of the capture, from its manifest");
 
-/// A feature level: what one row stands for.
+/// A feature level: what a row represents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Level {
     /// A row per TCP segment or UDP datagram.
     Packet,
     /// A row per direction of an IPv4 5-tuple over the whole capture.
     Uniflow,
-    /// The same with the columns that the data set's scripts compute beside the published ones.
+    /// The same, with the columns that the data set's scripts compute but its published files lack.
     UniflowExtended,
     /// A row per IPv4 5-tuple over the whole capture, both directions.
     Biflow,
-    /// The same with the columns that the data set's scripts compute beside the published ones.
+    /// The same, with the columns that the data set's scripts compute but its published files lack.
     BiflowExtended,
-    /// A vector per packet of a conversation of the policy `live`, for a model that walks over packets.
+    /// A vector per packet of a flow of the policy `live`: the input of a sequence model.
     Sequence,
-    /// A row of the data set NSL-KDD, which is read but never extracted.
+    /// A row of the data set NSL-KDD, which is read, never extracted.
     NslKdd,
 }
 
@@ -196,7 +195,7 @@ impl Level {
     }
 }
 
-/// The level's table in Markdown, as `docs/schema.md` carries it.
+/// The level's table in Markdown, as in `docs/schema.md`.
 pub fn markdown(level: Level) -> String {
     let mut table =
         String::from("| column | kind | role | unit | Wireshark | meaning |\n|---|---|---|---|---|---|\n");

@@ -24,7 +24,7 @@ use citronella_wire::{Frame, Transport, decode_frame};
 pub use columns::{SEQUENCE, WIDTH};
 use counts::{count, tell, write_host};
 use ends::Responders;
-pub use facts::Facts;
+pub use facts::PacketFacts;
 use live::LiveFlow;
 
 use crate::capture::Packet;
@@ -89,15 +89,15 @@ pub struct EndedFlow {
 
 /// What did not fit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Losses {
+pub struct Evictions {
     /// Flows that had to make room.
-    pub evicted_flows: u64,
+    pub flows: u64,
     /// Hosts whose behaviour was forgotten.
-    pub forgotten_hosts: u64,
+    pub hosts: u64,
     /// Responders that were forgotten.
-    pub forgotten_ends: u64,
+    pub endpoints: u64,
     /// Datagrams in fragments that had to make room.
-    pub evicted_datagrams: u64,
+    pub datagrams: u64,
 }
 
 /// What shards know together: what hosts did of late, who serves what, and what came to nothing there.
@@ -137,7 +137,7 @@ pub struct SequenceLevel {
     ended: Vec<EndedFlow>,
     /// How far [`SequenceLevel::finish_some`] has come.
     finished: u32,
-    facts: Option<Facts>,
+    facts: Option<PacketFacts>,
     mqtt_limits: citronella_wire::mqtt::Limits,
     hash: foldhash::fast::FixedState,
 }
@@ -234,7 +234,7 @@ impl SequenceLevel {
         self.shared.hosts.with(actor, time_nanos, |behaviour, secs| {
             count(behaviour, &happened, live, dst, &self.hash);
             write_host(behaviour, secs, &mut features);
-            self.facts = Facts::of(behaviour, &happened, live, actor);
+            self.facts = PacketFacts::of(behaviour, &happened, live, actor);
         });
         live.write(&happened, &packet, way, flow, &mut features);
         live.passed(time_nanos);
@@ -247,7 +247,7 @@ impl SequenceLevel {
     }
 
     /// What the last packet brought that rules look at.
-    pub fn facts(&self) -> Option<&Facts> {
+    pub fn facts(&self) -> Option<&PacketFacts> {
         self.facts.as_ref()
     }
 
@@ -313,12 +313,12 @@ impl SequenceLevel {
     }
 
     /// What did not fit.
-    pub fn losses(&self) -> Losses {
-        Losses {
-            evicted_flows: self.table.counters().evicted,
-            forgotten_hosts: self.shared.hosts.forgotten(),
-            forgotten_ends: self.shared.responders().forgotten(),
-            evicted_datagrams: self.fragments.counters().evicted,
+    pub fn evictions(&self) -> Evictions {
+        Evictions {
+            flows: self.table.counters().evicted,
+            hosts: self.shared.hosts.evicted(),
+            endpoints: self.shared.responders().forgotten(),
+            datagrams: self.fragments.counters().evicted,
         }
     }
 

@@ -1,7 +1,7 @@
 //! The uniflow level: one row per direction of an IPv4 TCP or UDP 5-tuple, over a whole capture.
 //!
-//! In: packets in capture order. Out, at the capture's end: rows in the order of their first packets, their cells in
-//! the order of [`schema::UNIFLOW`](super::schema::UNIFLOW). The rules are those of the policy
+//! In: packets in capture order. Out, at the capture's end: rows in the order of their first packets, with cells in
+//! the order of [`schema::UNIFLOW`](super::schema::UNIFLOW). Flows follow the policy
 //! [`ids2020`](crate::flow::ids2020), which bounds the memory.
 
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use super::chunks::{Extended, Table};
 use super::packet::{Attacker, Cell};
 use super::schema::UNIFLOW_EXTRA;
 use crate::capture::{Capture, CaptureError, Packet};
-use crate::flow::ids2020::{Conversations, Finished, Limits, Losses, Seen, Uniflow};
+use crate::flow::ids2020::{Conversations, Counters, DirectedFlow, Finished, Limits, Uniflow};
 
 /// One row of the uniflow level.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,18 +23,18 @@ pub struct UniflowRow {
     pub protocol: u8,
     /// The statistics.
     pub flow: Uniflow,
-    /// Whether the attacker is an end of it; `None` where no manifest says.
+    /// Whether the attacker is one of its endpoints; `None` if the capture is not labelled.
     pub is_attack: Option<bool>,
 }
 
 impl UniflowRow {
-    fn new(seen: &Seen<'_>, attacker: Attacker) -> UniflowRow {
-        let (src, dst) = (seen.key.sender(seen.direction), seen.key.receiver(seen.direction));
+    fn new(directed: &DirectedFlow<'_>, attacker: Attacker) -> UniflowRow {
+        let (src, dst) = (directed.src(), directed.dst());
         UniflowRow {
             src,
             dst,
-            protocol: seen.key.protocol(),
-            flow: *seen.flow,
+            protocol: directed.key.protocol(),
+            flow: *directed.flow,
             is_attack: attacker.label(src, dst),
         }
     }
@@ -54,7 +54,7 @@ impl UniflowRow {
             UInt(self.src.1.into()),
             UInt(self.dst.1.into()),
             UInt(self.protocol.into()),
-            whole(flow.packets),
+            count_cell(flow.packets),
             Float(gaps.mean),
             Float(gaps.std),
             Float(gaps.min),
@@ -62,9 +62,9 @@ impl UniflowRow {
             Float(gaps.mean_offset),
             Float(flow.mean_len()),
             Float(flow.bytes as f64),
-            whole(flow.psh),
-            whole(flow.rst),
-            whole(flow.urg),
+            count_cell(flow.psh),
+            count_cell(flow.rst),
+            count_cell(flow.urg),
             Float(flow.std_len()),
             UInt(flow.min_len),
             UInt(flow.max_len),
@@ -73,14 +73,14 @@ impl UniflowRow {
     }
 }
 
-/// Makes the uniflow rows of a capture.
+/// Extracts the uniflow rows of a capture.
 pub struct UniflowLevel {
     attacker: Attacker,
     conversations: Conversations,
 }
 
 impl UniflowLevel {
-    /// For one capture, whose attacker is known or not.
+    /// An extractor for one capture.
     pub fn new(attacker: Attacker, limits: Limits) -> UniflowLevel {
         UniflowLevel { attacker, conversations: Conversations::new(limits) }
     }
@@ -91,19 +91,19 @@ impl UniflowLevel {
         self.conversations.add(packet)
     }
 
-    /// Ends the capture.
+    /// The rows, at the capture's end.
     pub fn finish(self) -> UniflowRows {
         UniflowRows { attacker: self.attacker, flows: self.conversations.finish(), next: 0 }
     }
 
-    /// The rows of a capture, by so many threads: see [`Conversations::of_capture`].
+    /// Extracts the rows of a capture on several threads: see [`Conversations::of_capture`].
     pub fn of_capture(
         capture: &mut Capture,
         (attacker, limits): (Attacker, Limits),
         threads: usize,
-        told: impl FnMut(u64),
+        progress: impl FnMut(u64),
     ) -> (UniflowRows, Result<(), CaptureError>) {
-        let (flows, ended) = Conversations::of_capture(capture, limits, threads, told);
+        let (flows, ended) = Conversations::of_capture(capture, limits, threads, progress);
         (UniflowRows { attacker, flows, next: 0 }, ended)
     }
 }
@@ -116,17 +116,17 @@ pub struct UniflowRows {
 }
 
 impl UniflowRows {
-    /// What was not counted, or not exactly.
-    pub fn losses(&self) -> Losses {
-        self.flows.losses()
+    /// Packets that were not counted, or not exactly.
+    pub fn counters(&self) -> Counters {
+        self.flows.counters()
     }
 
-    /// The row of this rank, from 0.
-    pub fn get(&self, rank: usize) -> Option<UniflowRow> {
-        Some(UniflowRow::new(&self.flows.get(rank)?, self.attacker))
+    /// The row with this index.
+    pub fn get(&self, index: usize) -> Option<UniflowRow> {
+        Some(UniflowRow::new(&self.flows.get(index)?, self.attacker))
     }
 
-    /// Rows in all.
+    /// Number of rows.
     pub fn total(&self) -> usize {
         self.flows.len()
     }
@@ -137,8 +137,8 @@ impl Table for UniflowRows {
         self.total()
     }
 
-    fn cells<R>(&self, rank: usize, tell: impl FnOnce(&[Cell]) -> R) -> Option<R> {
-        self.get(rank).map(|row| tell(&row.cells()))
+    fn cells<R>(&self, index: usize, read: impl FnOnce(&[Cell]) -> R) -> Option<R> {
+        self.get(index).map(|row| read(&row.cells()))
     }
 }
 
@@ -147,8 +147,8 @@ impl Table for Extended<UniflowRows> {
         self.0.total()
     }
 
-    fn cells<R>(&self, rank: usize, tell: impl FnOnce(&[Cell]) -> R) -> Option<R> {
-        self.0.get(rank).map(|row| tell(&row.extended_cells()))
+    fn cells<R>(&self, index: usize, read: impl FnOnce(&[Cell]) -> R) -> Option<R> {
+        self.0.get(index).map(|row| read(&row.extended_cells()))
     }
 }
 
@@ -162,18 +162,18 @@ impl Iterator for UniflowRows {
     }
 }
 
-/// A count as a cell. Counts beyond 2^32 - 1 are written as that.
-pub(super) fn whole(count: u64) -> Cell {
+/// A count as a cell, clamped to 2^32 - 1.
+pub(super) fn count_cell(count: u64) -> Cell {
     Cell::UInt(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
-/// `all` without the places in `skip`, which ascend.
-pub(super) fn without<const ALL: usize, const KEPT: usize>(
+/// `all` without the cells at the indices in `skip`.
+pub(super) fn without<const ALL: usize, const REST: usize>(
     all: &[Cell; ALL],
     skip: &[usize],
-) -> [Cell; KEPT] {
-    let mut kept = [Cell::Empty; KEPT];
-    let left = all.iter().enumerate().filter(|(at, _)| !skip.contains(at));
-    kept.iter_mut().zip(left).for_each(|(to, (_, from))| *to = *from);
-    kept
+) -> [Cell; REST] {
+    let mut rest = [Cell::Empty; REST];
+    let left = all.iter().enumerate().filter(|(index, _)| !skip.contains(index));
+    rest.iter_mut().zip(left).for_each(|(to, (_, from))| *to = *from);
+    rest
 }

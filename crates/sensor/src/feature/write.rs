@@ -1,8 +1,8 @@
-//! Rows to a file: CSV as the data set was published, or Parquet.
+//! Rows to a file: CSV in the data set's published form, or Parquet.
 //!
-//! In: cells in the order of the level's schema. Out: a file, whole or not at all. Memory: one batch of rows.
+//! In: cells in the order of the level's schema. Out: a file, complete or not at all. Memory: one batch of rows.
 
-use std::{io, io::Write, path::Path};
+use std::{io, path::Path};
 
 use super::{
     csv::CsvWriter,
@@ -15,22 +15,22 @@ use crate::output::{Output, OutputError};
 /// Why rows could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
-    /// The file could not be begun or finished.
+    /// The file could not be created or finished.
     #[error(transparent)]
     Output(#[from] OutputError),
-    /// Writing failed on the way.
+    /// A row could not be written.
     #[error("{name}: cannot write row {row}: {source}; no file was left behind")]
     Row {
         /// The file.
         name: String,
         /// Row number from 1.
         row: u64,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
 
-/// How rows are written.
+/// A file format for rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// Comma-separated values with a header line.
@@ -40,7 +40,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// Parquet for a name that ends in `.parquet`, else CSV.
+    /// Parquet if the name ends in `.parquet`, else CSV.
     pub fn of(path: &Path) -> Format {
         match path.extension() {
             Some(extension) if extension.eq_ignore_ascii_case("parquet") => Format::Parquet,
@@ -59,46 +59,46 @@ pub struct RowWriter {
     name: String,
     rows: u64,
     encoder: Encoder,
-    /// The scenario's cell and the row that it ends, where the file has that column.
+    /// The scenario's cell and a buffer for the row with it, if the file has that column.
     scenario: Option<(Cell, Vec<Cell>)>,
 }
 
 impl RowWriter {
-    /// Begins the file `path` (`-`: stdout).
+    /// Creates the file `path` (`-`: stdout).
     ///
     /// # Errors
     /// The file cannot be created.
     pub fn create(path: &Path, format: Format, level: Level) -> Result<RowWriter, WriteError> {
-        RowWriter::begin(path, format, level.columns())
+        RowWriter::with_columns(path, format, level.columns())
     }
 
-    /// Begins the file `path` with the column [`SCENARIO`] after the level's; [`RowWriter::set_scenario`] fills it.
+    /// Creates the file `path` with the column [`SCENARIO`] after the level's; [`RowWriter::set_scenario`] fills it.
     ///
     /// # Errors
     /// The file cannot be created.
     pub fn with_scenario(path: &Path, format: Format, level: Level) -> Result<RowWriter, WriteError> {
         let columns: Vec<Column> = level.columns().iter().copied().chain([SCENARIO]).collect();
-        let mut writer = RowWriter::begin(path, format, &columns)?;
+        let mut writer = RowWriter::with_columns(path, format, &columns)?;
         writer.scenario = Some((Cell::Empty, Vec::with_capacity(columns.len())));
         Ok(writer)
     }
 
-    fn begin(path: &Path, format: Format, columns: &[Column]) -> Result<RowWriter, WriteError> {
+    fn with_columns(path: &Path, format: Format, columns: &[Column]) -> Result<RowWriter, WriteError> {
         let name = path.display().to_string();
         let output = Output::create(path)?;
-        let begun = match format {
+        let encoder = match format {
             Format::Csv => CsvWriter::new(output, columns).map(Encoder::Csv),
             Format::Parquet => {
                 ParquetWriter::new(output, columns).map(|writer| Encoder::Parquet(Box::new(writer)))
             }
         };
-        match begun {
+        match encoder {
             Ok(encoder) => Ok(RowWriter { name, rows: 0, encoder, scenario: None }),
             Err(source) => Err(WriteError::Row { name, row: 0, source }),
         }
     }
 
-    /// The scenario of the rows that follow, in a file that has the column; a name without comma, quote or line end.
+    /// Sets the scenario of the following rows, if the file has that column. The name has no comma, quote or newline.
     pub fn set_scenario(&mut self, name: &'static str) {
         if let Some((cell, _)) = &mut self.scenario {
             *cell = Cell::Name(name);
@@ -108,7 +108,7 @@ impl RowWriter {
     /// Adds a row; `cells` are in the order of the level's columns.
     ///
     /// # Errors
-    /// The disk is full or the reader of a pipe has gone.
+    /// The disk is full or a pipe's reader has closed it.
     #[inline]
     pub fn write(&mut self, cells: &[Cell]) -> Result<(), WriteError> {
         self.rows += 1;
@@ -132,7 +132,7 @@ impl RowWriter {
         self.rows
     }
 
-    /// Ends the file and gives it its name.
+    /// Finishes the file and renames it to its path; returns the number of rows.
     ///
     /// # Errors
     /// The disk is full or the rename fails.
@@ -146,10 +146,4 @@ impl RowWriter {
         output.commit()?;
         Ok(self.rows)
     }
-}
-
-/// What both encoders hand back when they are done.
-pub(super) fn flush(mut output: Output) -> io::Result<Output> {
-    output.flush()?;
-    Ok(output)
 }

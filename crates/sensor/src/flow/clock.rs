@@ -1,23 +1,23 @@
-//! A clock that packets drive and that never goes back.
+//! A monotonic clock driven by packet time.
 //!
-//! In: packet times, in nanoseconds, in any order. Out: nanoseconds since the first packet. Packets that come a little
-//! out of order stand still; where time steps back (the recorder's clock was set), the clock carries on from there.
+//! In: packet times in nanoseconds, in any order. Out: nanoseconds since the first packet. A packet that is a little out
+//! of order does not move the clock; after a step back (the recorder's clock was set) it continues from the new time.
 
-/// A step back of more than this is a clock that was set; less is a packet that came late.
-const SET_BACK_NANOS: i64 = 60_000_000_000;
+/// A larger step back means that the recorder's clock was set; a smaller one that a packet arrived late.
+pub(crate) const SET_BACK_NANOS: i64 = 60_000_000_000;
 
 /// The clock.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Clock {
     now: u64,
-    /// The packet time that stands for `now`.
+    /// The packet time that corresponds to `now`.
     latest: Option<i64>,
-    /// How often time stepped back.
+    /// How often packet time stepped back.
     pub(super) steps_back: u64,
 }
 
 impl Clock {
-    /// The time of a packet.
+    /// Advances the clock to a packet's time and returns it.
     #[inline]
     pub(crate) fn at(&mut self, time_nanos: i64) -> u64 {
         match self.latest {
@@ -35,8 +35,8 @@ impl Clock {
         self.now
     }
 
-    /// The time of something that happened at a packet's time or shortly after: it moves the clock no further than a
-    /// minute, for it may be told late, after the recorder's clock was set.
+    /// The time of an event at a packet's time or shortly after. It moves the clock by a minute at most, because the
+    /// event may be reported late, after the recorder's clock was set.
     pub(crate) fn near(&mut self, time_nanos: i64) -> u64 {
         match self.latest {
             Some(latest) if !(0..=SET_BACK_NANOS).contains(&time_nanos.saturating_sub(latest)) => self.now,
@@ -44,13 +44,13 @@ impl Clock {
         }
     }
 
-    /// What is to be kept of it over a restart.
-    pub(crate) fn parts(&self) -> (u64, Option<i64>) {
+    /// The state to restore after a restart.
+    pub(crate) fn snapshot(&self) -> (u64, Option<i64>) {
         (self.now, self.latest)
     }
 
-    /// Of what was kept.
-    pub(crate) fn of_parts((now, latest): (u64, Option<i64>)) -> Clock {
+    /// A clock that continues from a snapshot.
+    pub(crate) fn restore((now, latest): (u64, Option<i64>)) -> Clock {
         Clock { now, latest, steps_back: 0 }
     }
 }
@@ -60,7 +60,7 @@ mod tests {
     use super::Clock;
 
     #[test]
-    fn goes_on_after_a_step_back() {
+    fn continues_after_a_step_back() {
         let second = 1_000_000_000;
         let mut clock = Clock::default();
         assert_eq!(clock.at(7_000 * second), 0);

@@ -1,12 +1,12 @@
-//! Policy `ids2020`: flows as MQTT-IoT-IDS2020 cut them, one per 5-tuple over a whole capture.
+//! Policy `ids2020`: flows as in MQTT-IoT-IDS2020, one per 5-tuple over a whole capture.
 //!
-//! In: packets in capture order. Out: the [`Direction`]s' statistics at the capture's end, in the order in which they
-//! were first seen. No time-out, no split at FIN or RST; IPv4 TCP and UDP only; lengths are the IP datagram's;
-//! inter-arrival times are those of the sorted arrival times.
+//! In: packets in capture order. Out, at the capture's end: statistics of each direction, ordered by first packet. No
+//! timeout, no split at FIN or RST; IPv4 TCP and UDP only; lengths are those of IP datagrams; inter-arrival times are
+//! those of the sorted arrival times.
 //!
-//! Sums are kept as integers of nanoseconds and bytes, so results are exact to the last rounding however long a flow
-//! lasts. Memory: about 400 bytes a conversation (capped, the rest counted) and one window of recent packets in which
-//! arrival times are sorted before they are summed. Several threads may share the flows: [`Conversations::of_capture`].
+//! Sums are integers of nanoseconds and bytes, so results are exact up to the final rounding. Memory: about 400 bytes
+//! per conversation (capped; packets beyond the cap are counted) and a window of recent packets in which arrival times
+//! are sorted before they are summed. [`Conversations::of_capture`] runs on several threads.
 
 mod arrivals;
 mod finished;
@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use citronella_wire::{Frame, Transport, decode_datagram, decode_frame};
 
 use self::{
-    arrivals::{Arrivals, Note},
+    arrivals::{Arrivals, BatchTiming},
     shard::Shard,
 };
 use super::{
@@ -27,18 +27,18 @@ use super::{
 };
 use crate::capture::{Capture, CaptureError, Packet};
 
-pub use finished::{Finished, Seen};
+pub use finished::{DirectedFlow, Finished};
 pub use uniflow::{Gaps, Uniflow};
 
-/// Packets whose arrivals are looked at together.
+/// Packets whose arrival times are sorted together.
 const BATCH_PACKETS: usize = 1024;
 
 /// Bounds of the policy's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Conversations (both directions of a 5-tuple); packets of further ones are counted and dropped.
+    /// Cap of conversations (both directions of a 5-tuple); packets of further ones are dropped and counted.
     pub max_conversations: usize,
-    /// How many packets a late one may lie behind its place in time, over the whole capture, and still be sorted in.
+    /// Size of the sort window in packets of the capture: how far out of order a packet may arrive and still be sorted in.
     pub sort_window_packets: usize,
 }
 
@@ -49,23 +49,23 @@ impl Default for Limits {
     }
 }
 
-/// What was not counted, or not exactly.
+/// Packets that were not counted, or not exactly.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Losses {
+pub struct Counters {
     /// Packets of conversations beyond [`Limits::max_conversations`].
     pub packets_over_cap: u64,
-    /// Packets so late that the sort window had passed: taken as arriving together with their flow's latest packet.
+    /// Packets that arrived after their sort window: they count as simultaneous with their flow's latest packet.
     pub packets_too_late: u64,
 }
 
-/// What the policy wants to know of a packet.
+/// The fields of a packet that the policy uses.
 #[derive(Clone, Copy)]
 struct Item {
     key: FlowKey,
     time_nanos: i64,
     /// Bytes of the IP datagram.
     len: u32,
-    /// Its place among those of its batch.
+    /// Index in the batch.
     index: u32,
     /// The lower eight of TCP's flags.
     flags: u8,
@@ -73,13 +73,13 @@ struct Item {
 }
 
 impl Item {
-    /// `None` if the policy leaves the packet out.
+    /// `None` if the policy ignores the packet.
     #[inline]
     fn of_frame(time_nanos: i64, frame: &Frame<'_>, index: u32) -> Option<Item> {
         let ip = frame.ip.as_ref().filter(|ip| ip.src.is_ipv4())?;
         let transport = match frame.transport {
             Some(transport) => transport,
-            // A first fragment carries the ports.
+            // The first fragment has the ports.
             None if ip.is_fragment() && ip.fragment_offset == 0 => {
                 decode_datagram(*ip, frame.payload, frame.payload_len).transport?
             }
@@ -95,7 +95,7 @@ impl Item {
     }
 }
 
-/// What all shards of a capture's conversations have in common.
+/// State shared by all shards of a capture's conversations.
 struct Policy {
     max_conversations: usize,
     seed: HashSeed,
@@ -105,12 +105,12 @@ struct Policy {
 
 impl Policy {
     fn new(limits: Limits) -> Policy {
-        // A place has 31 bits, and one says which direction.
+        // A direction's index has 31 bits for the conversation and one for the direction.
         let max_conversations = limits.max_conversations.min(1 << 31);
         Policy { max_conversations, seed: HashSeed::new(), conversations: AtomicUsize::new(0) }
     }
 
-    /// Counts another conversation, if there is room for it.
+    /// Counts another conversation; returns `false` at the cap.
     fn admit(&self) -> bool {
         let more = |count| (count < self.max_conversations).then_some(count + 1);
         self.conversations.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
@@ -122,84 +122,86 @@ pub struct Conversations {
     policy: Policy,
     shard: Shard,
     arrivals: Arrivals,
-    /// The batch so far: each packet's time, and its place if it was counted.
+    /// Packet times of the current batch.
     times: Vec<i64>,
-    places: Vec<Option<u32>>,
+    /// The direction index of each of its packets, or `None` if the packet was not counted.
+    indices: Vec<Option<u32>>,
 }
 
 impl Conversations {
-    /// None yet.
+    /// An empty table.
     pub fn new(limits: Limits) -> Conversations {
         Conversations {
             policy: Policy::new(limits),
             shard: Shard::default(),
             arrivals: Arrivals::new(limits.sort_window_packets),
             times: Vec::with_capacity(BATCH_PACKETS),
-            places: Vec::with_capacity(BATCH_PACKETS),
+            indices: Vec::with_capacity(BATCH_PACKETS),
         }
     }
 
-    /// The conversations of a capture, shared out to so many threads, the caller's included: the same as of one. Also what
-    /// ended the capture; the packets before a fault are counted. `told` hears now and then how many were read.
+    /// Counts a whole capture on `threads` threads, including the caller's; the result does not depend on their number.
+    /// Also returns the error that ended the capture, if any; the packets before it are counted. `progress` is called
+    /// from time to time with the number of packets read.
     pub fn of_capture(
         capture: &mut Capture,
         limits: Limits,
         threads: usize,
-        told: impl FnMut(u64),
+        progress: impl FnMut(u64),
     ) -> (Finished, Result<(), CaptureError>) {
         let policy = Policy::new(limits);
         let shards = (0..threads.max(1)).map(|_| Shard::default()).collect();
         let arrivals = Arrivals::new(limits.sort_window_packets);
-        let (shards, ended) = spread(&policy, capture, (shards, arrivals), threads, told);
+        let (shards, ended) = spread(&policy, capture, (shards, arrivals), threads, progress);
         (Finished::of_shards(shards), ended)
     }
 
-    /// Counts a packet; `false` if the policy leaves it out (not IPv4 TCP or UDP, or over the cap).
+    /// Counts a packet; returns `false` if the policy ignores it (not IPv4 TCP or UDP, or over the cap).
     #[inline]
     pub fn add(&mut self, packet: &Packet<'_>) -> bool {
         self.add_frame(packet.time_nanos, &decode_frame(packet.link, packet.bytes))
     }
 
-    /// Counts a packet that is decoded already.
+    /// Counts a decoded packet.
     #[inline]
     pub fn add_frame(&mut self, time_nanos: i64, frame: &Frame<'_>) -> bool {
         let Some(item) = Item::of_frame(time_nanos, frame, self.times.len() as u32) else { return false };
-        let place = self.shard.count(&self.policy, &item, self.arrivals.seen());
+        let index = self.shard.count(&self.policy, &item, self.arrivals.seen());
         self.times.push(time_nanos);
-        self.places.push(place);
+        self.indices.push(index);
         if self.times.len() == BATCH_PACKETS {
             self.end_batch();
         }
-        place.is_some()
+        index.is_some()
     }
 
     fn end_batch(&mut self) {
         let times = std::mem::replace(&mut self.times, Vec::with_capacity(BATCH_PACKETS));
-        let note = self.arrivals.batch(times);
-        for (index, (place, time_nanos)) in (0..).zip(self.places.drain(..).zip(self.arrivals.newest())) {
-            if let Some(place) = place {
-                self.shard.arrive(place, *time_nanos, note.late(index));
+        let timing = self.arrivals.batch(times);
+        for (packet, (index, time_nanos)) in (0..).zip(self.indices.drain(..).zip(self.arrivals.newest())) {
+            if let Some(index) = index {
+                self.shard.arrive(index, *time_nanos, timing.late(packet));
             }
         }
-        self.shard.settle(note.settled);
+        self.shard.settle(timing.settled);
     }
 
-    /// Conversations so far.
+    /// Number of conversations.
     pub fn len(&self) -> usize {
         self.shard.len()
     }
 
-    /// Whether there is none.
+    /// Whether there is no conversation.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// What was not counted, or not exactly; complete after [`Conversations::finish`].
-    pub fn losses(&self) -> Losses {
-        self.shard.losses()
+    /// Packets that were not counted, or not exactly; complete after [`Conversations::finish`].
+    pub fn counters(&self) -> Counters {
+        self.shard.counters()
     }
 
-    /// Ends the capture.
+    /// The statistics, at the capture's end.
     pub fn finish(mut self) -> Finished {
         self.end_batch();
         Finished::of_shards(vec![self.shard])
@@ -210,7 +212,7 @@ impl Spread for Policy {
     type Item = Item;
     type Shard = Shard;
     type Order = Arrivals;
-    type Note = Note;
+    type Note = BatchTiming;
 
     #[inline]
     fn item(&self, packet: &Packet<'_>, index: u32) -> Option<(u64, Item)> {
@@ -218,27 +220,27 @@ impl Spread for Policy {
         Some((self.seed.flow(&item.key), item))
     }
 
-    fn batch(&self, arrivals: &mut Arrivals, times: Vec<i64>) -> Note {
+    fn batch(&self, arrivals: &mut Arrivals, times: Vec<i64>) -> BatchTiming {
         arrivals.batch(times)
     }
 
-    fn take(&self, shard: &mut Shard, items: &[Item], note: &Note) {
+    fn take(&self, shard: &mut Shard, items: &[Item], timing: &BatchTiming) {
         for item in items {
-            if let Some(place) = shard.count(self, item, note.before) {
-                shard.arrive(place, item.time_nanos, note.late(item.index));
+            if let Some(index) = shard.count(self, item, timing.before) {
+                shard.arrive(index, item.time_nanos, timing.late(item.index));
             }
         }
     }
 
-    fn end(&self, shard: &mut Shard, note: &Note) {
-        shard.settle(note.settled);
+    fn end(&self, shard: &mut Shard, timing: &BatchTiming) {
+        shard.settle(timing.settled);
     }
 
     fn room(&self) -> usize {
         match self.max_conversations - self.conversations.load(Ordering::Relaxed) {
-            // None is let in any more, in whatever order they come.
+            // At the cap every new conversation is dropped, in any order.
             0 => usize::MAX,
-            room => room,
+            free => free,
         }
     }
 

@@ -1,31 +1,30 @@
-//! What hosts that begin conversations did of late: decayed counts over about 10 and 60 seconds, and what they
-//! met last, by which they tell what is new to them.
+//! The recent behaviour of hosts that initiate flows: counts that decay over about 10 and 60 seconds, and sets of what
+//! each host recently contacted or used, which tell whether a port, responder or credential is new to it.
 //!
-//! In: a host's address, packet time in nanoseconds, what happened. Out: a [`Behaviour`] to read and to add to.
-//! Memory: about 750 bytes a host, at most [`Limits::max_hosts`]; where there are more, those that were silent longest
-//! are forgotten, half of them at a time, and counted. Stripes keep shards out of each other's way: a scanner's flows
-//! fall into every shard, but its counts are one. O(1) a packet; all time is packet time.
+//! In: a host's address, packet time in nanoseconds, events. Out: a [`Behaviour`] to read and update. Memory: about 750
+//! bytes per host, capped by [`Limits::max_hosts`]; beyond it the longest idle hosts are evicted, up to half at a time,
+//! and counted. All shards share the table, because a scanner's flows fall into every shard; locks are striped. O(1) per
+//! packet; all time is packet time.
 
-mod keep;
+mod snapshot;
 
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-pub use keep::KeptHosts;
+pub use snapshot::HostsSnapshot;
 
-use super::latest::Latest;
+use super::clock::SET_BACK_NANOS;
+use super::generational_cache::GenerationalCache;
 
 /// Decay times of the counts, in seconds.
 pub const DECAY_SECS: [f32; 2] = [10.0, 60.0];
-/// A step back of more than this is a clock that was set; less is a packet that came late.
-const SET_BACK_NANOS: i64 = 60_000_000_000;
 
-/// How many hosts are remembered.
+/// Bounds of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Hosts at a time; at least half as many are kept.
+    /// Cap of hosts; at least half as many stay after an eviction.
     pub max_hosts: usize,
-    /// Parts with a lock of their own.
+    /// Parts with a lock each.
     pub stripes: usize,
 }
 
@@ -36,21 +35,21 @@ impl Default for Limits {
     }
 }
 
-/// What is counted.
+/// A counted quantity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub enum Count {
-    /// Flows begun.
+    /// Flows initiated.
     Flows,
-    /// Flows that nobody has answered, or that were answered by a reset or an ICMP error.
+    /// Flows without an answer, or answered by a reset or an ICMP error.
     Failed,
-    /// MQTT connections that were silent for longer than their keep-alive allows.
+    /// MQTT connections that were idle for longer than their keep-alive allows.
     Overdue,
     /// Responder ports that were new to the host.
     Ports,
     /// Responders that were new to the host.
     Hosts,
-    /// Logins refused: a CONNACK with another code than 0, an SSH answer like the first refusal.
+    /// Logins refused: a CONNACK with a code other than 0, an SSH answer like the first refusal.
     Refused,
     /// Logins accepted.
     Accepted,
@@ -70,8 +69,8 @@ pub enum Count {
 
 const COUNTS: usize = Count::Bytes as usize + 1;
 
-/// The hashes that were last met, in buckets of four, 16 bits each, the latest lowest: what is in none is new. Whoever
-/// meets ever new ones pushes old ones out and never fills it: a scan stays a scan however long it lasts.
+/// A set of recent hashes: buckets of four 16-bit tags, the most recent in the lowest bits. New hashes push out the
+/// oldest of their bucket, so the set never fills up: a long scan stays new.
 #[derive(Clone, Copy, Debug)]
 struct Recent<const BUCKETS: usize>([u64; BUCKETS]);
 
@@ -79,7 +78,7 @@ impl<const BUCKETS: usize> Recent<BUCKETS> {
     const EMPTY: Self = Self([0; BUCKETS]);
     const LANES: u32 = 4;
 
-    /// Adds a hash; whether it was new.
+    /// Adds a hash; returns whether it was new.
     fn add(&mut self, hash: u64) -> bool {
         let tag = (hash & 0xffff).max(1);
         let Some(bucket) = self.0.get_mut((hash >> 32) as usize % BUCKETS) else { return false };
@@ -96,23 +95,23 @@ impl<const BUCKETS: usize> Recent<BUCKETS> {
     }
 }
 
-/// What one host did of late.
+/// The recent behaviour of one host.
 #[derive(Clone, Debug)]
 pub struct Behaviour {
-    /// When the host was first seen, since it was last forgotten; nanoseconds since 1970-01-01 UTC.
+    /// When the host was first seen since its last eviction, in nanoseconds since 1970-01-01 UTC.
     pub known_since_nanos: i64,
     last_nanos: i64,
     /// Decayed over [`DECAY_SECS`].
     counts: [[f32; COUNTS]; 2],
     ports: Recent<16>,
     hosts: Recent<8>,
-    ends: Recent<16>,
+    endpoints: Recent<16>,
     clients: Recent<16>,
     users: Recent<4>,
     credentials: Recent<16>,
-    /// MQTT connections that were accepted, have not been used and are open.
+    /// Open MQTT connections that were accepted and not used since.
     pub held: u32,
-    /// MQTT connections that are open and in which nothing has been published, from their handshake on.
+    /// Open MQTT connections, seen from their handshake, without any PUBLISH.
     pub idle: u32,
 }
 
@@ -124,7 +123,7 @@ impl Behaviour {
             counts: [[0.0; COUNTS]; 2],
             ports: Recent::EMPTY,
             hosts: Recent::EMPTY,
-            ends: Recent::EMPTY,
+            endpoints: Recent::EMPTY,
             clients: Recent::EMPTY,
             users: Recent::EMPTY,
             credentials: Recent::EMPTY,
@@ -133,7 +132,7 @@ impl Behaviour {
         }
     }
 
-    /// Lets the counts decay until now; returns the seconds since the host's behaviour was last looked at.
+    /// Decays the counts to `now_nanos`; returns the seconds since the last call.
     pub fn advance(&mut self, now_nanos: i64) -> f32 {
         let nanos = now_nanos.saturating_sub(self.last_nanos);
         if nanos < 0 {
@@ -154,7 +153,7 @@ impl Behaviour {
         secs
     }
 
-    /// Counts something that happened now.
+    /// Adds to a count.
     #[inline]
     pub fn add(&mut self, count: Count, amount: f32) {
         for counts in &mut self.counts {
@@ -164,9 +163,9 @@ impl Behaviour {
         }
     }
 
-    /// Takes back one that was counted so many seconds ago.
+    /// Removes one that was added `secs_ago` seconds ago.
     #[inline]
-    pub fn take_back(&mut self, count: Count, secs_ago: f32) {
+    pub fn undo(&mut self, count: Count, secs_ago: f32) {
         for (counts, decay) in self.counts.iter_mut().zip(DECAY_SECS) {
             if let Some(sum) = counts.get_mut(count as usize) {
                 *sum = (*sum - (-secs_ago.max(0.0) / decay).exp()).max(0.0);
@@ -186,20 +185,20 @@ impl Behaviour {
         self.counts[1].get(count as usize).copied().unwrap_or(0.0)
     }
 
-    /// Counts a responder's port and the responder where they are new; whether the two together are.
-    pub fn meets(&mut self, port_hash: u64, host_hash: u64, end_hash: u64) -> bool {
+    /// Counts a responder's port and address if they are new; returns whether the endpoint is new.
+    pub fn observe_responder(&mut self, port_hash: u64, host_hash: u64, endpoint_hash: u64) -> bool {
         if self.ports.add(port_hash) {
             self.add(Count::Ports, 1.0);
         }
         if self.hosts.add(host_hash) {
             self.add(Count::Hosts, 1.0);
         }
-        self.ends.add(end_hash)
+        self.endpoints.add(endpoint_hash)
     }
 
-    /// Counts a client identifier, a user name, and a user name with its password where they are new; whether the
-    /// identifier is.
-    pub fn introduces(
+    /// Counts a client identifier, a user name, and a user name with its password if they are new; returns whether the
+    /// client identifier is new.
+    pub fn observe_login(
         &mut self,
         client_hash: Option<u64>,
         user_hash: Option<u64>,
@@ -221,56 +220,57 @@ impl Behaviour {
 
 type Random = foldhash::fast::FixedState;
 
-type Stripe = Latest<IpAddr, Behaviour>;
+type Stripe = GenerationalCache<IpAddr, Behaviour>;
 
-/// The hosts' behaviour, for all shards.
+/// The behaviour of all hosts, shared by all shards.
 pub struct Initiators {
     stripes: Vec<Mutex<Stripe>>,
     hash: Random,
 }
 
 impl Initiators {
-    /// None yet. `seed` keeps whoever sends packets from choosing hosts that fall into one stripe.
+    /// An empty table. With a random `seed` a sender cannot choose hosts that fall into one stripe.
     pub fn new(limits: Limits, seed: u64) -> Initiators {
         let hash = Random::with_seed(seed);
         let count = limits.stripes.max(1);
-        let stripes = (0..count).map(|_| Mutex::new(Latest::new(limits.max_hosts / count, &hash))).collect();
+        let stripe = || Mutex::new(GenerationalCache::new(limits.max_hosts / count, &hash));
+        let stripes = (0..count).map(|_| stripe()).collect();
         Initiators { stripes, hash }
     }
 
-    /// Looks at a host's behaviour, decayed until now; `look` hears the seconds since somebody last did.
+    /// Calls `update` with a host's behaviour, decayed to `now_nanos`, and the seconds since the last call for the host.
     #[inline]
     pub fn with<T>(
         &self,
         host: IpAddr,
         now_nanos: i64,
-        look: impl FnOnce(&mut Behaviour, f32) -> T,
+        update: impl FnOnce(&mut Behaviour, f32) -> T,
     ) -> Option<T> {
         use std::hash::BuildHasher;
         let at = (self.hash.hash_one(host) >> 48) as usize % self.stripes.len().max(1);
         let mut stripe = lock(self.stripes.get(at)?);
         let behaviour = stripe.get_or_insert_with(host, || Behaviour::new(now_nanos));
         let secs = behaviour.advance(now_nanos);
-        Some(look(behaviour, secs))
+        Some(update(behaviour, secs))
     }
 
-    /// Hosts that are remembered.
+    /// Number of hosts in the table.
     pub fn len(&self) -> usize {
         self.stripes.iter().map(|stripe| lock(stripe).len()).sum()
     }
 
-    /// Whether no host is remembered.
+    /// Whether the table is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Hosts that were forgotten because of the cap.
-    pub fn forgotten(&self) -> u64 {
-        self.stripes.iter().map(|stripe| lock(stripe).forgotten()).sum()
+    /// Hosts evicted because of the cap.
+    pub fn evicted(&self) -> u64 {
+        self.stripes.iter().map(|stripe| lock(stripe).evicted()).sum()
     }
 }
 
-/// Counts stay counts whatever a thread that panicked left undone.
+/// Ignores poisoning: an incomplete update leaves valid counts.
 fn lock(stripe: &Mutex<Stripe>) -> MutexGuard<'_, Stripe> {
     stripe.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_decay_and_are_taken_back() {
+    fn counts_decay_and_can_be_undone() {
         let all = Initiators::new(Limits::default(), 1);
         all.with(host(1), 0, |b, _| b.add(Count::Failed, 1.0));
         all.with(host(1), 0, |b, _| b.add(Count::Refused, 1.0));
@@ -296,7 +296,7 @@ mod tests {
         assert_eq!(secs, 10.0);
         assert!((fast - (-1.0f32).exp()).abs() < 1e-6);
         assert!((slow - (-1.0f32 / 6.0).exp()).abs() < 1e-6);
-        all.with(host(1), 10 * SECOND, |b, _| b.take_back(Count::Failed, 10.0));
+        all.with(host(1), 10 * SECOND, |b, _| b.undo(Count::Failed, 10.0));
         all.with(host(1), 10 * SECOND, |b, _| {
             assert!(b.fast(Count::Failed) < 1e-6 && b.slow(Count::Failed) < 1e-6);
             assert!(b.fast(Count::Refused) > 0.3);
@@ -304,23 +304,23 @@ mod tests {
     }
 
     #[test]
-    fn what_is_new_counts_once_and_a_long_scan_stays_new() {
+    fn a_port_is_new_once_and_a_long_scan_stays_new() {
         use std::hash::BuildHasher;
         let hash = foldhash::fast::FixedState::with_seed(7);
         let mut host = Behaviour::new(0);
-        let mut meets = |port: u32| {
+        let mut observe = |port: u32| {
             let before = host.slow(Count::Ports);
-            let is_new = host.meets(hash.hash_one(port), 3, hash.hash_one((port, 4)));
+            let is_new = host.observe_responder(hash.hash_one(port), 3, hash.hash_one((port, 4)));
             assert_eq!(host.slow(Count::Ports) > before, is_new);
             is_new
         };
-        let newly = (0..20).filter(|port| meets(*port)).count();
+        let newly = (0..20).filter(|port| observe(*port)).count();
         assert!(newly >= 19, "{newly}");
-        let again = (0..20).filter(|port| meets(*port)).count();
+        let again = (0..20).filter(|port| observe(*port)).count();
         assert!(again <= 2, "{again}");
-        let scanned = (1_000..21_000).filter(|port| meets(*port)).count();
+        let scanned = (1_000..21_000).filter(|port| observe(*port)).count();
         assert!(scanned > 19_900, "{scanned}");
-        assert!(meets(0));
+        assert!(observe(0));
     }
 
     #[test]
@@ -329,7 +329,7 @@ mod tests {
         assert!([1, 2, 3, 4].map(|n| one.add(n)).iter().all(|is_new| *is_new));
         assert!(!one.add(1) && !one.add(3) && !one.add(3));
         assert!(one.add(5));
-        // 2 was met longest ago.
+        // 2 is the least recent.
         assert!(!one.add(4) && !one.add(1) && !one.add(3) && one.add(2));
     }
 
@@ -346,16 +346,16 @@ mod tests {
     }
 
     #[test]
-    fn the_cap_holds_and_what_is_forgotten_is_counted() {
+    fn the_cap_holds_and_evictions_are_counted() {
         let limits = Limits { max_hosts: 64, stripes: 4 };
         let all = Initiators::new(limits, 1);
         all.with(host(7), 0, |b, _| b.add(Count::Flows, 100.0));
         for n in 0..10_000 {
             all.with(host(1_000 + n), i64::from(n), |b, _| b.add(Count::Flows, 1.0));
-            // One that never falls silent is not forgotten.
+            // An active host is not evicted.
             all.with(host(7), i64::from(n), |b, _| assert!(b.slow(Count::Flows) > 99.0));
             assert!(all.len() <= 64);
         }
-        assert!(all.forgotten() > 9_900);
+        assert!(all.evicted() > 9_900);
     }
 }

@@ -1,5 +1,4 @@
-//! Who talks to whom: a symmetric 5-tuple, the direction of a packet within it, and randomly seeded hashes of both
-//! the flow and its two hosts.
+//! Flow keys: a symmetric 5-tuple, the direction of a packet in it, and randomly seeded hashes of flows and host pairs.
 //!
 //! In: a decoded frame. Out: a [`FlowKey`] that is the same for both directions, and the packet's [`Direction`].
 
@@ -8,17 +7,19 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use citronella_wire::{Frame, Icmp, Ip, Transport};
 
-const TCP: u8 = 6;
-const UDP: u8 = 17;
+/// IANA protocol number of TCP.
+pub(crate) const TCP: u8 = 6;
+/// IANA protocol number of UDP.
+pub(crate) const UDP: u8 = 17;
 const ICMP: u8 = 1;
 const ICMPV6: u8 = 58;
 
-/// Which of a key's two ends sent a packet.
+/// Which of a key's two endpoints sent a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Direction {
-    /// The end with the smaller address and port.
+    /// The endpoint with the smaller address and port.
     FromLow,
-    /// The other end.
+    /// The other endpoint.
     FromHigh,
 }
 
@@ -33,22 +34,22 @@ impl Direction {
     }
 }
 
-/// The 5-tuple of a conversation without its direction: the smaller end first.
+/// The 5-tuple of a conversation without direction, the smaller endpoint first.
 ///
-/// ICMP has no ports. Queries (echo, timestamp, information, address mask) carry their identifier as both ports, so
-/// that request and reply meet; other messages carry type and code.
+/// ICMP has no ports. Queries (echo, timestamp, information, address mask) use their identifier as both ports, so that
+/// request and reply have the same key; other messages use type and code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlowKey {
     low: [u64; 2],
     high: [u64; 2],
-    /// The low end's port, then the high end's.
+    /// The low endpoint's port in the upper 16 bits, the high endpoint's in the lower.
     ports: u32,
     protocol: u8,
     is_ipv4: bool,
 }
 
 impl FlowKey {
-    /// The key of a packet with these ends, and which end sent it.
+    /// The key of a packet between these endpoints, and which endpoint sent it.
     #[inline]
     pub fn new(
         (src, src_port): (IpAddr, u16),
@@ -67,13 +68,13 @@ impl FlowKey {
         }
     }
 
-    /// The key of a decoded frame; `None` where it has no TCP, UDP or ICMP header.
+    /// The key of a decoded frame; `None` without a TCP, UDP or ICMP header.
     #[inline]
     pub fn of_frame(frame: &Frame<'_>) -> Option<(FlowKey, Direction)> {
         Some(FlowKey::of_headers(frame.ip.as_ref()?, frame.transport.as_ref()?))
     }
 
-    /// The key of a packet with these headers, and which end sent it.
+    /// The key of a packet with these headers, and which endpoint sent it.
     #[inline]
     pub fn of_headers(ip: &Ip, transport: &Transport) -> (FlowKey, Direction) {
         let (src_port, dst_port, protocol) = match transport {
@@ -87,7 +88,7 @@ impl FlowKey {
         FlowKey::new((ip.src, src_port), (ip.dst, dst_port), protocol)
     }
 
-    /// The sender's address and port of a packet of this direction.
+    /// The sender's address and port of a packet in this direction.
     #[inline]
     pub fn sender(&self, direction: Direction) -> (IpAddr, u16) {
         match direction {
@@ -96,7 +97,7 @@ impl FlowKey {
         }
     }
 
-    /// The receiver's address and port of a packet of this direction.
+    /// The receiver's address and port of a packet in this direction.
     #[inline]
     pub fn receiver(&self, direction: Direction) -> (IpAddr, u16) {
         self.sender(direction.reverse())
@@ -108,13 +109,13 @@ impl FlowKey {
         self.protocol
     }
 
-    /// Whether both ends are the same, address and port: then both directions are one.
+    /// Whether both endpoints are the same, so that the key has only one direction.
     #[inline]
     pub fn is_loop(&self) -> bool {
         self.low == self.high && self.ports >> 16 == self.ports & 0xffff
     }
 
-    /// Whether both ends have one address.
+    /// Whether both endpoints have the same address.
     #[inline]
     pub fn is_between_one_host(&self) -> bool {
         self.low == self.high
@@ -141,7 +142,7 @@ impl FlowKey {
     #[inline]
     fn hash_hosts<H: Hasher>(&self, state: &mut H) {
         if self.is_ipv4 {
-            // Two addresses of 32 bits fill one word.
+            // Two 32-bit addresses fit one word.
             state.write_u64(self.low[1] << 32 | self.high[1]);
         } else {
             state.write_u64(self.low[0]);
@@ -152,7 +153,7 @@ impl FlowKey {
     }
 }
 
-/// The random seed of a process's flow hashes: whoever sends the packets cannot choose their buckets or shards.
+/// The random seed of a process's flow hashes, so that a sender cannot choose buckets or shards.
 #[derive(Clone, Debug, Default)]
 pub struct HashSeed(foldhash::fast::RandomState);
 
@@ -162,13 +163,13 @@ impl HashSeed {
         HashSeed::default()
     }
 
-    /// The flow's hash, equal for both directions.
+    /// The flow's hash, the same for both directions.
     #[inline]
     pub fn flow(&self, key: &FlowKey) -> u64 {
         self.0.hash_one(key)
     }
 
-    /// The host pair's hash, equal for all flows between two hosts in either direction: what a shard is chosen by.
+    /// The host pair's hash, the same for all flows between two hosts; it selects the shard.
     #[inline]
     pub fn hosts(&self, key: &FlowKey) -> u64 {
         let mut state = self.0.build_hasher();
@@ -201,7 +202,7 @@ fn icmp_port(icmp: &Icmp) -> u16 {
 mod tests {
     use super::*;
 
-    fn end(text: &str, port: u16) -> (IpAddr, u16) {
+    fn endpoint(text: &str, port: u16) -> (IpAddr, u16) {
         (text.parse().unwrap(), port)
     }
 
@@ -209,32 +210,32 @@ mod tests {
     fn both_directions_have_one_key_and_one_hash() {
         let seed = HashSeed::new();
         for (a, b) in [("10.0.0.7", "192.168.1.7"), ("::1", "2001:db8::2"), ("10.0.0.7", "10.0.0.7")] {
-            let (there, from) = FlowKey::new(end(a, 40_000), end(b, 1883), 6);
-            let (back, to) = FlowKey::new(end(b, 1883), end(a, 40_000), 6);
+            let (there, from) = FlowKey::new(endpoint(a, 40_000), endpoint(b, 1883), 6);
+            let (back, to) = FlowKey::new(endpoint(b, 1883), endpoint(a, 40_000), 6);
             assert_eq!(there, back);
             assert_eq!(from, to.reverse());
             assert_eq!(seed.flow(&there), seed.flow(&back));
-            assert_eq!(there.sender(from), end(a, 40_000));
-            assert_eq!(there.receiver(from), end(b, 1883));
-            assert_eq!(there.sender(to), end(b, 1883));
+            assert_eq!(there.sender(from), endpoint(a, 40_000));
+            assert_eq!(there.receiver(from), endpoint(b, 1883));
+            assert_eq!(there.sender(to), endpoint(b, 1883));
         }
     }
 
     #[test]
     fn the_host_pair_hash_ignores_ports_and_direction() {
         let seed = HashSeed::new();
-        let (one, _) = FlowKey::new(end("10.0.0.7", 1), end("10.0.0.9", 2), 6);
-        let (other, _) = FlowKey::new(end("10.0.0.9", 53), end("10.0.0.7", 9999), 17);
+        let (one, _) = FlowKey::new(endpoint("10.0.0.7", 1), endpoint("10.0.0.9", 2), 6);
+        let (other, _) = FlowKey::new(endpoint("10.0.0.9", 53), endpoint("10.0.0.7", 9999), 17);
         assert_eq!(seed.hosts(&one), seed.hosts(&other));
         assert_ne!(seed.flow(&one), seed.flow(&other));
     }
 
     #[test]
     fn a_mapped_address_is_not_its_ipv4_twin() {
-        let (four, _) = FlowKey::new(end("0.0.0.1", 1), end("0.0.0.2", 2), 6);
-        let (six, _) = FlowKey::new(end("::1", 1), end("::2", 2), 6);
+        let (four, _) = FlowKey::new(endpoint("0.0.0.1", 1), endpoint("0.0.0.2", 2), 6);
+        let (six, _) = FlowKey::new(endpoint("::1", 1), endpoint("::2", 2), 6);
         assert_ne!(four, six);
         assert!(!four.is_loop());
-        assert!(FlowKey::new(end("10.0.0.1", 7), end("10.0.0.1", 7), 6).0.is_loop());
+        assert!(FlowKey::new(endpoint("10.0.0.1", 7), endpoint("10.0.0.1", 7), 6).0.is_loop());
     }
 }

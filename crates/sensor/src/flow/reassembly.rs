@@ -12,7 +12,7 @@
 //! Limits: see [`Limits`]. Memory: what is kept (a block counts [`BLOCK_BYTES`] beside its bytes), and nothing for a
 //! direction that is in order.
 
-use super::tcp_analysis::after;
+use super::tcp_seq::after;
 
 /// What a block counts beside its bytes: its place, and what an allocation of a single byte costs.
 pub const BLOCK_BYTES: usize = 64;

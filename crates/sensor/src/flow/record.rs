@@ -1,6 +1,6 @@
-//! One conversation of the policy `live`: who, since when, in which state, and its statistics so far.
+//! One flow of the policy `live`: its key, phase, times and statistics.
 //!
-//! Constant memory: sums of whole numbers for lengths, Welford's running moments for inter-arrival times.
+//! Constant memory: integer sums for lengths, Welford's running moments for inter-arrival times.
 
 use std::net::IpAddr;
 
@@ -8,14 +8,14 @@ use citronella_wire::{Frame, TcpFlags, Transport};
 
 use super::key::{Direction, FlowKey};
 
-/// What the table wants to know of a packet.
+/// The fields of a packet that the flow table uses.
 #[derive(Clone, Copy, Debug)]
 pub struct FlowPacket {
     /// Nanoseconds since 1970-01-01 UTC.
     pub time_nanos: i64,
-    /// The conversation.
+    /// The flow's key.
     pub key: FlowKey,
-    /// Which end of the key sent it.
+    /// Which endpoint of the key sent it.
     pub direction: Direction,
     /// Bytes of the IP datagram.
     pub len: u32,
@@ -26,7 +26,7 @@ pub struct FlowPacket {
 }
 
 impl FlowPacket {
-    /// Of a decoded frame; `None` where it has no TCP, UDP or ICMP header.
+    /// The fields of a decoded frame; `None` without a TCP, UDP or ICMP header.
     #[inline]
     pub fn of_frame(time_nanos: i64, frame: &Frame<'_>) -> Option<FlowPacket> {
         let (ip, transport) = (frame.ip.as_ref()?, frame.transport.as_ref()?);
@@ -40,27 +40,27 @@ impl FlowPacket {
     }
 }
 
-/// How far a conversation has come.
+/// The state of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Only one end has sent.
+    /// Only one endpoint has sent packets.
     Unanswered,
-    /// Both ends have sent; of a TCP connection it may have been picked up in mid-stream.
+    /// Both endpoints have sent packets; the capture may have started in the middle of a TCP connection.
     Answered,
-    /// Both ends of a TCP connection have sent FIN.
+    /// Both endpoints of a TCP connection have sent FIN.
     Finished,
-    /// An end of a TCP connection has sent RST.
+    /// An endpoint of a TCP connection has sent RST.
     Reset,
 }
 
 impl Phase {
-    /// Whether a TCP connection is over, so that a SYN begins another.
+    /// Whether the TCP connection is over, so that a SYN starts a new flow.
     pub fn is_over(self) -> bool {
         matches!(self, Phase::Finished | Phase::Reset)
     }
 }
 
-/// One end's packets.
+/// Statistics of the packets that one endpoint sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Side {
     /// Packets sent.
@@ -77,19 +77,19 @@ pub struct Side {
     last_nanos: i64,
     mean_gap: f64,
     square_gap: f64,
-    /// Shortest and longest inter-arrival time in nanoseconds; zeros before the second packet.
+    /// Shortest inter-arrival time in nanoseconds; 0 before the second packet.
     pub min_gap_nanos: u64,
-    /// See `min_gap_nanos`.
+    /// Longest inter-arrival time in nanoseconds; 0 before the second packet.
     pub max_gap_nanos: u64,
     /// Segments with PSH.
     pub psh: u32,
     /// Segments with RST.
     pub rst: u32,
-    /// Segments with URG, up to 65,535.
+    /// Segments with URG, saturating at 65,535.
     pub urg: u16,
     /// Segments with SYN.
     pub syn: u32,
-    /// Segments with FIN, up to 65,535.
+    /// Segments with FIN, saturating at 65,535.
     pub fin: u16,
 }
 
@@ -141,7 +141,7 @@ impl Side {
         }
     }
 
-    /// Welford 1962: the packets so far are the gaps, this one included.
+    /// Welford 1962. `packets` is the number of gaps, including this one: the packet is not yet counted.
     #[inline]
     fn add_gap(&mut self, nanos: u64) {
         let gap = nanos as f64 * 1e-9;
@@ -153,24 +153,25 @@ impl Side {
     }
 }
 
-/// A conversation.
+/// A flow of the live table.
 #[derive(Clone, Copy, Debug)]
 pub struct Flow {
     pub(super) key: FlowKey,
-    /// Rank among all flows of the table, from 0.
+    /// Number of the flow in its table, from 0.
     pub id: u64,
     /// Time of its first packet, in nanoseconds since 1970-01-01 UTC.
     pub first_nanos: i64,
     /// Time of its latest packet.
     pub last_nanos: i64,
-    /// The table's clock at the first and at the latest packet.
-    pub(super) begun: u64,
-    pub(super) touched: u64,
-    /// Which end of the key began it.
+    /// The table's clock at the first packet, in nanoseconds.
+    pub(super) first_clock: u64,
+    /// The table's clock at the latest packet, in nanoseconds.
+    pub(super) last_clock: u64,
+    /// Which endpoint of the key initiated it.
     pub initiator: Direction,
-    /// How far it has come.
+    /// The flow's state.
     pub phase: Phase,
-    /// What the initiator sent, what the responder sent.
+    /// Statistics of the initiator's packets, then of the responder's.
     pub sides: [Side; 2],
 }
 
@@ -181,8 +182,8 @@ impl Flow {
             id,
             first_nanos: packet.time_nanos,
             last_nanos: packet.time_nanos,
-            begun: now,
-            touched: now,
+            first_clock: now,
+            last_clock: now,
             initiator: initiator(packet),
             phase: Phase::Unanswered,
             sides: [Side::default(); 2],
@@ -204,15 +205,15 @@ impl Flow {
         self.key.receiver(self.initiator)
     }
 
-    /// Packets of both ends.
+    /// Packets of both endpoints.
     pub fn packets(&self) -> u64 {
         self.sides.iter().map(|side| side.packets).sum()
     }
 
-    /// Counts a packet. `true` if the phase changed.
+    /// Counts a packet; returns whether the phase changed.
     #[inline]
     pub(super) fn add(&mut self, packet: &FlowPacket, now: u64) -> bool {
-        self.touched = now;
+        self.last_clock = now;
         self.last_nanos = self.last_nanos.max(packet.time_nanos);
         let [initiator, responder] = &mut self.sides;
         let (own, other) =
@@ -233,8 +234,8 @@ impl Flow {
     }
 }
 
-/// Who began the conversation whose first recorded packet this is: the sender, but for a SYN-ACK the receiver, and
-/// for a TCP connection that is picked up in mid-stream the end with the higher port.
+/// The initiator of the flow whose first captured packet this is: the sender; for a SYN-ACK the receiver; for a TCP
+/// connection captured from the middle the endpoint with the higher port.
 fn initiator(packet: &FlowPacket) -> Direction {
     let (from, to) = (packet.key.sender(packet.direction).1, packet.key.receiver(packet.direction).1);
     match packet.tcp {

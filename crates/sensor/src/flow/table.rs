@@ -1,45 +1,45 @@
-//! The conversations of the policy `live`: bidirectional 5-tuples and ICMP exchanges, with time-outs and a cap.
+//! The flow table of the policy `live`: bidirectional 5-tuples and ICMP exchanges, with timeouts and a cap.
 //!
-//! In: [`FlowPacket`]s in capture order. Out: [`FlowEvent`]s: a flow is new, has a packet, has ended and why. A flow
-//! keeps its slot, a small number below the cap, from its first event to its last, so that others can keep state in
-//! arrays beside the table. O(1) a packet; all time is packet time. Memory: 308 bytes a flow, capped; where the
-//! table is full, the flow that has been idle longest goes (of up to 16 that are looked at).
+//! In: [`FlowPacket`]s in capture order. Out: [`FlowEvent`]s: a flow starts, has a packet, ends. A flow has one slot, an
+//! index below the cap, from its first event to its last, so that callers can hold per-flow state in arrays. O(1) per
+//! packet; all time is packet time. Memory: 308 bytes per flow, capped; a full table evicts the longest idle of up to 16
+//! candidates.
 
 use std::time::Duration;
 
 use hashbrown::HashTable;
 
 use super::clock::Clock;
-use super::key::HashSeed;
+use super::key::{HashSeed, TCP, UDP};
 use super::record::{Flow, FlowPacket, Phase};
 use super::timers::Timers;
 
-/// Memory a flow: the flow, its timer's links, its place in the index (buckets of 5 bytes, fewer than 16 for 7 flows) and
-/// among those that are free.
+/// Memory per flow: the flow, its timer's links, its entry in the index (buckets of 5 bytes, fewer than 16 for 7 flows)
+/// and in the list of free slots.
 pub const BYTES_PER_FLOW: usize = size_of::<Flow>() + 12 + 12 + 4;
 
 const TICK_NANOS: u64 = 500_000_000;
-/// Flows that are looked at with one packet because their time may be up.
-const MOST_AT_ONCE: usize = 4096;
-/// Flows that are looked at to find one that has been idle long.
+/// Timers that are checked with one packet at most.
+const MAX_CHECKED_PER_PACKET: usize = 4096;
+/// Flows that are compared to find one to evict.
 const CANDIDATES: usize = 16;
 
-/// When flows end, and how many there may be.
+/// Timeouts and cap of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Flows at a time.
+    /// Cap of flows in the table.
     pub max_flows: usize,
-    /// Idle time after which a TCP connection ends that only one side has sent on.
+    /// Idle timeout of a TCP connection on which only one endpoint has sent packets.
     pub tcp_unanswered: Duration,
-    /// Idle time after which an open TCP connection ends.
+    /// Idle timeout of an open TCP connection.
     pub tcp_open: Duration,
-    /// How long a connection stays after FIN or RST, for what is still under way.
+    /// Idle timeout of a TCP connection after FIN or RST, for packets still in flight.
     pub tcp_over: Duration,
-    /// Idle time after which a UDP flow ends.
+    /// Idle timeout of a UDP flow.
     pub udp: Duration,
-    /// Idle time after which an ICMP exchange ends.
+    /// Idle timeout of an ICMP exchange.
     pub icmp: Duration,
-    /// Age at which a flow ends and another begins with the next packet.
+    /// Active timeout: the age at which a flow ends; its next packet starts a new flow.
     pub active: Duration,
 }
 
@@ -61,13 +61,13 @@ impl Default for Limits {
 /// Why a flow ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EndReason {
-    /// Both ends had sent FIN.
+    /// Both endpoints had sent FIN.
     Finished,
-    /// An end had sent RST.
+    /// An endpoint had sent RST.
     Reset,
-    /// No packet for as long as [`Limits`] says.
+    /// The idle timeout of [`Limits`] expired.
     Idle,
-    /// As old as a flow may become.
+    /// The active timeout of [`Limits`] expired.
     Active,
     /// The table was full.
     Evicted,
@@ -89,46 +89,46 @@ impl EndReason {
     }
 }
 
-/// What happened to a flow. `slot` is below [`Limits::max_flows`] and the flow's own until it has ended.
+/// An event of a flow. `slot` is below [`Limits::max_flows`] and belongs to the flow until it has ended.
 #[derive(Clone, Copy, Debug)]
 pub enum FlowEvent<'a> {
-    /// It began; its first packet follows as an event of its own.
+    /// The flow started; its first packet follows as an event of its own.
     New {
-        /// Its place.
+        /// The flow's slot.
         slot: u32,
         /// The flow, without any packet.
         flow: &'a Flow,
     },
-    /// It had a packet.
+    /// The flow had a packet.
     Packet {
-        /// Its place.
+        /// The flow's slot.
         slot: u32,
-        /// The flow, the packet counted.
+        /// The flow, including the packet.
         flow: &'a Flow,
         /// Whether the initiator sent it.
         from_initiator: bool,
     },
-    /// It ended.
+    /// The flow ended.
     Ended {
-        /// Its place, free from now on.
+        /// The flow's slot, which is now free.
         slot: u32,
-        /// The flow as it ended.
+        /// The flow's final state.
         flow: &'a Flow,
-        /// Why.
+        /// Why it ended.
         reason: EndReason,
     },
 }
 
-/// What the table did so far.
+/// Counters of the table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Packets counted.
     pub packets: u64,
-    /// Flows begun.
-    pub begun: u64,
-    /// Flows ended, all reasons together.
+    /// Flows started.
+    pub started: u64,
+    /// Flows ended, for any reason.
     pub ended: u64,
-    /// Of those, the ones that had to make room.
+    /// Flows evicted from a full table.
     pub evicted: u64,
     /// How often packet time stepped back by more than a minute.
     pub clock_steps_back: u64,
@@ -162,60 +162,59 @@ impl FlowTable {
         }
     }
 
-    /// Counts a packet; `tell` learns what happens: first which flows end, then the packet's own. Returns the slot of
-    /// the packet's flow.
+    /// Counts a packet and returns the slot of its flow. Emits the flows that end first, then the packet's own events.
     #[inline]
-    pub fn add(&mut self, packet: &FlowPacket, mut tell: impl FnMut(FlowEvent<'_>)) -> u32 {
+    pub fn add(&mut self, packet: &FlowPacket, mut emit: impl FnMut(FlowEvent<'_>)) -> u32 {
         let now = self.clock.at(packet.time_nanos);
         self.counters.packets += 1;
-        self.end_due(now, &mut tell);
+        self.end_due(now, &mut emit);
         let hash = self.seed.flow(&packet.key);
         let FlowTable { index, flows, .. } = self;
         let same = |slot: &u32| flows.get(*slot as usize).is_some_and(|flow| flow.key == packet.key);
         let known = index.find(hash, same).copied();
         let slot = match known {
-            Some(slot) => match self.over(slot, packet, now) {
+            Some(slot) => match self.end_reason(slot, packet, now) {
                 None => slot,
                 Some(reason) => {
-                    self.end(slot, reason, &mut tell);
-                    self.begin(hash, packet, now, &mut tell)
+                    self.end(slot, reason, &mut emit);
+                    self.start(hash, packet, now, &mut emit)
                 }
             },
-            None => self.begin(hash, packet, now, &mut tell),
+            None => self.start(hash, packet, now, &mut emit),
         };
         let Some(flow) = self.flows.get_mut(slot as usize) else { return slot };
         if flow.add(packet, now) && flow.phase.is_over() {
-            // Due earlier than thought. Every other change makes it due later, which is found out in time.
+            // The deadline moves forward only here. A deadline that moves back is checked when the timer expires.
             self.timers.set(slot, deadline(&self.limits, flow));
         }
         let flow = &*flow;
-        tell(FlowEvent::Packet { slot, flow, from_initiator: packet.direction == flow.initiator });
+        emit(FlowEvent::Packet { slot, flow, from_initiator: packet.direction == flow.initiator });
         slot
     }
 
-    /// No packet has come until now: ends the flows whose time is up.
-    pub fn tick(&mut self, now_nanos: i64, mut tell: impl FnMut(FlowEvent<'_>)) {
+    /// Advances the clock without a packet and ends the flows that have timed out.
+    pub fn tick(&mut self, now_nanos: i64, mut emit: impl FnMut(FlowEvent<'_>)) {
         let now = self.clock.at(now_nanos);
-        self.end_due(now, &mut tell);
+        self.end_due(now, &mut emit);
     }
 
     /// Ends all flows, in the order of their slots.
-    pub fn finish(&mut self, mut tell: impl FnMut(FlowEvent<'_>)) {
+    pub fn finish(&mut self, mut emit: impl FnMut(FlowEvent<'_>)) {
         let mut slots: Vec<u32> = self.index.iter().copied().collect();
         slots.sort_unstable();
         for slot in slots {
             let phase = self.flows.get(slot as usize).map(|flow| flow.phase);
-            self.end(slot, reason(phase, EndReason::Capture), &mut tell);
+            self.end(slot, reason(phase, EndReason::Capture), &mut emit);
         }
     }
 
-    /// Ends up to `most` flows from the slot `from` on, in the order of their slots; the slot to go on from, or `None` when
-    /// all have been looked at.
+    /// Ends up to `most` flows from the slot `from` on, in the order of their slots; returns the slot to continue from, or
+    /// `None` at the end of the table.
     pub fn finish_some(
         &mut self,
         from: u32,
         most: usize,
-        mut tell: impl FnMut(FlowEvent<'_>),
+        mut emit: impl FnMut(FlowEvent<'_>),
     ) -> Option<u32> {
         let before = self.counters.ended;
         for slot in from..self.flows.len() as u32 {
@@ -223,17 +222,17 @@ impl FlowTable {
                 return Some(slot);
             }
             let phase = self.flows.get(slot as usize).map(|flow| flow.phase);
-            self.end(slot, reason(phase, EndReason::Capture), &mut tell);
+            self.end(slot, reason(phase, EndReason::Capture), &mut emit);
         }
         None
     }
 
-    /// The flow in a slot; what stands in a free slot is the flow that ended there.
+    /// The flow in a slot; for a free slot the flow that ended there.
     pub fn get(&self, slot: u32) -> Option<&Flow> {
         self.flows.get(slot as usize)
     }
 
-    /// Flows that have not ended.
+    /// Number of flows that have not ended.
     pub fn len(&self) -> usize {
         self.index.len()
     }
@@ -243,24 +242,24 @@ impl FlowTable {
         self.index.is_empty()
     }
 
-    /// What the table did so far.
+    /// The table's counters.
     pub fn counters(&self) -> Counters {
         Counters { clock_steps_back: self.clock.steps_back, ..self.counters }
     }
 
-    /// Ends flows whose time is up, so many at most: where a million time out at once, packets wait for a few, and so
-    /// does the memory of those who hear of it. A flow that is left over ends with a later packet, or with its own.
+    /// Ends flows that have timed out. Their number per call is bounded, so that a million simultaneous timeouts neither
+    /// delay a packet nor fill the receiver's memory; the rest ends with later packets.
     #[inline]
-    fn end_due(&mut self, now: u64, tell: &mut impl FnMut(FlowEvent<'_>)) {
-        for _ in 0..MOST_AT_ONCE {
+    fn end_due(&mut self, now: u64, emit: &mut impl FnMut(FlowEvent<'_>)) {
+        for _ in 0..MAX_CHECKED_PER_PACKET {
             let Some(slot) = self.timers.pop_due(now) else { return };
-            self.look_at(slot, now, tell);
+            self.check_deadline(slot, now, emit);
         }
     }
 
-    /// Why a known flow is over now that this packet comes; `None` while it is not.
+    /// Why the flow in this slot ends before this packet of its key; `None` if it continues.
     #[inline]
-    fn over(&self, slot: u32, packet: &FlowPacket, now: u64) -> Option<EndReason> {
+    fn end_reason(&self, slot: u32, packet: &FlowPacket, now: u64) -> Option<EndReason> {
         let flow = self.flows.get(slot as usize)?;
         let fresh_syn = packet.tcp.is_some_and(|flags| flags.syn() && !flags.ack() && !flags.rst());
         if flow.phase.is_over() && fresh_syn {
@@ -269,35 +268,35 @@ impl FlowTable {
         (now >= deadline(&self.limits, flow)).then(|| timed_out(&self.limits, flow, now))
     }
 
-    /// A flow whose deadline seemed to have passed: it has ended, or its deadline is a later one by now.
-    fn look_at(&mut self, slot: u32, now: u64, tell: &mut impl FnMut(FlowEvent<'_>)) {
+    /// Ends the flow of an expired timer, or sets the timer again if the flow's deadline has moved.
+    fn check_deadline(&mut self, slot: u32, now: u64, emit: &mut impl FnMut(FlowEvent<'_>)) {
         let Some(flow) = self.flows.get(slot as usize) else { return };
         let due = deadline(&self.limits, flow);
         if due > now {
             self.timers.set(slot, due);
         } else {
             let reason = timed_out(&self.limits, flow, now);
-            self.end(slot, reason, tell);
+            self.end(slot, reason, emit);
         }
     }
 
-    fn begin(
+    fn start(
         &mut self,
         hash: u64,
         packet: &FlowPacket,
         now: u64,
-        tell: &mut impl FnMut(FlowEvent<'_>),
+        emit: &mut impl FnMut(FlowEvent<'_>),
     ) -> u32 {
         if self.index.len() >= self.limits.max_flows {
-            self.make_room(tell);
+            self.evict_idlest(emit);
         }
-        let new = Flow::new(self.counters.begun, packet, now);
-        self.counters.begun += 1;
+        let new = Flow::new(self.counters.started, packet, now);
+        self.counters.started += 1;
         let due = deadline(&self.limits, &new);
         let slot = match self.free.pop() {
             Some(slot) => {
-                if let Some(place) = self.flows.get_mut(slot as usize) {
-                    *place = new;
+                if let Some(flow) = self.flows.get_mut(slot as usize) {
+                    *flow = new;
                 }
                 slot
             }
@@ -310,40 +309,40 @@ impl FlowTable {
         let rehash = |slot: &u32| flows.get(*slot as usize).map_or(0, |flow| seed.flow(&flow.key));
         index.insert_unique(hash, slot, rehash);
         self.timers.set(slot, due);
-        tell(FlowEvent::New { slot, flow: &new });
+        emit(FlowEvent::New { slot, flow: &new });
         slot
     }
 
-    /// Ends the idlest of the flows that are due next.
-    fn make_room(&mut self, tell: &mut impl FnMut(FlowEvent<'_>)) {
+    /// Evicts the idlest of the flows that are due next.
+    fn evict_idlest(&mut self, emit: &mut impl FnMut(FlowEvent<'_>)) {
         let mut idlest: Option<(u64, u32)> = None;
         for _ in 0..CANDIDATES {
-            let Some((slot, passes)) = self.timers.pop_earliest() else { break };
+            let Some((slot, expires)) = self.timers.pop_earliest() else { break };
             let Some(flow) = self.flows.get(slot as usize) else { continue };
-            let (touched, due) = (flow.touched, deadline(&self.limits, flow));
-            let is_true = due < passes;
+            let (last, due) = (flow.last_clock, deadline(&self.limits, flow));
+            let is_exact = due < expires;
             match idlest {
-                Some((other, _)) if other <= touched => self.timers.set(slot, due),
+                Some((other, _)) if other <= last => self.timers.set(slot, due),
                 _ => {
-                    if let Some((_, other)) = idlest.replace((touched, slot))
+                    if let Some((_, other)) = idlest.replace((last, slot))
                         && let Some(flow) = self.flows.get(other as usize)
                     {
                         self.timers.set(other, deadline(&self.limits, flow));
                     }
                 }
             }
-            if is_true {
-                // No packet since its deadline was set: nothing idler is due before it.
+            if is_exact {
+                // No packet since its deadline was set: no idler flow is due before it.
                 break;
             }
         }
         if let Some((_, slot)) = idlest {
             self.counters.evicted += 1;
-            self.end(slot, EndReason::Evicted, tell);
+            self.end(slot, EndReason::Evicted, emit);
         }
     }
 
-    fn end(&mut self, slot: u32, reason: EndReason, tell: &mut impl FnMut(FlowEvent<'_>)) {
+    fn end(&mut self, slot: u32, reason: EndReason, emit: &mut impl FnMut(FlowEvent<'_>)) {
         self.timers.clear(slot);
         let FlowTable { index, flows, seed, free, .. } = self;
         let Some(flow) = flows.get(slot as usize) else { return };
@@ -351,7 +350,7 @@ impl FlowTable {
             entry.remove();
             free.push(slot);
             self.counters.ended += 1;
-            tell(FlowEvent::Ended { slot, flow, reason });
+            emit(FlowEvent::Ended { slot, flow, reason });
         }
     }
 }
@@ -360,32 +359,32 @@ fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// How long a flow may be idle.
+/// The flow's idle timeout in nanoseconds.
 #[inline]
-fn patience(limits: &Limits, flow: &Flow) -> u64 {
+fn idle_timeout(limits: &Limits, flow: &Flow) -> u64 {
     nanos(match (flow.key.protocol(), flow.phase) {
-        (6, Phase::Unanswered) => limits.tcp_unanswered,
-        (6, Phase::Answered) => limits.tcp_open,
-        (6, Phase::Finished | Phase::Reset) => limits.tcp_over,
-        (17, _) => limits.udp,
+        (TCP, Phase::Unanswered) => limits.tcp_unanswered,
+        (TCP, Phase::Answered) => limits.tcp_open,
+        (TCP, Phase::Finished | Phase::Reset) => limits.tcp_over,
+        (UDP, _) => limits.udp,
         _ => limits.icmp,
     })
 }
 
-/// When a flow ends if no packet comes, by the table's clock.
+/// The time, by the table's clock, at which a flow ends without a further packet.
 #[inline]
 fn deadline(limits: &Limits, flow: &Flow) -> u64 {
-    let old = flow.begun.saturating_add(nanos(limits.active));
-    flow.touched.saturating_add(patience(limits, flow)).min(old)
+    let active = flow.first_clock.saturating_add(nanos(limits.active));
+    flow.last_clock.saturating_add(idle_timeout(limits, flow)).min(active)
 }
 
-/// Why a flow whose deadline has passed ended.
+/// The reason for which a flow past its deadline ended.
 fn timed_out(limits: &Limits, flow: &Flow, now: u64) -> EndReason {
-    let idle = flow.touched.saturating_add(patience(limits, flow)) <= now;
+    let idle = flow.last_clock.saturating_add(idle_timeout(limits, flow)) <= now;
     reason(Some(flow.phase), if idle { EndReason::Idle } else { EndReason::Active })
 }
 
-/// `otherwise`, unless the connection was over.
+/// The reason by the flow's phase if the connection was over, else `otherwise`.
 fn reason(phase: Option<Phase>, otherwise: EndReason) -> EndReason {
     match phase {
         Some(Phase::Finished) => EndReason::Finished,

@@ -1,8 +1,8 @@
-//! A timer wheel over slots of a table: deadlines in nanoseconds, O(1) to set, to take back and to find what is due.
+//! A timer wheel over table slots: deadlines in nanoseconds, O(1) to set, clear and expire.
 //!
-//! In: slots with deadlines. Out: slots whose bucket has passed, or the one that is due next. A deadline beyond the
-//! wheel's turn waits in its last bucket; whoever takes a slot out looks at its true deadline and may set it again.
-//! Memory: 12 bytes a slot and 4 bytes a bucket.
+//! In: slots with deadlines. Out: slots whose bucket has expired, or the slot that expires next. A deadline beyond the
+//! wheel's span is put into the last bucket; the caller checks the true deadline of a slot and sets it again if needed.
+//! Memory: 12 bytes per slot and 4 bytes per bucket.
 
 /// Buckets of the wheel.
 const BUCKETS: usize = 4096;
@@ -16,7 +16,7 @@ struct Link {
     bucket: u32,
 }
 
-const LOOSE: Link = Link { before: NONE, after: NONE, bucket: NONE };
+const UNLINKED: Link = Link { before: NONE, after: NONE, bucket: NONE };
 
 /// The wheel.
 pub(super) struct Timers {
@@ -24,13 +24,13 @@ pub(super) struct Timers {
     /// All buckets before this tick are empty.
     tick: u64,
     first: Vec<u32>,
-    /// A bit for each bucket that is not empty.
+    /// One bit per bucket: set if the bucket is not empty.
     occupied: [u64; WORDS],
     links: Vec<Link>,
 }
 
 impl Timers {
-    /// Buckets of `tick_nanos` each, room for `slots`.
+    /// A wheel with buckets of `tick_nanos` and capacity for `slots`.
     pub(super) fn new(tick_nanos: u64, slots: usize) -> Timers {
         Timers {
             tick_nanos: tick_nanos.max(1),
@@ -41,14 +41,14 @@ impl Timers {
         }
     }
 
-    /// Sets a slot's deadline, in the place of its earlier one.
+    /// Sets a slot's deadline, replacing an earlier one.
     pub(super) fn set(&mut self, slot: u32, deadline_nanos: u64) {
         let at = slot as usize;
         if at >= self.links.len() {
-            self.links.resize(at + 1, LOOSE);
+            self.links.resize(at + 1, UNLINKED);
         }
         self.clear(slot);
-        // Rounded up: what is taken out of a bucket that has passed is due.
+        // Rounded up, so that every slot of an expired bucket is due.
         let due = (deadline_nanos / self.tick_nanos + 1).clamp(self.tick, self.tick + BUCKETS as u64 - 1);
         let bucket = (due % BUCKETS as u64) as usize;
         let Some(first) = self.first.get_mut(bucket) else { return };
@@ -64,10 +64,10 @@ impl Timers {
         }
     }
 
-    /// Takes a slot's deadline back.
+    /// Removes a slot's deadline.
     pub(super) fn clear(&mut self, slot: u32) {
         let Some(link) = self.links.get_mut(slot as usize) else { return };
-        let Link { before, after, bucket } = std::mem::replace(link, LOOSE);
+        let Link { before, after, bucket } = std::mem::replace(link, UNLINKED);
         if bucket == NONE {
             return;
         }
@@ -88,7 +88,7 @@ impl Timers {
         }
     }
 
-    /// Takes out a slot whose bucket has passed at `now_nanos`; `None` when there is none left.
+    /// Removes and returns a slot whose bucket has expired at `now_nanos`; `None` if there is none.
     #[inline]
     pub(super) fn pop_due(&mut self, now_nanos: u64) -> Option<u32> {
         let now = now_nanos / self.tick_nanos;
@@ -113,7 +113,7 @@ impl Timers {
         Some(slot)
     }
 
-    /// Takes out a slot of the bucket that passes next, and the time at which it passes.
+    /// Removes and returns a slot of the bucket that expires next, with the time at which it expires.
     pub(super) fn pop_earliest(&mut self) -> Option<(u32, u64)> {
         let (ahead, bucket) = self.earliest()?;
         let slot = self.first.get(bucket).copied().filter(|slot| *slot != NONE)?;
@@ -121,7 +121,7 @@ impl Timers {
         Some((slot, (self.tick + ahead) * self.tick_nanos))
     }
 
-    /// The first bucket from the present tick on that is not empty, and how many ticks ahead it lies.
+    /// Distance in ticks and index of the first bucket from the current tick on that is not empty.
     fn earliest(&self) -> Option<(u64, usize)> {
         let start = (self.tick % BUCKETS as u64) as usize;
         for step in 0..=WORDS {
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn slots_come_out_when_their_bucket_has_passed() {
+    fn slots_expire_with_their_bucket() {
         let mut timers = Timers::new(SECOND, 8);
         timers.set(0, 5 * SECOND);
         timers.set(1, 5 * SECOND + 1);
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn far_deadlines_wait_in_the_last_bucket() {
+    fn far_deadlines_go_to_the_last_bucket() {
         let mut timers = Timers::new(SECOND, 1);
         timers.set(0, 1_000_000 * SECOND);
         assert!(due(&mut timers, 4094 * SECOND).is_empty());
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn the_earliest_comes_first_over_the_turn_of_the_wheel() {
+    fn the_earliest_comes_first_across_a_turn_of_the_wheel() {
         let mut timers = Timers::new(1, 100);
         assert_eq!(timers.pop_due(4000), None);
         for slot in 0..100 {

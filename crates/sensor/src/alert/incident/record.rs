@@ -1,76 +1,55 @@
-//! What is known of one incident: who is at it, with what, since when, and what was called so far.
+//! The record of one incident: initiator, class, flows, targets, times.
 
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Detector, Finding, FlowRef, RuleId};
+use crate::alert::FlowRef;
+use crate::detect::{Finding, FindingSource, RuleId};
 
-/// Responders that an incident names; it only says that there are more.
-pub const MOST_TARGETS: usize = 32;
-/// Responder ports that it counts one by one.
-pub const MOST_PORTS: usize = 256;
-/// Flows that are remembered so that a rule's call and the model's on one flow count it once.
+/// Responders that an incident lists; of more it only records that there are.
+pub const MAX_TARGETS: usize = 32;
+/// Responder ports that it counts.
+pub const MAX_PORTS: usize = 256;
+/// Recent flows, so that a flow flagged by a rule and by the model counts once.
 const RECENT_FLOWS: usize = 256;
-/// Calls of a candidate whose times are remembered.
-pub(super) const MOST_CALLS: usize = 64;
-/// Over which shares of calls are compared, in seconds.
-const SHARE_SECS: f32 = 10.0;
+/// Recent findings of a candidate whose times are kept.
+pub(super) const MAX_FINDING_TIMES: usize = 64;
+/// Time constant, in seconds, of the decayed count by which incidents of one initiator are compared.
+const DECAY_SECS: f32 = 10.0;
 
-/// What an incident is about.
+/// The class or rule of an incident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Kind {
-    /// A class of the model, by place.
+    /// A class of the model, by index.
     Class(u32),
-    /// A rule that bears out no class of the model.
+    /// A rule that corresponds to no class of the model.
     Rule(RuleId),
 }
 
-/// Who is at it, with what.
+/// What identifies an incident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Key {
     /// The initiator.
     pub initiator: IpAddr,
-    /// With what.
+    /// The class or rule.
     pub kind: Kind,
 }
 
-/// How far an incident has come.
+/// Why an incident was closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// It begins.
-    Begin,
-    /// It goes on.
-    Update,
-    /// It is over, and why.
-    End(EndCause),
-}
-
-/// Why an incident is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EndCause {
-    /// Nothing more was found for [`AlertSettings::quiet_secs`].
+pub enum CloseReason {
+    /// No finding for [`AlertSettings::quiet_secs`](crate::alert::settings::AlertSettings::quiet_secs).
     Quiet,
-    /// There were too many.
+    /// The incident table was full.
     Evicted,
-    /// The traffic ends.
+    /// The traffic ended.
     Finished,
 }
 
-impl Stage {
-    /// A stable name for output.
-    pub fn name(self) -> &'static str {
-        match self {
-            Stage::Begin => "begin",
-            Stage::Update => "update",
-            Stage::End(_) => "end",
-        }
-    }
-}
-
-/// Who found an incident.
+/// What detected an incident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum DetectedBy {
     /// The model alone.
     Model,
     /// A rule alone.
@@ -79,85 +58,86 @@ pub enum Found {
     ModelAndRule,
 }
 
-impl Found {
-    /// A stable name for output.
+impl DetectedBy {
+    /// Stable name for output.
     pub fn name(self) -> &'static str {
         match self {
-            Found::Model => "model",
-            Found::Rule => "rule",
-            Found::ModelAndRule => "model and rule",
+            DetectedBy::Model => "model",
+            DetectedBy::Rule => "rule",
+            DetectedBy::ModelAndRule => "model and rule",
         }
     }
 }
 
-/// What is known of an incident.
+/// An incident, or a candidate that may become one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Incident {
-    /// Rank among all incidents that were told, from 1; 0 before.
+    /// Sequence number, from 1; 0 for a candidate.
     pub id: u64,
-    /// Who, with what.
+    /// Initiator and class.
     pub key: Key,
-    /// Its first call, nanoseconds since 1970-01-01 UTC.
+    /// Time of the first finding, nanoseconds since 1970-01-01 UTC.
     pub first_nanos: i64,
-    /// Its latest.
+    /// Time of the latest finding.
     pub last_nanos: i64,
-    /// Flows that were called.
+    /// Flows flagged.
     pub flows: u64,
-    /// Of those, by the model.
-    pub model_flows: u64,
-    /// Calls of rules.
-    pub rule_calls: u64,
-    /// Which rules.
+    /// Flows flagged by the model.
+    pub flows_by_model: u64,
+    /// Findings by rules.
+    pub findings_by_rules: u64,
+    /// These rules.
     pub rules: Vec<RuleId>,
-    /// Packets of these flows until they were called.
+    /// Packets of these flows until they were flagged.
     pub packets: u64,
-    /// Responders, as they came; at most [`MOST_TARGETS`].
+    /// Responders in order of appearance; at most [`MAX_TARGETS`].
     pub targets: Vec<IpAddr>,
     /// There were more.
     pub more_targets: bool,
-    /// Their ports, at most [`MOST_PORTS`].
+    /// Responder ports; at most [`MAX_PORTS`].
     pub ports: Vec<u16>,
     /// There were more.
     pub more_ports: bool,
-    /// Calls of other kinds that were not told on their own.
-    pub others: u64,
-    /// Rules among them.
-    pub rules_beside: Vec<RuleId>,
-    /// Highest score of the model, and the threshold then; of rules alone, the rule's.
+    /// Findings of other classes that raised no incident of their own.
+    pub other_findings: u64,
+    /// Rules among those.
+    pub related_rules: Vec<RuleId>,
+    /// Highest score of the model and its threshold; without the model, the rule's count and threshold.
     pub score: f32,
     /// See `score`.
     pub threshold: f32,
-    /// What spoke most for the model's call, strongest first: a feature and what it adds to the log-odds of an attack.
+    /// Features that contributed most to the model's verdict, strongest first, with what each adds to the log-odds of an
+    /// attack.
     pub reasons: Vec<(String, f32)>,
-    /// The flow called last, as it was then.
+    /// The flow flagged last, as it was then.
     pub flow: FlowRef,
-    /// The packet that settled it.
+    /// The packet that decided it.
     pub packet: Option<u64>,
-    /// Alerts told, this one included.
+    /// Alerts raised, the current one included.
     pub alerts: u32,
     pub(super) recent: Vec<u64>,
-    pub(super) calls: Vec<u64>,
-    /// Decayed calls, and when they were counted.
+    pub(super) finding_times: Vec<u64>,
+    /// Decayed count of flows, and when it was updated.
     pub(super) level: (f32, u64),
-    pub(super) begun: u64,
+    pub(super) opened: u64,
     pub(super) touched: u64,
     pub(super) next_update: Option<(u64, u32)>,
     pub(super) changed: bool,
-    /// Its place in the order of silence.
+    /// Its key in the table's idle order.
     pub(super) listed: u64,
-    /// When it is to begin.
+    /// When it is due to open.
     pub(super) due: Option<u64>,
-    /// Of its calls, those that count as another incident's `others`.
+    /// Findings of it that were counted as `other_findings` of another incident.
     pub(super) folded: u64,
 }
 
 impl Incident {
-    /// Who found it.
-    pub fn found(&self) -> Found {
-        match (self.model_flows > 0, self.rule_calls > 0) {
-            (true, false) => Found::Model,
-            (false, _) => Found::Rule,
-            (true, true) => Found::ModelAndRule,
+    /// What detected it.
+    pub fn detected_by(&self) -> DetectedBy {
+        match (self.flows_by_model > 0, self.findings_by_rules > 0) {
+            (true, false) => DetectedBy::Model,
+            (false, _) => DetectedBy::Rule,
+            (true, true) => DetectedBy::ModelAndRule,
         }
     }
 
@@ -168,16 +148,16 @@ impl Incident {
             first_nanos: finding.time_nanos,
             last_nanos: finding.time_nanos,
             flows: 0,
-            model_flows: 0,
-            rule_calls: 0,
+            flows_by_model: 0,
+            findings_by_rules: 0,
             rules: Vec::new(),
             packets: 0,
             targets: Vec::new(),
             more_targets: false,
             ports: Vec::new(),
             more_ports: false,
-            others: 0,
-            rules_beside: Vec::new(),
+            other_findings: 0,
+            related_rules: Vec::new(),
             score: 0.0,
             threshold: 0.0,
             reasons: Vec::new(),
@@ -185,9 +165,9 @@ impl Incident {
             packet: finding.packet,
             alerts: 0,
             recent: Vec::new(),
-            calls: Vec::new(),
+            finding_times: Vec::new(),
             level: (0.0, now),
-            begun: now,
+            opened: now,
             touched: now,
             next_update: None,
             changed: false,
@@ -205,28 +185,28 @@ impl Incident {
         if !known {
             self.flows += 1;
             self.packets += u64::from(finding.packets);
-            remember(&mut self.recent, flow.id, RECENT_FLOWS);
-            remember(&mut self.calls, now, MOST_CALLS);
+            push_recent(&mut self.recent, flow.id, RECENT_FLOWS);
+            push_recent(&mut self.finding_times, now, MAX_FINDING_TIMES);
             self.level = (self.level_at(now) + 1.0, now);
         }
-        // The initiator may be the one that an ICMP error was sent to.
+        // For an ICMP error the initiator is the flow's responder.
         let target = if flow.src.0 == self.key.initiator { flow.dst } else { flow.src };
-        bounded(&mut self.targets, target.0, MOST_TARGETS, &mut self.more_targets);
-        bounded(&mut self.ports, target.1, MOST_PORTS, &mut self.more_ports);
-        let of_model = match finding.detector {
-            Detector::Model => {
-                self.model_flows += 1;
-                self.model_flows == 1 || finding.score > self.score
+        insert_bounded(&mut self.targets, target.0, MAX_TARGETS, &mut self.more_targets);
+        insert_bounded(&mut self.ports, target.1, MAX_PORTS, &mut self.more_ports);
+        let is_highest = match finding.source {
+            FindingSource::Model => {
+                self.flows_by_model += 1;
+                self.flows_by_model == 1 || finding.score > self.score
             }
-            Detector::Rule(rule) => {
-                self.rule_calls += 1;
+            FindingSource::Rule(rule) => {
+                self.findings_by_rules += 1;
                 if !self.rules.contains(&rule) {
                     self.rules.push(rule);
                 }
-                self.model_flows == 0 && finding.score > self.score
+                self.flows_by_model == 0 && finding.score > self.score
             }
         };
-        if of_model {
+        if is_highest {
             (self.score, self.threshold) = (finding.score, finding.threshold);
         }
         (self.flow, self.packet) = (flow, finding.packet);
@@ -236,24 +216,24 @@ impl Incident {
 
     pub(super) fn level_at(&self, now: u64) -> f32 {
         let secs = now.saturating_sub(self.level.1) as f32 * 1e-9;
-        self.level.0 * (-secs / SHARE_SECS).exp()
+        self.level.0 * (-secs / DECAY_SECS).exp()
     }
 
-    /// Calls within a span that ends now.
-    pub(super) fn calls_within(&self, now: u64, span: u64) -> usize {
-        self.calls.iter().filter(|at| now.saturating_sub(**at) <= span).count()
+    /// Findings within a span that ends now.
+    pub(super) fn findings_within(&self, now: u64, span: u64) -> usize {
+        self.finding_times.iter().filter(|at| now.saturating_sub(**at) <= span).count()
     }
 }
 
-/// Keeps the last `most`.
-fn remember(list: &mut Vec<u64>, value: u64, most: usize) {
+/// Appends, and drops the oldest beyond `most`.
+fn push_recent(list: &mut Vec<u64>, value: u64, most: usize) {
     if list.len() >= most {
         list.remove(0);
     }
     list.push(value);
 }
 
-fn bounded<T: PartialEq>(list: &mut Vec<T>, value: T, most: usize, more: &mut bool) {
+fn insert_bounded<T: PartialEq>(list: &mut Vec<T>, value: T, most: usize, more: &mut bool) {
     if list.contains(&value) {
         return;
     }

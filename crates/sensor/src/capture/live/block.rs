@@ -1,13 +1,13 @@
-//! A block of the ring, packet by packet: safe code over a byte slice, every offset checked.
+//! Reads the packets of a ring block: safe code over a byte slice, with every offset checked.
 //!
 //! The layouts are `struct tpacket_block_desc`, `struct tpacket3_hdr` and `struct sockaddr_ll` of linux/if_packet.h,
 //! in the machine's byte order.
 
 use std::ops::Range;
 
-/// Room that the ring leaves before a packet for the VLAN tag that the kernel has taken out (PACKET_RESERVE).
+/// Headroom before a packet for the VLAN tag that the kernel has removed (PACKET_RESERVE).
 pub(super) const TAG_BYTES: usize = 4;
-/// Where the link layer's address lies behind a packet's header: `TPACKET_ALIGN(sizeof(struct tpacket3_hdr))`.
+/// Offset of the link-layer address after a packet's header: `TPACKET_ALIGN(sizeof(struct tpacket3_hdr))`.
 const ADDRESS: usize = 48;
 /// Destination and source address of an Ethernet header, before the tag.
 const ADDRESSES_BYTES: usize = 12;
@@ -17,47 +17,59 @@ const TPID_VALID: u32 = 1 << 6;
 const DOT1Q: u16 = 0x8100;
 
 /// A packet of a block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Entry<'a> {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
     pub(super) time_nanos: i64,
     /// Bytes on the wire, VLAN tag included.
     pub(super) wire_len: u32,
-    /// EtherType, as the kernel read it.
+    /// EtherType, from the kernel.
     pub(super) protocol: u16,
     /// ARPHRD_ number of the interface.
     pub(super) hardware: u16,
     /// PACKET_HOST, PACKET_OUTGOING, ...
     pub(super) direction: u8,
-    /// The captured bytes, VLAN tag included.
-    pub(super) bytes: &'a [u8],
+    /// The captured bytes within the block, VLAN tag included.
+    pub(super) bytes: Range<usize>,
 }
 
-/// Reads the packets of a block in order. `ethernet`: a tag that the kernel took out is put back into its place.
-/// Gives how many packets it handed out; fewer than announced where an offset leads out of the block.
-pub(super) fn read(block: &mut [u8], ethernet: bool, mut each: impl FnMut(Entry<'_>)) -> Read {
-    let announced = word(block, 12).unwrap_or(0);
-    let mut at = word(block, 16).unwrap_or(0) as usize;
-    for packets in 0..announced {
-        let Some((entry, next)) = entry(block, at, ethernet) else {
-            return Read { packets, lost: announced - packets };
-        };
-        each(entry);
-        at += next;
+/// A position in a block: walks over its packets in order.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BlockCursor {
+    /// Packets that the kernel announced and that have not been read.
+    remaining: u32,
+    /// Offset of the next packet's header.
+    offset: usize,
+}
+
+impl BlockCursor {
+    /// The beginning of a block.
+    pub(super) fn new(block: &[u8]) -> BlockCursor {
+        let offset = word(block, 16).unwrap_or(0) as usize;
+        BlockCursor { remaining: word(block, 12).unwrap_or(0), offset }
     }
-    Read { packets: announced, lost: 0 }
+
+    /// The next packet; `None` at the end of the block, or where an offset points outside it: then
+    /// [`BlockCursor::remaining`] packets are lost. `ethernet`: a VLAN tag that the kernel removed is put back.
+    #[inline]
+    pub(super) fn next(&mut self, block: &mut [u8], ethernet: bool) -> Option<Entry> {
+        if self.remaining == 0 {
+            return None;
+        }
+        let (entry, length) = entry(block, self.offset, ethernet)?;
+        self.remaining -= 1;
+        self.offset += length;
+        Some(entry)
+    }
+
+    /// Packets that were announced and not read.
+    pub(super) fn remaining(&self) -> u32 {
+        self.remaining
+    }
 }
 
-/// What became of a block's packets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Read {
-    pub(super) packets: u32,
-    /// Announced, but not within the block: never seen from a sound kernel.
-    pub(super) lost: u32,
-}
-
-/// The packet whose header is at `at`, and how far the next header is from there.
+/// The packet whose header is at `at`, and the distance to the next header.
 #[inline]
-fn entry(block: &mut [u8], at: usize, ethernet: bool) -> Option<(Entry<'_>, usize)> {
+fn entry(block: &mut [u8], at: usize, ethernet: bool) -> Option<(Entry, usize)> {
     let header = block.get(at..at.checked_add(ADDRESS + 12)?)?;
     let [next, seconds, nanos, captured, wire_len, status] =
         [0, 4, 8, 12, 16, 20].map(|offset| word(header, offset).unwrap_or(0));
@@ -66,20 +78,20 @@ fn entry(block: &mut [u8], at: usize, ethernet: bool) -> Option<(Entry<'_>, usiz
     let protocol = u16::from_be(half(header, ADDRESS + 2)?);
     let hardware = half(header, ADDRESS + 8)?;
     let direction = *header.get(ADDRESS + 10)?;
-    let mut place = at.checked_add(mac)?..at.checked_add(mac)?.checked_add(captured as usize)?;
+    let mut bytes = at.checked_add(mac)?..at.checked_add(mac)?.checked_add(captured as usize)?;
     let mut wire_len = wire_len;
     if status & VLAN_VALID != 0 && ethernet {
         let tpid = if status & TPID_VALID != 0 { tpid } else { DOT1Q };
-        place = put_tag_back(block, place, tpid, tci as u16)?;
+        bytes = restore_tag(block, bytes, tpid, tci as u16)?;
         wire_len = wire_len.saturating_add(TAG_BYTES as u32);
     }
+    block.get(bytes.clone())?;
     let time_nanos = i64::from(seconds) * 1_000_000_000 + i64::from(nanos);
-    let entry = Entry { time_nanos, wire_len, protocol, hardware, direction, bytes: block.get(place)? };
-    Some((entry, next as usize))
+    Some((Entry { time_nanos, wire_len, protocol, hardware, direction, bytes }, next as usize))
 }
 
-/// Moves the two addresses to the front by a tag's length and writes the tag behind them.
-fn put_tag_back(block: &mut [u8], packet: Range<usize>, tpid: u16, tci: u16) -> Option<Range<usize>> {
+/// Moves the two addresses forward into the headroom and writes the tag after them.
+fn restore_tag(block: &mut [u8], packet: Range<usize>, tpid: u16, tci: u16) -> Option<Range<usize>> {
     let from = packet.start.checked_sub(TAG_BYTES)?;
     let head = block.get_mut(from..packet.end)?.get_mut(..ADDRESSES_BYTES + TAG_BYTES)?;
     head.copy_within(TAG_BYTES.., 0);
@@ -129,52 +141,57 @@ mod tests {
     }
 
     #[test]
-    fn a_packet_comes_with_its_time_and_lengths() {
-        let mut seen = 0;
-        let read = read(&mut block(1, 0, &packet()), true, |entry| {
-            assert_eq!(entry.time_nanos, 1_700_000_000_000_000_042);
-            assert_eq!((entry.wire_len, entry.protocol, entry.bytes), (1500, 0x0800, &packet()[..]));
-            seen += 1;
-        });
-        assert_eq!((seen, read), (1, Read { packets: 1, lost: 0 }));
+    fn a_packet_has_its_time_and_lengths() {
+        let mut block = block(1, 0, &packet());
+        let mut cursor = BlockCursor::new(&block);
+        let entry = cursor.next(&mut block, true).unwrap();
+        assert_eq!(entry.time_nanos, 1_700_000_000_000_000_042);
+        assert_eq!((entry.wire_len, entry.protocol), (1500, 0x0800));
+        assert_eq!(block[entry.bytes], packet());
+        assert_eq!((cursor.next(&mut block, true), cursor.remaining()), (None, 0));
     }
 
     #[test]
-    fn a_tag_that_the_kernel_took_out_is_put_back() {
+    fn a_removed_vlan_tag_is_put_back() {
         for (status, tpid) in [(VLAN_VALID, [0x81, 0x00]), (VLAN_VALID | TPID_VALID, [0x88, 0xa8])] {
-            read(&mut block(status, 0x2abc, &packet()), true, |entry| {
-                let whole = [&packet()[..12], &tpid, &[0x2a, 0xbc], &packet()[12..]].concat();
-                assert_eq!((entry.wire_len, entry.bytes), (1504, &whole[..]));
-            });
+            let mut block = block(status, 0x2abc, &packet());
+            let entry = BlockCursor::new(&block).next(&mut block, true).unwrap();
+            let whole = [&packet()[..12], &tpid, &[0x2a, 0xbc], &packet()[12..]].concat();
+            assert_eq!((entry.wire_len, &block[entry.bytes]), (1504, &whole[..]));
         }
     }
 
     #[test]
-    fn without_an_ethernet_header_there_is_no_place_for_a_tag() {
-        read(&mut block(VLAN_VALID, 5, &packet()), false, |entry| assert_eq!(entry.bytes, packet()));
+    fn without_an_ethernet_header_no_tag_is_inserted() {
+        let mut block = block(VLAN_VALID, 5, &packet());
+        let entry = BlockCursor::new(&block).next(&mut block, false).unwrap();
+        assert_eq!(block[entry.bytes], packet());
     }
 
     proptest! {
         #[test]
-        fn whatever_a_block_says_nothing_outside_it_is_read(
+        fn nothing_outside_the_block_is_read(
             mut bytes in proptest::collection::vec(any::<u8>(), 0..400),
             (count, first, next, mac) in (0_u32..5, 0_u32..400, 0_u32..400, 0_u16..400),
         ) {
             for (at, value) in [(12, count), (16, first)] {
-                if let Some(place) = bytes.get_mut(at..at + 4) {
-                    place.copy_from_slice(&value.to_ne_bytes());
+                if let Some(field) = bytes.get_mut(at..at + 4) {
+                    field.copy_from_slice(&value.to_ne_bytes());
                 }
             }
             for (at, value) in [(0, &next.to_ne_bytes()[..]), (24, &mac.to_ne_bytes()[..])] {
-                if let Some(place) = bytes.get_mut(first as usize + at..first as usize + at + value.len()) {
-                    place.copy_from_slice(value);
+                if let Some(field) = bytes.get_mut(first as usize + at..first as usize + at + value.len()) {
+                    field.copy_from_slice(value);
                 }
             }
-            let mut seen = 0;
             let announced = word(&bytes, 12).unwrap_or(0);
-            let read = read(&mut bytes, true, |_| seen += 1);
-            prop_assert_eq!(read.packets, seen);
-            prop_assert_eq!(read.packets + read.lost, announced);
+            let mut cursor = BlockCursor::new(&bytes);
+            let mut read = 0;
+            while let Some(entry) = cursor.next(&mut bytes, true) {
+                prop_assert!(bytes.get(entry.bytes).is_some());
+                read += 1;
+            }
+            prop_assert_eq!(read + cursor.remaining(), announced);
         }
     }
 }

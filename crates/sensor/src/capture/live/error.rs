@@ -1,4 +1,4 @@
-//! What can keep live capture from beginning, and what to do about it.
+//! Errors at the start of live capture.
 
 use std::io;
 
@@ -25,27 +25,27 @@ pub enum LiveError {
         /// The names that exist, with commas.
         available: String,
     },
-    /// The filter cannot be asked of packets of this link layer.
+    /// The filter does not apply to packets of this link layer.
     #[error("{interface}: {problem}")]
     Filter {
         /// The interface.
         interface: String,
-        /// What is wrong.
+        /// The filter's error.
         problem: ExpressionError,
     },
-    /// The kernel has no memory for the ring.
+    /// The kernel cannot allocate the ring.
     #[error(
-        "{interface}: the kernel gives no ring of {bytes} bytes ({source}); ask for a smaller one (--ring-mib) or free memory"
+        "{interface}: the kernel cannot allocate a ring of {bytes} bytes ({source}); choose a smaller one (--ring-mib) or free memory"
     )]
     Ring {
         /// The interface.
         interface: String,
-        /// Size of the ring that was asked for.
+        /// Requested size of the ring.
         bytes: usize,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// A setting that makes no sense.
+    /// An invalid setting.
     #[error("{0}")]
     Setting(String),
     /// Another system call failed.
@@ -53,9 +53,9 @@ pub enum LiveError {
     System {
         /// The interface.
         interface: String,
-        /// What was being done.
+        /// The operation.
         doing: &'static str,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }

@@ -1,4 +1,4 @@
-//! Which interfaces there are.
+//! The network interfaces of this host.
 
 use std::{io, net::IpAddr};
 
@@ -9,7 +9,7 @@ use nix::{ifaddrs::getifaddrs, net::if_::InterfaceFlags};
 pub struct Interface {
     /// Its name.
     pub name: String,
-    /// Whether it is switched on.
+    /// Whether it is up.
     pub up: bool,
     /// Whether it is the loopback interface.
     pub loopback: bool,
@@ -20,7 +20,7 @@ pub struct Interface {
 /// The interfaces of this network namespace, in the system's order.
 ///
 /// # Errors
-/// The system does not tell.
+/// The system call fails.
 pub fn interfaces() -> io::Result<Vec<Interface>> {
     let mut found: Vec<Interface> = Vec::new();
     for entry in getifaddrs()? {

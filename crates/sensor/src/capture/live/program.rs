@@ -1,8 +1,8 @@
-//! Classic BPF programs (Documentation/networking/filter.rst) that the kernel runs over every packet: which shard a
-//! packet goes to, and which packets are worth copying into the ring.
+//! Generates the classic BPF programs (Documentation/networking/filter.rst) that the kernel runs over every packet: one
+//! chooses the packet's shard, one filters packets before they are copied into the ring.
 //!
-//! Loads are relative to the network header, so one program serves every link layer; the kernel has taken a first
-//! VLAN tag off before.
+//! Loads are relative to the network header, so one program works for every link layer; the kernel has removed the first
+//! VLAN tag before.
 
 use std::net::IpAddr;
 
@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use citronella_wire::LinkType;
 
 use super::super::{
-    bpf::{self, MOST_INSTRUCTIONS, Program},
+    bpf::{self, MAX_INSTRUCTIONS, Program},
     filter::Filter,
 };
 use super::sys::Instruction;
@@ -22,7 +22,7 @@ const TCP: u32 = 6;
 const UDP: u32 = 17;
 const ICMPV6: u32 = 58;
 
-// Offsets that the kernel answers from what it knows of the packet (linux/filter.h).
+// Offsets of the kernel's packet metadata (linux/filter.h).
 const NETWORK: u32 = -0x100000_i32 as u32;
 const PROTOCOL: u32 = -0x1000_i32 as u32;
 const HAS_VLAN_TAG: u32 = PROTOCOL + 48;
@@ -48,16 +48,16 @@ const JUMP_IF_ANY: u16 = 0x45;
 const RETURN: u16 = 0x06;
 const RETURN_A: u16 = 0x16;
 
-/// A place in a program that is jumped to, perhaps before it is known.
+/// A jump target, which may be used before it is placed.
 #[derive(Clone, Copy)]
 struct Label(usize);
 
 #[derive(Default)]
 struct Assembler {
     code: Vec<Instruction>,
-    /// Where each label stands.
+    /// Position of each label, once it is placed.
     labels: Vec<Option<usize>>,
-    /// Jumps whose distance is still to be filled in.
+    /// Jumps whose distance `finish` fills in.
     jumps: Vec<(usize, Label)>,
 }
 
@@ -72,8 +72,8 @@ impl Assembler {
     }
 
     fn place(&mut self, label: Label) {
-        if let Some(place) = self.labels.get_mut(label.0) {
-            *place = Some(self.code.len());
+        if let Some(position) = self.labels.get_mut(label.0) {
+            *position = Some(self.code.len());
         }
     }
 
@@ -82,7 +82,7 @@ impl Assembler {
         self.push(JUMP, 0);
     }
 
-    /// A conditional jump reaches 255 instructions only, so it steps over a long one.
+    /// A conditional jump reaches only 255 instructions, so it skips an unconditional one or falls through to it.
     fn jump_if(&mut self, test: u16, k: u32, to: Label) {
         self.code.push(Instruction { code: test, jt: 0, jf: 1, k });
         self.jump(to);
@@ -93,19 +93,19 @@ impl Assembler {
         self.jump(to);
     }
 
-    /// The program; `None` where it is longer than the kernel takes.
+    /// The program; `None` if it is longer than the kernel allows.
     fn finish(mut self) -> Option<Vec<Instruction>> {
         for (at, label) in self.jumps {
             let to = self.labels.get(label.0).copied().flatten()?;
             self.code.get_mut(at)?.k = to.checked_sub(at + 1)? as u32;
         }
-        (self.code.len() <= MOST_INSTRUCTIONS).then_some(self.code)
+        (self.code.len() <= MAX_INSTRUCTIONS).then_some(self.code)
     }
 }
 
-/// Sends all packets between two hosts to one socket of a fanout group, whichever direction and port, fragments
-/// included; others go to the first. `seed` keeps senders from choosing the shard.
-pub(super) fn by_hosts(seed: u64) -> Vec<Instruction> {
+/// Sends all packets between two hosts, fragments included, to one socket of a fanout group; packets that are not IP go
+/// to the first. With a random `seed` a sender cannot choose the shard.
+pub(super) fn fanout(seed: u64) -> Vec<Instruction> {
     let (first, second) = (seed as u32 | 1, (seed >> 32) as u32 | 1);
     let mut program = Assembler::default();
     let [v4, v6, mix] = [(); 3].map(|()| program.label());
@@ -150,18 +150,18 @@ pub(super) fn by_hosts(seed: u64) -> Vec<Instruction> {
     program.finish().unwrap_or_default()
 }
 
-/// Keeps at least what `filter` keeps of this link layer, `snap_bytes` of each packet; the exact judgement is
-/// [`Filter::keeps`].
-pub(super) fn keeping(filter: &Filter, link: LinkType, snap_bytes: u32) -> Vec<Instruction> {
-    let by_ends = by_ends(filter, snap_bytes);
+/// Accepts `snap_bytes` of at least the packets of this link layer that `filter` matches; [`Filter::matches`] decides
+/// exactly.
+pub(super) fn filter(filter: &Filter, link: LinkType, snap_bytes: u32) -> Vec<Instruction> {
+    let endpoints = endpoints(filter, snap_bytes);
     let expression = filter.expression.as_ref().and_then(|expression| expression.program(link));
-    expression.and_then(|expression| before(expression, &by_ends)).unwrap_or(by_ends)
+    expression.and_then(|expression| prepend(expression, &endpoints)).unwrap_or(endpoints)
 }
 
-/// An expression, and then, where it keeps a packet, what comes after it. Packets whose VLAN tag the kernel has taken off
-/// pass it by: it would look for the tag where it is put back later. `None` where the kernel does not take the two
-/// together.
-fn before(expression: &Program, then: &[Instruction]) -> Option<Vec<Instruction>> {
+/// An expression, followed by the program `then` for packets that it accepts. Packets whose VLAN tag the kernel has
+/// removed skip the expression, which expects the tag in the packet. `None` if the result is longer than the kernel
+/// allows, or the expression returns a computed value.
+fn prepend(expression: &Program, then: &[Instruction]) -> Option<Vec<Instruction>> {
     let expression = expression.instructions();
     let length = expression.len();
     let mut program = Assembler::default();
@@ -169,10 +169,10 @@ fn before(expression: &Program, then: &[Instruction]) -> Option<Vec<Instruction>
     program.code.push(Instruction { code: JUMP_IF_EQUAL, jt: 1, jf: 0, k: 0 });
     program.push(JUMP, length as u32);
     for (at, instruction) in expression.iter().enumerate() {
-        let behind = (length - at - 1) as u32;
+        let remaining = (length - at - 1) as u32;
         let bpf::Instruction { code, jt, jf, k } = match instruction.returns() {
             Some(0) => *instruction,
-            Some(_) => bpf::Instruction::jump(behind),
+            Some(_) => bpf::Instruction::jump(remaining),
             None if instruction.is_return() => return None,
             None => *instruction,
         };
@@ -182,7 +182,8 @@ fn before(expression: &Program, then: &[Instruction]) -> Option<Vec<Instruction>
     program.finish()
 }
 
-fn by_ends(filter: &Filter, snap_bytes: u32) -> Vec<Instruction> {
+/// The program for ports and networks; a filter that is too long for the kernel loses its networks, then its ports.
+fn endpoints(filter: &Filter, snap_bytes: u32) -> Vec<Instruction> {
     compile(filter, snap_bytes)
         .or_else(|| compile(&Filter { networks: Vec::new(), ..filter.clone() }, snap_bytes))
         .or_else(|| compile(&Filter::default(), snap_bytes))
@@ -191,79 +192,79 @@ fn by_ends(filter: &Filter, snap_bytes: u32) -> Vec<Instruction> {
 
 fn compile(filter: &Filter, snap_bytes: u32) -> Option<Vec<Instruction>> {
     let mut program = Assembler::default();
-    let [keep, drop, v4, v6] = [(); 4].map(|()| program.label());
+    let [accept, reject, v4, v6] = [(); 4].map(|()| program.label());
     if !(filter.ports.is_empty() && filter.networks.is_empty()) {
         program.push(LOAD_HALF, PROTOCOL);
         program.jump_if(JUMP_IF_EQUAL, IPV4, v4);
         program.jump_if(JUMP_IF_EQUAL, IPV6, v6);
-        program.jump(keep); // behind a second tag or a tunnel: judged outside the kernel
+        program.jump(accept); // a second tag or another protocol: `Filter::matches` decides
 
         program.place(v4);
-        networks(&mut program, filter, true, drop);
+        networks(&mut program, filter, true, reject);
         if !filter.ports.is_empty() {
             program.push(LOAD_HALF, NETWORK.wrapping_add(6));
-            program.jump_if(JUMP_IF_ANY, 0x3fff, keep); // a fragment
-            transport(&mut program, 9, drop);
+            program.jump_if(JUMP_IF_ANY, 0x3fff, accept); // a fragment
+            transport(&mut program, 9, reject);
             program.push(LOAD_X_HEADER_LENGTH, NETWORK);
             for offset in [0, 2] {
                 program.push(LOAD_HALF_AT_X, NETWORK.wrapping_add(offset));
-                ports(&mut program, &filter.ports, keep);
+                ports(&mut program, &filter.ports, accept);
             }
-            program.jump(drop);
+            program.jump(reject);
         }
-        program.jump(keep);
+        program.jump(accept);
 
         program.place(v6);
-        networks(&mut program, filter, false, drop);
+        networks(&mut program, filter, false, reject);
         if !filter.ports.is_empty() {
             program.push(LOAD_BYTE, NETWORK.wrapping_add(6));
-            program.jump_if(JUMP_IF_EQUAL, ICMPV6, drop);
+            program.jump_if(JUMP_IF_EQUAL, ICMPV6, reject);
             let plain = program.label();
             program.jump_if(JUMP_IF_EQUAL, TCP, plain);
-            program.jump_unless(JUMP_IF_EQUAL, UDP, keep); // extension headers: judged outside the kernel
+            program.jump_unless(JUMP_IF_EQUAL, UDP, accept); // extension headers: `Filter::matches` decides
             program.place(plain);
             for offset in [40, 42] {
                 program.push(LOAD_HALF, NETWORK.wrapping_add(offset));
-                ports(&mut program, &filter.ports, keep);
+                ports(&mut program, &filter.ports, accept);
             }
-            program.jump(drop);
+            program.jump(reject);
         }
     }
-    program.place(keep);
+    program.place(accept);
     program.push(RETURN, snap_bytes);
-    program.place(drop);
+    program.place(reject);
     program.push(RETURN, 0);
     program.finish()
 }
 
-fn transport(program: &mut Assembler, offset: u32, drop: Label) {
+fn transport(program: &mut Assembler, offset: u32, reject: Label) {
     let known = program.label();
     program.push(LOAD_BYTE, NETWORK.wrapping_add(offset));
     program.jump_if(JUMP_IF_EQUAL, TCP, known);
-    program.jump_unless(JUMP_IF_EQUAL, UDP, drop);
+    program.jump_unless(JUMP_IF_EQUAL, UDP, reject);
     program.place(known);
 }
 
-fn ports(program: &mut Assembler, ports: &[u16], keep: Label) {
+fn ports(program: &mut Assembler, ports: &[u16], accept: Label) {
     for &port in ports {
-        program.jump_if(JUMP_IF_EQUAL, u32::from(port), keep);
+        program.jump_if(JUMP_IF_EQUAL, u32::from(port), accept);
     }
 }
 
-/// Goes on behind itself where source or destination is in one of the networks of this version, else to `drop`.
-fn networks(program: &mut Assembler, filter: &Filter, v4: bool, drop: Label) {
+/// Falls through if source or destination is in one of the networks of this IP version, else jumps to `reject`.
+fn networks(program: &mut Assembler, filter: &Filter, v4: bool, reject: Label) {
     if filter.networks.is_empty() {
         return;
     }
     let inside = program.label();
     for network in filter.networks.iter().filter(|network| matches!(network, IpNet::V4(_)) == v4) {
         let (address, mask) = (words(network.network()), words(network.netmask()));
-        let ends = if v4 { [12, 16] } else { [8, 24] };
-        for end in ends {
+        let offsets = if v4 { [12, 16] } else { [8, 24] };
+        for offset in offsets {
             let other = program.label();
             for (word, (&address, &mask)) in address.iter().zip(&mask).enumerate() {
                 if mask != 0 {
-                    program.push(LOAD_WORD, NETWORK.wrapping_add(end + 4 * word as u32));
+                    program.push(LOAD_WORD, NETWORK.wrapping_add(offset + 4 * word as u32));
                     program.push(AND, mask);
                     program.jump_unless(JUMP_IF_EQUAL, address, other);
                 }
@@ -272,7 +273,7 @@ fn networks(program: &mut Assembler, filter: &Filter, v4: bool, drop: Label) {
             program.place(other);
         }
     }
-    program.jump(drop);
+    program.jump(reject);
     program.place(inside);
 }
 

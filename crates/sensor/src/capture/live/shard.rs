@@ -1,30 +1,42 @@
-//! What one shard's thread reads from: a ring for each interface.
+//! The live source of one shard: a ring for each interface, read packet by packet.
 
 use std::{
+    collections::VecDeque,
     hash::{BuildHasher, RandomState},
+    mem::take,
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use super::{
-    LiveCounters, LiveError, LiveSettings, Notice,
+    LiveError, LiveSettings,
+    block::Entry,
     socket::{Group, Link, wait_for},
 };
-use crate::capture::Packet;
+use crate::capture::{CaptureCounters, CaptureError, LinkNotice, Next, Source};
 
+/// How long [`LiveShard`] waits for packets before it reports that it is idle. A packet ends the wait.
+const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 /// How often an interface that is away is looked for.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// Blocks taken from one ring before the next has its turn.
-const BLOCKS_A_TURN: usize = 32;
+const CHECK_EVERY: Duration = Duration::from_millis(250);
+/// Blocks read from one ring before the next has its turn.
+const BLOCKS_A_TURN: u64 = 32;
 
 /// Packets from all interfaces, for one shard.
 pub struct LiveShard {
     links: Vec<Link>,
     sockets: Vec<libc::pollfd>,
-    /// Only one shard tells of the interfaces; all follow them.
-    tells: bool,
-    notices: Vec<Notice>,
-    looked: Instant,
+    /// The link that is read, and the count of its blocks at which its turn ends.
+    turn: usize,
+    turn_ends: u64,
+    /// Packets were delivered since the rings were last empty.
+    has_delivered: bool,
+    /// Waiting has failed.
+    has_failed: bool,
+    /// Only one shard reports changes of interfaces; all follow them.
+    reports_links: bool,
+    notices: VecDeque<LinkNotice>,
+    checked: Instant,
     number: u64,
 }
 
@@ -38,17 +50,21 @@ pub fn open(settings: &LiveSettings, shards: usize) -> Result<Vec<LiveShard>, Li
     let random = RandomState::new();
     let group = |name| (shards > 1).then(|| Group::new(random.hash_one(name)));
     let groups: Vec<_> = settings.interfaces.iter().map(group).collect();
-    let shard = |at| {
+    let shard = |index| {
         let links = settings.interfaces.iter().zip(&groups);
         let links = links.map(|(name, group)| Link::open(name, &settings, group.clone()));
         let links = links.collect::<Result<Vec<_>, LiveError>>()?;
-        let tells = at == 0;
+        let reports_links = index == 0;
         Ok(LiveShard {
-            notices: links.iter().filter(|_| tells).filter_map(Link::opened).collect(),
+            notices: links.iter().filter(|_| reports_links).filter_map(Link::opened).collect(),
             links,
             sockets: Vec::new(),
-            tells,
-            looked: now(),
+            turn: 0,
+            turn_ends: BLOCKS_A_TURN,
+            has_delivered: false,
+            has_failed: false,
+            reports_links,
+            checked: now(),
             number: 0,
         })
     };
@@ -74,80 +90,97 @@ fn check(settings: &LiveSettings, shards: usize) -> Result<(), LiveError> {
     }
 }
 
-/// What a turn of [`LiveShard::poll`] brought.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Polled {
-    /// Packets handed out.
-    pub packets: u64,
-    /// The wall clock where no packet came, in nanoseconds since 1970-01-01 UTC: packet time goes on without packets.
-    pub idle_at_nanos: Option<i64>,
-}
-
 impl LiveShard {
-    /// Hands out the packets that are there; waits for some, `wait` at most, where there are none.
-    ///
-    /// # Errors
-    /// Waiting failed; an interface that goes away is no error but a [`Notice`].
-    pub fn poll(&mut self, wait: Duration, mut each: impl FnMut(Packet<'_>)) -> Result<Polled, LiveError> {
-        let before = self.number;
-        if !self.turn(&mut each) {
-            let failed = wait_for(&self.links, &mut self.sockets, wait).map_err(|source| {
-                LiveError::System { interface: self.names(), doing: "waiting for packets", source }
-            })?;
-            self.turn(&mut each);
-            self.look(&failed);
+    /// The next packet of any ring. Each interface has its turn, of at most [`BLOCKS_A_TURN`] blocks.
+    #[inline]
+    fn next_entry(&mut self) -> Option<(usize, Entry)> {
+        for _ in 0..=self.links.len() {
+            let link = self.links.get_mut(self.turn)?;
+            if link.blocks() < self.turn_ends
+                && let Some(entry) = link.next_entry()
+            {
+                return Some((self.turn, entry));
+            }
+            self.turn = (self.turn + 1) % self.links.len();
+            self.turn_ends = self.links.get(self.turn)?.blocks() + BLOCKS_A_TURN;
         }
-        let packets = self.number - before;
-        Ok(Polled { packets, idle_at_nanos: (packets == 0).then(wall_clock) })
+        None
     }
 
-    /// What happened to the interfaces since the last call.
-    pub fn notices(&mut self) -> Vec<Notice> {
-        std::mem::take(&mut self.notices)
-    }
-
-    /// What was counted so far, over all interfaces.
-    pub fn counters(&mut self) -> LiveCounters {
-        let mut sum = LiveCounters::default();
-        for link in &mut self.links {
-            sum += link.count();
+    #[inline]
+    fn packet(&mut self, link: usize, entry: &Entry) -> Next<'_> {
+        self.has_delivered = true;
+        self.number += 1;
+        let number = self.number;
+        match self.links.get_mut(link) {
+            Some(link) => Next::Packet(link.packet(entry, number)),
+            None => Next::End,
         }
-        sum
     }
 
-    /// Some blocks of each ring; whether there were any.
-    fn turn(&mut self, each: &mut impl FnMut(Packet<'_>)) -> bool {
-        let mut any = false;
-        for link in &mut self.links {
-            for _ in 0..BLOCKS_A_TURN {
-                if !link.next_block(&mut self.number, each) {
-                    break;
-                }
-                any = true;
+    /// Waits for packets; `None` where waiting has failed before.
+    fn wait(&mut self) -> Result<Option<()>, LiveError> {
+        match wait_for(&self.links, &mut self.sockets, POLL_TIMEOUT) {
+            Ok(failed) => self.check_links(&failed),
+            Err(_) if self.has_failed => return Ok(None),
+            Err(source) => {
+                self.has_failed = true;
+                let interface = self.names();
+                return Err(LiveError::System { interface, doing: "waiting for packets", source });
             }
         }
-        any
+        Ok(Some(()))
     }
 
-    fn look(&mut self, failed: &[usize]) {
+    /// Asks for the state of interfaces whose socket has failed, and now and then of those that are away.
+    fn check_links(&mut self, failed: &[usize]) {
         let away = self.links.iter().any(|link| !link.is_up());
-        let due = away && self.looked.elapsed() >= LOOK_EVERY;
+        let due = away && self.checked.elapsed() >= CHECK_EVERY;
         if failed.is_empty() && !due {
             return;
         }
-        self.looked = now();
-        for (at, link) in self.links.iter_mut().enumerate() {
-            if (failed.contains(&at) || !link.is_up())
+        self.checked = now();
+        for (index, link) in self.links.iter_mut().enumerate() {
+            if (failed.contains(&index) || !link.is_up())
                 && let Some(notice) = link.look()
-                && self.tells
+                && self.reports_links
             {
-                self.notices.push(notice);
+                self.notices.push_back(notice);
             }
         }
     }
 
     fn names(&self) -> String {
         self.links.iter().map(Link::name).collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl Source for LiveShard {
+    /// Waits up to [`POLL_TIMEOUT`] where the rings are empty.
+    #[inline]
+    fn next(&mut self) -> Result<Next<'_>, CaptureError> {
+        if let Some((link, entry)) = self.next_entry() {
+            return Ok(self.packet(link, &entry));
+        }
+        if take(&mut self.has_delivered) {
+            return Ok(Next::Drained);
+        }
+        if let Some(notice) = self.notices.pop_front() {
+            return Ok(Next::LinkChanged(notice));
+        }
+        if self.wait()?.is_none() {
+            return Ok(Next::End);
+        }
+        match self.next_entry() {
+            Some((link, entry)) => Ok(self.packet(link, &entry)),
+            None => Ok(Next::Idle(wall_clock())),
+        }
+    }
+
+    fn counters(&mut self) -> CaptureCounters {
+        let mut sum = CaptureCounters::default();
+        self.links.iter_mut().for_each(|link| sum += link.count());
+        sum
     }
 }
 

@@ -1,7 +1,7 @@
-//! One shard's socket and ring on one interface, through the interface's going down, up and away.
+//! One shard's socket and ring on one interface, which follow the interface's state (up, down, removed).
 
 use std::{
-    fmt, io,
+    io,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -9,61 +9,19 @@ use std::{
 use citronella_wire::LinkType;
 
 use super::{
-    BLOCK_BYTES, LiveCounters, LiveError, LiveSettings,
-    block::{self, TAG_BYTES},
+    BLOCK_BYTES, LiveError, LiveSettings,
+    block::{BlockCursor, Entry, TAG_BYTES},
     interfaces, program,
-    sys::{self, Facts, Instruction, Ring, Socket},
+    sys::{self, Instruction, InterfaceInfo, Ring, Socket},
 };
-use crate::capture::Packet;
+use crate::capture::{CaptureCounters, LinkEvent, LinkNotice, Packet};
 
 const ETHERNET: u16 = libc::ARPHRD_ETHER;
 const LOOPBACK: u16 = libc::ARPHRD_LOOPBACK;
 const IP_PROTOCOLS: [u16; 2] = [0x0800, 0x86dd];
-/// Sockets kept in reserve for an interface that comes back when this process may no longer open one: a socket
-/// cannot leave its fanout group for the group of the interface's new number.
+/// Sockets opened in advance for an interface that reappears after this process has dropped its privileges: a socket
+/// cannot leave its fanout group for the group of the interface's new index.
 const SPARES: usize = 16;
-
-/// What happened to an interface.
-#[derive(Debug)]
-pub enum LinkEvent {
-    /// It went down; capture goes on when it comes up.
-    Down,
-    /// It is up again.
-    Up,
-    /// It was removed; capture goes on when one of its name appears.
-    Removed,
-    /// It appeared again, and is captured from.
-    Back,
-    /// It appeared again, but cannot be captured from.
-    Lost(io::Error),
-}
-
-/// News of an interface, for the log.
-#[derive(Debug)]
-pub struct Notice {
-    /// The interface.
-    pub interface: String,
-    /// What happened.
-    pub event: LinkEvent,
-}
-
-impl fmt::Display for Notice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let interface = &self.interface;
-        match &self.event {
-            LinkEvent::Down => write!(f, "{interface} is down; waiting for it to come up"),
-            LinkEvent::Up => write!(f, "{interface} is up; capturing"),
-            LinkEvent::Removed => write!(f, "{interface} was removed; waiting for it to come back"),
-            LinkEvent::Back => write!(f, "{interface} is back; capturing"),
-            LinkEvent::Lost(error) => {
-                write!(
-                    f,
-                    "{interface} is back but cannot be opened again ({error}); restart to capture from it"
-                )
-            }
-        }
-    }
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -73,9 +31,10 @@ enum State {
     Lost,
 }
 
-/// The fanout group that the shards of one interface share: its interface's number and the group's.
+/// The fanout group that the shards of one interface share.
 pub(super) struct Group {
     seed: u64,
+    /// Index of the interface and number of the group.
     joined: Mutex<Option<(i32, u16)>>,
 }
 
@@ -90,7 +49,7 @@ impl Group {
         let outgoing = if ignore_outgoing { libc::PACKET_FANOUT_FLAG_IGNORE_OUTGOING } else { 0 };
         let id = match socket.join_fanout(id, libc::PACKET_FANOUT_CBPF | outgoing) {
             Ok(id) => {
-                socket.set_fanout_program(&program::by_hosts(self.seed))?;
+                socket.set_fanout_program(&program::fanout(self.seed))?;
                 id
             }
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
@@ -109,13 +68,16 @@ pub(super) struct Link {
     settings: Arc<LiveSettings>,
     group: Option<Arc<Group>>,
     cooked: bool,
-    /// The number of the interface that the socket is bound to.
+    /// Index of the interface that the socket is bound to.
     index: Option<i32>,
     state: State,
     ring: Ring,
+    /// Position in the ring's current block, once reading it has begun.
+    cursor: Option<BlockCursor>,
+    blocks: u64,
     socket: Socket,
     spares: Vec<Socket>,
-    counters: LiveCounters,
+    counters: CaptureCounters,
 }
 
 impl Link {
@@ -126,8 +88,8 @@ impl Link {
     ) -> Result<Link, LiveError> {
         let failed = |doing| move |source| LiveError::System { interface: name.to_owned(), doing, source };
         let probe = Socket::new(true).map_err(|source| refused(name, source))?;
-        let facts = facts(&probe, name).map_err(|source| unknown(name, source))?;
-        let cooked = is_cooked(facts);
+        let info = interface_info(&probe, name).map_err(|source| unknown(name, source))?;
+        let cooked = is_cooked(info);
         let filtered = settings.filter.check(layer(cooked));
         filtered.map_err(|problem| LiveError::Filter { interface: name.to_owned(), problem })?;
         let new_socket = || Socket::new(cooked).map_err(|source| refused(name, source));
@@ -147,46 +109,48 @@ impl Link {
             index: None,
             state: State::Down,
             ring,
+            cursor: None,
+            blocks: 0,
             socket,
             spares,
-            counters: LiveCounters::default(),
+            counters: CaptureCounters::default(),
         };
-        if facts.up {
-            link.attach(facts).map_err(failed("binding"))?;
+        if info.up {
+            link.attach(info).map_err(failed("binding"))?;
             link.state = State::Up;
         }
         Ok(link)
     }
 
-    /// Binds to the interface and joins the group. Until it is in the group nothing may arrive, or every shard would
-    /// see it: a program that keeps nothing stands in for the filter.
-    fn attach(&mut self, facts: Facts) -> io::Result<()> {
+    /// Binds to the interface and joins the group. Before it has joined, every shard would receive every packet: until
+    /// then a program that rejects all packets is attached.
+    fn attach(&mut self, info: InterfaceInfo) -> io::Result<()> {
         let settings = &self.settings;
-        let ignore_outgoing = settings.ignore_outgoing || facts.hardware == LOOPBACK;
-        let nothing = Instruction { code: 0x06, jt: 0, jf: 0, k: 0 };
-        self.socket.attach_filter(&[nothing])?;
-        self.socket.bind(facts.index)?;
+        let ignore_outgoing = settings.ignore_outgoing || info.hardware == LOOPBACK;
+        let reject_all = Instruction { code: 0x06, jt: 0, jf: 0, k: 0 };
+        self.socket.attach_filter(&[reject_all])?;
+        self.socket.bind(info.index)?;
         if let Some(group) = &self.group {
-            group.join(&self.socket, facts.index, ignore_outgoing)?;
+            group.join(&self.socket, info.index, ignore_outgoing)?;
         } else if ignore_outgoing {
-            // Before 4.20 the kernel cannot; then they are left out here.
+            // Fails on kernels before 4.20; `next_block` ignores the packets then.
             let _ = self.socket.set_packet(libc::PACKET_IGNORE_OUTGOING, &1_i32);
         }
-        if settings.promiscuous && facts.index != 0 && facts.hardware != LOOPBACK {
-            self.socket.set_promiscuous(facts.index)?;
+        if settings.promiscuous && info.index != 0 && info.hardware != LOOPBACK {
+            self.socket.set_promiscuous(info.index)?;
         }
-        self.socket.attach_filter(&program::keeping(
+        self.socket.attach_filter(&program::filter(
             &settings.filter,
             layer(self.cooked),
             settings.snap_bytes,
         ))?;
-        self.index = Some(facts.index);
+        self.index = Some(info.index);
         Ok(())
     }
 
-    /// That it is down from the begin, if so.
-    pub(super) fn opened(&self) -> Option<Notice> {
-        (!self.is_up()).then(|| Notice { interface: self.name.clone(), event: LinkEvent::Down })
+    /// A notice if the interface is down at the start.
+    pub(super) fn opened(&self) -> Option<LinkNotice> {
+        (!self.is_up()).then(|| LinkNotice { interface: self.name.clone(), event: LinkEvent::Down })
     }
 
     pub(super) fn name(&self) -> &str {
@@ -197,98 +161,116 @@ impl Link {
         libc::pollfd { fd: self.socket.fd(), events: libc::POLLIN, revents: 0 }
     }
 
-    /// Hands out the packets of the next block; `false` where there is none yet.
+    /// The next packet of the ring; `None` where the kernel has filled no block.
     #[inline]
-    pub(super) fn next_block(&mut self, number: &mut u64, each: &mut impl FnMut(Packet<'_>)) -> bool {
-        let link = layer(self.cooked);
-        let Link { settings, counters, cooked, .. } = self;
-        let (filter, cooked) = (&settings.filter, *cooked);
-        let taken = self.ring.take(|bytes| {
-            block::read(bytes, !cooked, |entry| {
-                let outgoing = entry.direction == libc::PACKET_OUTGOING;
-                let out = outgoing && (settings.ignore_outgoing || entry.hardware == LOOPBACK);
-                let packet = Packet {
-                    number: *number + 1,
-                    time_nanos: entry.time_nanos,
-                    link,
-                    wire_len: entry.wire_len,
-                    bytes: entry.bytes,
-                };
-                if out
-                    || cooked && !IP_PROTOCOLS.contains(&entry.protocol)
-                    || !filter.is_empty() && !filter.keeps(&packet)
-                {
-                    counters.left_out += 1;
-                    return;
-                }
-                counters.packets += 1;
-                *number += 1;
-                each(packet);
-            })
-        });
-        if let Some(read) = &taken {
-            counters.damaged += u64::from(read.lost);
+    pub(super) fn next_entry(&mut self) -> Option<Entry> {
+        let cooked = self.cooked;
+        loop {
+            let block = self.ring.block()?;
+            let cursor = self.cursor.get_or_insert_with(|| BlockCursor::new(block));
+            let Some(entry) = cursor.next(block, !cooked) else {
+                self.counters.damaged += u64::from(cursor.remaining());
+                self.cursor = None;
+                self.ring.release();
+                self.blocks += 1;
+                continue;
+            };
+            let outgoing = entry.direction == libc::PACKET_OUTGOING;
+            let excluded = outgoing && (self.settings.ignore_outgoing || entry.hardware == LOOPBACK);
+            let filter = &self.settings.filter;
+            if excluded
+                || cooked && !IP_PROTOCOLS.contains(&entry.protocol)
+                || !filter.is_empty() && !filter.matches(&packet(&entry, block, 0, cooked))
+            {
+                self.counters.filtered += 1;
+                continue;
+            }
+            self.counters.packets += 1;
+            return Some(entry);
         }
-        taken.is_some()
     }
 
-    /// Whether the socket should be asked how its interface is.
+    /// The packet of the entry that [`Link::next_entry`] has just returned.
+    #[inline]
+    pub(super) fn packet(&mut self, entry: &Entry, number: u64) -> Packet<'_> {
+        let cooked = self.cooked;
+        packet(entry, self.ring.block().unwrap_or_default(), number, cooked)
+    }
+
+    /// Blocks read since the link was opened.
+    pub(super) fn blocks(&self) -> u64 {
+        self.blocks
+    }
+
+    /// Whether the interface was up at the last check.
     pub(super) fn is_up(&self) -> bool {
         self.state == State::Up
     }
 
-    /// Looks how the interface is, after an error of the socket or while it is away; tells what changed.
-    pub(super) fn look(&mut self) -> Option<Notice> {
-        // Reading the error clears it: the next poll waits again.
+    /// Checks the interface, after a socket error or while it is not up; returns what changed.
+    pub(super) fn look(&mut self) -> Option<LinkNotice> {
+        // Reading the error clears it, so that the next poll blocks again.
         let _ = self.socket.take_error();
-        let event = match (facts(&self.socket, &self.name), self.state) {
+        let event = match (interface_info(&self.socket, &self.name), self.state) {
             (_, State::Lost) | (Err(_), State::Removed) => return None,
             (Err(_), _) => (State::Removed, LinkEvent::Removed),
-            (Ok(facts), State::Up) if !facts.up => (State::Down, LinkEvent::Down),
-            (Ok(facts), State::Down | State::Removed) if facts.up => match self.resume(facts) {
+            (Ok(info), State::Up) if !info.up => (State::Down, LinkEvent::Down),
+            (Ok(info), State::Down | State::Removed) if info.up => match self.resume(info) {
                 Ok(()) if self.state == State::Down => (State::Up, LinkEvent::Up),
                 Ok(()) => (State::Up, LinkEvent::Back),
                 Err(error) => (State::Lost, LinkEvent::Lost(error)),
             },
-            (Ok(facts), State::Up) if self.index != Some(facts.index) => match self.resume(facts) {
+            (Ok(info), State::Up) if self.index != Some(info.index) => match self.resume(info) {
                 Ok(()) => (State::Up, LinkEvent::Back),
                 Err(error) => (State::Lost, LinkEvent::Lost(error)),
             },
             (Ok(_), _) => return None,
         };
         self.state = event.0;
-        Some(Notice { interface: self.name.clone(), event: event.1 })
+        Some(LinkNotice { interface: self.name.clone(), event: event.1 })
     }
 
-    /// Captures from an interface that is up again, or from another of its name.
-    fn resume(&mut self, facts: Facts) -> io::Result<()> {
+    /// Captures from an interface that is up again, or from a new interface with its name.
+    fn resume(&mut self, info: InterfaceInfo) -> io::Result<()> {
         match self.index {
             // The kernel has bound the socket again by itself.
-            Some(index) if index == facts.index => return Ok(()),
-            // It never was up.
-            None if is_cooked(facts) == self.cooked => return self.attach(facts),
+            Some(index) if index == info.index => return Ok(()),
+            // It was never up.
+            None if is_cooked(info) == self.cooked => return self.attach(info),
             _ => {}
         }
         self.count();
-        if self.group.is_some() || is_cooked(facts) != self.cooked {
-            let spare = if is_cooked(facts) == self.cooked { self.spares.pop() } else { None };
-            self.cooked = is_cooked(facts);
+        if self.group.is_some() || is_cooked(info) != self.cooked {
+            let spare = if is_cooked(info) == self.cooked { self.spares.pop() } else { None };
+            self.cooked = is_cooked(info);
             self.socket = match spare {
                 Some(socket) => socket,
                 None => Socket::new(self.cooked)?,
             };
             self.ring = new_ring(&self.socket, &self.settings)?;
+            self.cursor = None;
         }
-        self.attach(facts)
+        self.attach(info)
     }
 
-    /// What was counted so far.
-    pub(super) fn count(&mut self) -> LiveCounters {
+    /// The counters, including the kernel's.
+    pub(super) fn count(&mut self) -> CaptureCounters {
         if let Ok(kernel) = self.socket.statistics() {
             self.counters.dropped += u64::from(kernel.drops);
-            self.counters.freezes += u64::from(kernel.freezes);
+            self.counters.ring_full += u64::from(kernel.freezes);
         }
         self.counters
+    }
+}
+
+#[inline]
+fn packet<'a>(entry: &Entry, block: &'a [u8], number: u64, cooked: bool) -> Packet<'a> {
+    Packet {
+        number,
+        time_nanos: entry.time_nanos,
+        link: layer(cooked),
+        wire_len: entry.wire_len,
+        bytes: block.get(entry.bytes.clone()).unwrap_or_default(),
     }
 }
 
@@ -298,19 +280,19 @@ fn new_ring(socket: &Socket, settings: &LiveSettings) -> io::Result<Ring> {
     Ring::new(socket, BLOCK_BYTES, blocks, settings.block_timeout.max(Duration::from_millis(1)))
 }
 
-fn facts(socket: &Socket, name: &str) -> io::Result<Facts> {
+fn interface_info(socket: &Socket, name: &str) -> io::Result<InterfaceInfo> {
     match name {
-        "any" => Ok(Facts { index: 0, hardware: 0, up: true }),
-        name => socket.facts(name),
+        "any" => Ok(InterfaceInfo { index: 0, hardware: 0, up: true }),
+        name => socket.interface_info(name),
     }
 }
 
-/// Whether packets come without a link header: for all but Ethernet, whose header alone is read here.
-fn is_cooked(facts: Facts) -> bool {
-    !matches!(facts.hardware, ETHERNET | LOOPBACK)
+/// Whether packets are captured without a link header: on every interface but Ethernet.
+fn is_cooked(info: InterfaceInfo) -> bool {
+    !matches!(info.hardware, ETHERNET | LOOPBACK)
 }
 
-/// The first header of packets.
+/// The type of the packets' first header.
 fn layer(cooked: bool) -> LinkType {
     if cooked { LinkType::RawIp } else { LinkType::Ethernet }
 }
@@ -337,7 +319,7 @@ fn unknown(interface: &str, source: io::Error) -> LiveError {
     LiveError::Unknown { interface, available }
 }
 
-/// Waits for one of the links, `wait` at most; gives the places of those whose socket has an error.
+/// Waits for one of the links, for `wait` at most; returns the indices of links whose socket has an error.
 pub(super) fn wait_for(
     links: &[Link],
     sockets: &mut Vec<libc::pollfd>,

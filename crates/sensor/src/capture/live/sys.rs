@@ -1,7 +1,7 @@
 //! The system calls of live capture and the memory that the kernel shares: all unsafe code of this crate.
 //!
-//! What leaves this module is safe: a socket that closes itself, and a block of the ring as a byte slice for as long
-//! as it belongs to this process. Everything read from a block is checked like any other input, in `block.rs`.
+//! The interface of this module is safe: a socket that closes itself, and a block of the ring as a byte slice while it
+//! belongs to this process. `block.rs` checks everything that it reads from a block, like any other input.
 #![allow(unsafe_code)]
 
 use std::{
@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-/// Where `block_status` lies in a block (`struct tpacket_block_desc` of linux/if_packet.h).
+/// Offset of `block_status` in a block (`struct tpacket_block_desc` of linux/if_packet.h).
 const STATUS_OFFSET: usize = 8;
 /// linux/if_packet.h; the libc crate has no names for these on every target.
 const MR_PROMISC: u16 = 1;
@@ -22,9 +22,9 @@ const SO_ATTACH_FILTER: c_int = libc::SO_ATTACH_FILTER;
 /// An instruction of a classic BPF program (linux/filter.h).
 pub(super) type Instruction = libc::sock_filter;
 
-/// What an interface is, as the kernel says.
+/// An interface's index, type and state, from the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Facts {
+pub(super) struct InterfaceInfo {
     pub(super) index: i32,
     /// ARPHRD_ number of its link layer.
     pub(super) hardware: u16,
@@ -38,7 +38,7 @@ pub(super) struct Statistics {
     pub(super) freezes: u32,
 }
 
-/// A packet socket that nothing reaches until it is bound.
+/// A packet socket, which receives nothing until it is bound.
 pub(super) struct Socket(OwnedFd);
 
 impl Socket {
@@ -91,7 +91,7 @@ impl Socket {
         self.set_packet(libc::PACKET_FANOUT_DATA, &to_fprog(program))
     }
 
-    /// Joins the fanout group `id`, or makes one of a new number.
+    /// Joins the fanout group `id`, or creates one; returns its number.
     pub(super) fn join_fanout(&self, id: Option<u16>, mode: u32) -> io::Result<u16> {
         let mode = if id.is_none() { mode | libc::PACKET_FANOUT_FLAG_UNIQUEID } else { mode };
         self.set_packet(libc::PACKET_FANOUT, &(u32::from(id.unwrap_or(0)) | mode << 16))?;
@@ -105,7 +105,7 @@ impl Socket {
         self.set_packet(libc::PACKET_ADD_MEMBERSHIP, &request)
     }
 
-    /// Binds to an interface, 0 for all: from now on packets arrive.
+    /// Binds to an interface (0: all); packets arrive from now on.
     pub(super) fn bind(&self, index: i32) -> io::Result<()> {
         let address = libc::sockaddr_ll {
             sll_family: libc::AF_PACKET as u16,
@@ -128,8 +128,8 @@ impl Socket {
     }
 
     /// # Errors
-    /// ENODEV where no interface has that name.
-    pub(super) fn facts(&self, interface: &str) -> io::Result<Facts> {
+    /// ENODEV if no interface has that name.
+    pub(super) fn interface_info(&self, interface: &str) -> io::Result<InterfaceInfo> {
         // SAFETY: ifreq is plain data, for which all zeros are valid.
         let mut request: libc::ifreq = unsafe { mem::zeroed() };
         let Some(name) = request.ifr_name.get_mut(..interface.len() + 1) else {
@@ -138,21 +138,21 @@ impl Socket {
         for (to, &from) in name.iter_mut().zip(interface.as_bytes()) {
             *to = from as libc::c_char;
         }
-        let mut ask = |what: libc::Ioctl| {
+        let mut query = |what: libc::Ioctl| {
             // SAFETY: `request` is a whole ifreq, which the kernel reads and writes within its size.
             check(unsafe { libc::ioctl(self.fd(), what, &raw mut request) }).map(|()| request.ifr_ifru)
         };
         // SAFETY: each request has just filled in the field that is read, and any bits are a valid integer.
-        let index = unsafe { ask(libc::SIOCGIFINDEX as libc::Ioctl)?.ifru_ifindex };
+        let index = unsafe { query(libc::SIOCGIFINDEX as libc::Ioctl)?.ifru_ifindex };
         // SAFETY: as above.
-        let hardware = unsafe { ask(libc::SIOCGIFHWADDR as libc::Ioctl)?.ifru_hwaddr.sa_family };
+        let hardware = unsafe { query(libc::SIOCGIFHWADDR as libc::Ioctl)?.ifru_hwaddr.sa_family };
         // SAFETY: as above.
-        let flags = unsafe { ask(libc::SIOCGIFFLAGS as libc::Ioctl)?.ifru_flags };
-        Ok(Facts { index, hardware, up: c_int::from(flags) & libc::IFF_UP != 0 })
+        let flags = unsafe { query(libc::SIOCGIFFLAGS as libc::Ioctl)?.ifru_flags };
+        Ok(InterfaceInfo { index, hardware, up: c_int::from(flags) & libc::IFF_UP != 0 })
     }
 }
 
-/// The kernel reads a program while the option is set and keeps a copy: the pointer need not live longer.
+/// The kernel copies the program while the option is set, so the pointer need not live longer.
 fn to_fprog(program: &[Instruction]) -> libc::sock_fprog {
     libc::sock_fprog { len: program.len() as u16, filter: program.as_ptr().cast_mut() }
 }
@@ -161,7 +161,7 @@ fn check(result: c_int) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Waits until one of the sockets has a block or an error, `wait` at most; a signal ends the wait early.
+/// Waits until one of the sockets has a block or an error, for `wait` at most; a signal ends the wait early.
 pub(super) fn poll(sockets: &mut Vec<libc::pollfd>, wait: Duration) -> io::Result<()> {
     let millis = c_int::try_from(wait.as_millis()).unwrap_or(c_int::MAX);
     // SAFETY: the pointer and the length describe the vector's elements, which the kernel reads and writes.
@@ -183,7 +183,7 @@ pub(super) struct Ring {
 unsafe impl Send for Ring {}
 
 impl Ring {
-    /// Gives the socket a ring of TPACKET_V3 (Documentation/networking/packet_mmap.rst) and maps it.
+    /// Creates a TPACKET_V3 ring (Documentation/networking/packet_mmap.rst) for the socket and maps it.
     pub(super) fn new(
         socket: &Socket,
         block_bytes: usize,
@@ -203,7 +203,7 @@ impl Ring {
         };
         socket.set_packet(libc::PACKET_RX_RING, &request)?;
         let (length, access) = (block_bytes * blocks, libc::PROT_READ | libc::PROT_WRITE);
-        // SAFETY: a new mapping at a place of the kernel's choice; it is checked before use.
+        // SAFETY: a new mapping at an address of the kernel's choice; it is checked before use.
         let base = unsafe { libc::mmap(ptr::null_mut(), length, access, libc::MAP_SHARED, socket.fd(), 0) };
         if base == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
@@ -212,32 +212,39 @@ impl Ring {
         Ok(Ring { base, block_bytes, blocks, next: 0 })
     }
 
-    /// Lends the next block to `read` and then gives it back to the kernel; `None` where the kernel still fills it.
+    /// The current block; `None` while the kernel still fills it.
     #[inline]
-    pub(super) fn take<R>(&mut self, read: impl FnOnce(&mut [u8]) -> R) -> Option<R> {
-        // SAFETY: `next` is below `blocks`, so the block lies within the mapping.
-        let block = unsafe { self.base.add(self.next * self.block_bytes) };
-        // SAFETY: the status lies within the block, aligned to 4 as the mapping is to a page; the kernel changes it
-        // at any time, hence an atomic.
-        let status = unsafe { AtomicU32::from_ptr(block.add(STATUS_OFFSET).as_ptr().cast()) };
-        if status.load(Ordering::Acquire) & libc::TP_STATUS_USER == 0 {
+    pub(super) fn block(&mut self) -> Option<&mut [u8]> {
+        if self.status().load(Ordering::Acquire) & libc::TP_STATUS_USER == 0 {
             return None;
         }
-        // Given back even if `read` panics, so that the ring goes on.
-        let _back = Back(status);
-        // SAFETY: with TP_STATUS_USER the kernel leaves the block alone until its status is TP_STATUS_KERNEL again,
-        // which `_back` stores after the slice has ended; `&mut self` keeps out a second borrower.
-        let bytes = unsafe { std::slice::from_raw_parts_mut(block.as_ptr(), self.block_bytes) };
-        self.next = (self.next + 1) % self.blocks;
-        Some(read(bytes))
+        // SAFETY: `next` is below `blocks`, so the block lies within the mapping. With TP_STATUS_USER the kernel leaves it
+        // alone until `release`, which takes `&mut self` and so outlives the slice; `&mut self` keeps out a second
+        // borrower.
+        Some(unsafe {
+            std::slice::from_raw_parts_mut(
+                self.base.add(self.next * self.block_bytes).as_ptr(),
+                self.block_bytes,
+            )
+        })
     }
-}
 
-struct Back<'a>(&'a AtomicU32);
+    /// Returns the current block to the kernel and moves on to the next one.
+    #[inline]
+    pub(super) fn release(&mut self) {
+        self.status().store(libc::TP_STATUS_KERNEL, Ordering::Release);
+        self.next = (self.next + 1) % self.blocks;
+    }
 
-impl Drop for Back<'_> {
-    fn drop(&mut self) {
-        self.0.store(libc::TP_STATUS_KERNEL, Ordering::Release);
+    /// The status word of the current block.
+    #[inline]
+    fn status(&self) -> &AtomicU32 {
+        // SAFETY: `next` is below `blocks`, so the status lies within the mapping, aligned to 4 as the mapping is to a page;
+        // the kernel changes it at any time, hence an atomic.
+        unsafe {
+            let block = self.base.add(self.next * self.block_bytes);
+            AtomicU32::from_ptr(block.add(STATUS_OFFSET).as_ptr().cast())
+        }
     }
 }
 

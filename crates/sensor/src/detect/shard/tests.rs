@@ -6,9 +6,9 @@ use super::*;
 use crate::capture::Capture;
 use crate::detect::{Batching, ModelFile};
 
-struct Deaf;
+struct Silent;
 
-impl Sink for Deaf {}
+impl Observer for Silent {}
 
 /// The step of inputs that are infinite panics in tests.
 #[test]
@@ -22,17 +22,17 @@ fn a_panic_in_a_helper_costs_the_open_flows_and_nothing_else() {
         let mut capture = Capture::open(&root.join("data/lab/run-2/malformed.pcap.zst")).unwrap();
         let mut packets = 0;
         while let Some(packet) = capture.next().unwrap() {
-            shard.packet(&packet, &mut Deaf).unwrap();
+            shard.packet(&packet, &mut Silent).unwrap();
             packets += 1;
             if packets == 1_000 {
                 *shard.filling.x.first_mut().unwrap() = f32::INFINITY;
             }
         }
-        shard.finish(&mut Deaf).unwrap();
+        shard.finish(&mut Silent).unwrap();
         let counters = shard.counters();
         assert_eq!((counters.packets, counters.restarts), (packets, 1), "{threads} threads");
         assert!(counters.lost_flows > 0 && counters.findings > 0, "{counters:?}");
-        assert_eq!(counters.flows + counters.lost_flows, counters.begun);
-        assert_eq!(shard.untold(), 0);
+        assert_eq!(counters.flows + counters.lost_flows, counters.flows_started);
+        assert_eq!(shard.unreported_flows(), 0);
     }
 }

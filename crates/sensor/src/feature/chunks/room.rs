@@ -10,7 +10,7 @@ use super::rows::Rows;
 use crate::{
     desk::Desk,
     feature::{
-        csv::{CsvEncoder, Lines},
+        csv::{CsvEncoder, TextBuffer},
         packet::Cell,
         parquet::{self, GroupEncoder, GroupWriter},
         write::WriteError,
@@ -33,7 +33,7 @@ pub(super) enum Encoder {
 
 enum Encoded {
     /// Which thread has encoded it, and the lines.
-    Text(usize, Lines),
+    Text(usize, TextBuffer),
     Group(parquet::Group),
 }
 
@@ -54,7 +54,7 @@ pub(super) struct Board<R> {
     /// Memory for more.
     spare: Vec<R>,
     /// By thread, whose core has it in its cache.
-    texts: Vec<Vec<Lines>>,
+    texts: Vec<Vec<TextBuffer>>,
 }
 
 impl<R> Board<R> {
@@ -199,7 +199,7 @@ impl<R: Rows> Room<'_, R> {
         Ok(board)
     }
 
-    fn write(&self, encoded: Encoded) -> io::Result<Option<(usize, Lines)>> {
+    fn write(&self, encoded: Encoded) -> io::Result<Option<(usize, TextBuffer)>> {
         let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
         match (&mut **sink, encoded) {
             (Sink::Csv(output), Encoded::Text(number, text)) => {
@@ -214,7 +214,7 @@ impl<R: Rows> Room<'_, R> {
         &self,
         chunk: &Chunk<R>,
         number: usize,
-        mut text: Lines,
+        mut text: TextBuffer,
         count: &mut u64,
     ) -> io::Result<Encoded> {
         // Every thread has its own.

@@ -2,16 +2,16 @@
 
 use super::{Column, Kind, Role, column};
 
-/// Places in [`UNIFLOW_EXTENDED`] of the columns that the scripts compute and the published files leave out.
+/// Indices in [`UNIFLOW_EXTENDED`] of the columns that the scripts compute but the published files lack.
 pub(crate) const UNIFLOW_EXTRA: [usize; 1] = [10];
-/// Places in [`BIFLOW_EXTENDED`] of the columns that the scripts compute and the published files leave out.
+/// Indices in [`BIFLOW_EXTENDED`] of the columns that the scripts compute but the published files lack.
 pub(crate) const BIFLOW_EXTRA: [usize; 4] = [15, 16, 33, 34];
 
 /// The uniflow level with all columns of the extraction scripts, the label last.
 pub const UNIFLOW_EXTENDED: [Column; 20] = {
     use Kind::{Flag, Float, UInt};
     use Role::{Feature, Label};
-    let [ip_src, ip_dst, prt_src, prt_dst, proto] = ENDS;
+    let [ip_src, ip_dst, prt_src, prt_dst, proto] = ENDPOINTS;
     [
         ip_src,
         ip_dst,
@@ -20,7 +20,14 @@ pub const UNIFLOW_EXTENDED: [Column; 20] = {
         proto,
         column("num_pkts", UInt, Feature, "packets", "", "packets of this direction"),
         column("mean_iat", Float, Feature, "s", "", "mean inter-arrival time; 0 for one packet"),
-        column("std_iat", Float, Feature, "s", "", "its population standard deviation"),
+        column(
+            "std_iat",
+            Float,
+            Feature,
+            "s",
+            "",
+            "population standard deviation of the inter-arrival times",
+        ),
         column("min_iat", Float, Feature, "s", "", "shortest inter-arrival time"),
         column("max_iat", Float, Feature, "s", "", "longest inter-arrival time"),
         column("mean_offset", Float, Feature, "s", "", "mean time from the first packet to each later one"),
@@ -39,7 +46,7 @@ pub const UNIFLOW_EXTENDED: [Column; 20] = {
 /// The uniflow level: 19 columns in the published order, the label last.
 pub const UNIFLOW: [Column; 19] = without(&UNIFLOW_EXTENDED, &UNIFLOW_EXTRA);
 
-/// Forward and backward twin of a column.
+/// The forward and the backward variant of a column.
 macro_rules! pair {
     ($name:literal, $kind:expr, $unit:literal, $meaning:literal) => {
         [
@@ -54,7 +61,7 @@ const PAIRS: [[Column; 2]; 14] = {
     [
         pair!("num_pkts", UInt, "packets", "packets"),
         pair!("mean_iat", Float, "s", "mean inter-arrival time; 0 for one packet"),
-        pair!("std_iat", Float, "s", "its population standard deviation"),
+        pair!("std_iat", Float, "s", "population standard deviation of the inter-arrival times"),
         pair!("min_iat", Float, "s", "shortest inter-arrival time"),
         pair!("max_iat", Float, "s", "longest inter-arrival time"),
         pair!("mean_offset", Float, "s", "mean time from the first packet to each later one"),
@@ -77,18 +84,25 @@ const SOURCE: [Column; 3] = [
         Role::Feature,
         "",
         "",
-        "mean gap of that source's sorted destination ports (1: a sequential scan); its port if it has one biflow",
+        "mean gap of the source's sorted destination ports (1: a sequential scan); the port itself for one biflow",
     ),
-    column("is_attack", Kind::Flag, Role::Label, "", "", "the attacker is an end of it; empty if unknown"),
+    column(
+        "is_attack",
+        Kind::Flag,
+        Role::Label,
+        "",
+        "",
+        "the attacker is one of its endpoints; empty if unknown",
+    ),
 ];
 
 /// The biflow level with all columns of the extraction scripts, the label last.
 pub const BIFLOW_EXTENDED: [Column; 36] = {
-    let mut all = [ENDS[0]; 36];
+    let mut all = [ENDPOINTS[0]; 36];
     let mut at = 0;
     while at < all.len() {
         all[at] = match at {
-            0..5 => ENDS[at],
+            0..5 => ENDPOINTS[at],
             5..33 => PAIRS[(at - 5) / 2][(at - 5) % 2],
             _ => SOURCE[at - 33],
         };
@@ -100,14 +114,14 @@ pub const BIFLOW_EXTENDED: [Column; 36] = {
 /// The biflow level: 32 columns in the published order, the label last.
 pub const BIFLOW: [Column; 32] = without(&BIFLOW_EXTENDED, &BIFLOW_EXTRA);
 
-const ENDS: [Column; 5] = [
+const ENDPOINTS: [Column; 5] = [
     column(
         "ip_src",
         Kind::Text,
         Role::Identity,
         "",
         "ip.src",
-        "sender's address; of a biflow its first packet's",
+        "sender's address; for a biflow the sender of its first packet",
     ),
     column("ip_dst", Kind::Text, Role::Identity, "", "ip.dst", "receiver's address"),
     column("prt_src", Kind::UInt, Role::Identity, "", "tcp.srcport, udp.srcport", "sender's port"),
@@ -115,22 +129,22 @@ const ENDS: [Column; 5] = [
     column("proto", Kind::UInt, Role::Feature, "", "ip.proto", "6 for TCP, 17 for UDP"),
 ];
 
-/// `all` without the places in `skip`, which ascend. The lengths are held together when this is compiled.
-const fn without<const ALL: usize, const KEPT: usize, const SKIPPED: usize>(
+/// `all` without the columns at the ascending indices in `skip`. Checks the lengths at compile time.
+const fn without<const ALL: usize, const REST: usize, const SKIPPED: usize>(
     all: &[Column; ALL],
     skip: &[usize; SKIPPED],
-) -> [Column; KEPT] {
-    assert!(KEPT + SKIPPED == ALL, "a column is lost");
-    let mut kept = [all[0]; KEPT];
+) -> [Column; REST] {
+    assert!(REST + SKIPPED == ALL, "the number of columns does not match");
+    let mut rest = [all[0]; REST];
     let (mut from, mut to, mut skipped) = (0, 0, 0);
     while from < ALL {
         if skipped < SKIPPED && skip[skipped] == from {
             skipped += 1;
         } else {
-            kept[to] = all[from];
+            rest[to] = all[from];
             to += 1;
         }
         from += 1;
     }
-    kept
+    rest
 }

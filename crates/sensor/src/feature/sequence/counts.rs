@@ -45,13 +45,14 @@ pub(super) fn count(
     if happened.begins {
         host.add(Count::Flows, 1.0);
         let port = hash.hash_one((dst.1, live.protocol));
-        live.new_end = host.meets(port, hash.hash_one(dst.0), hash.hash_one((dst, live.protocol)));
+        live.new_end =
+            host.observe_responder(port, hash.hash_one(dst.0), hash.hash_one((dst, live.protocol)));
     }
     if happened.unanswered {
         host.add(Count::Failed, 1.0);
     }
     if let Some(secs) = happened.answered_after_secs {
-        host.take_back(Count::Failed, secs);
+        host.undo(Count::Failed, secs);
     }
     if happened.failed {
         host.add(Count::Failed, 1.0);
@@ -63,7 +64,7 @@ pub(super) fn count(
     host.add(Count::Refused, happened.refused as f32);
     host.add(Count::Accepted, happened.accepted as f32);
     host.add(Count::Violations, said.faulty as f32);
-    live.new_client |= host.introduces(said.client, said.user, said.credential);
+    live.new_client |= host.observe_login(said.client, said.user, said.credential);
     if happened.from_actor {
         host.add(Count::Publishes, said.publishes as f32);
         host.add(Count::Bytes, happened.len as f32);

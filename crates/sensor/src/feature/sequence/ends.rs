@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use foldhash::fast::FixedState;
 
 use super::service::Service;
-use crate::flow::{initiator::DECAY_SECS, latest::Latest};
+use crate::flow::{generational_cache::GenerationalCache, initiator::DECAY_SECS};
 
 type End = (IpAddr, u16);
 
@@ -48,14 +48,14 @@ struct Seen {
 }
 
 pub(super) struct Responders {
-    ends: Latest<End, Seen>,
-    hosts: Latest<IpAddr, Decayed>,
+    ends: GenerationalCache<End, Seen>,
+    hosts: GenerationalCache<IpAddr, Decayed>,
 }
 
 impl Responders {
     pub(super) fn new(cap: usize, seed: u64) -> Responders {
         let hash = FixedState::with_seed(seed);
-        Responders { ends: Latest::new(cap, &hash), hosts: Latest::new(cap, &hash) }
+        Responders { ends: GenerationalCache::new(cap, &hash), hosts: GenerationalCache::new(cap, &hash) }
     }
 
     /// The service of an end, if it is known, and the logins that it refused of late.
@@ -88,7 +88,7 @@ impl Responders {
     }
 
     pub(super) fn forgotten(&self) -> u64 {
-        self.ends.forgotten() + self.hosts.forgotten()
+        self.ends.evicted() + self.hosts.evicted()
     }
 }
 

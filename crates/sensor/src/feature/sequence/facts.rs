@@ -9,7 +9,7 @@ use crate::flow::initiator::{Behaviour, Count};
 /// Of a packet that brought something: a login refused, a CONNECT, a fault, a silence, a connection held, a
 /// subscription to everything.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Facts {
+pub struct PacketFacts {
     /// Whose behaviour it is.
     pub actor: IpAddr,
     /// MQTT logins that it refuses.
@@ -42,10 +42,15 @@ pub struct Facts {
     pub known_since_nanos: i64,
 }
 
-impl Facts {
+impl PacketFacts {
     /// What a packet brought; `None` where no rule would look at it.
     #[inline]
-    pub(super) fn of(host: &Behaviour, happened: &Happened, live: &LiveFlow, actor: IpAddr) -> Option<Facts> {
+    pub(super) fn of(
+        host: &Behaviour,
+        happened: &Happened,
+        live: &LiveFlow,
+        actor: IpAddr,
+    ) -> Option<PacketFacts> {
         let said = &happened.said;
         let connects = said.client.is_some();
         let holds = happened.holds == Some(true);
@@ -54,7 +59,7 @@ impl Facts {
             return None;
         }
         let refuses = |service| happened.refused > 0 && live.service() == service;
-        Some(Facts {
+        Some(PacketFacts {
             actor,
             refused_mqtt: refuses(Service::Mqtt),
             refused_ssh: refuses(Service::Ssh),

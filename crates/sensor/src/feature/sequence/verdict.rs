@@ -13,7 +13,7 @@
 
 mod running;
 
-pub use running::{Called, Running};
+pub use running::{Classification, RunningVerdict};
 
 use super::unknown::Unknown;
 use running::share_beyond;
@@ -186,7 +186,7 @@ impl Settings {
     }
 
     /// What the score of a conversation of this class has reached; of unknown, whose class is the number of classes,
-    /// as [`Called::score`] has it.
+    /// as [`Classification::score`] has it.
     pub fn threshold_of(&self, class: u32) -> f32 {
         let unknown = || self.unknown.as_ref().map_or(0.0, |unknown| share_beyond(unknown.times.ln()));
         self.thresholds.get(class as usize).copied().unwrap_or_else(unknown)

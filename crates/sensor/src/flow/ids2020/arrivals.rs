@@ -1,23 +1,23 @@
-//! Which packets come too late to be sorted in: a question to the whole capture, whoever keeps their flows.
+//! Finds packets that arrive after their sort window, over all shards of a capture.
 //!
-//! In: the packet times of batches, in capture order. Out: for each batch the packets that are earlier than one that came
-//! a window or more before them, and a time until which everything may be summed. Memory: the times of one window.
+//! In: the packet times of batches, in capture order. Out: for each batch the packets that are earlier than a packet a
+//! window or more before them, and the time up to which arrivals may be summed. Memory: the times of one window.
 
 use std::collections::VecDeque;
 
-/// What shards have to know of a batch.
+/// The timing of a batch, which shards need to sum arrivals.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Note {
+pub(crate) struct BatchTiming {
     /// Packets of the policy before the batch.
     pub(super) before: u64,
-    /// Arrivals until this time can be summed once the batch has been taken.
+    /// Arrivals up to this time can be summed once the batch has been counted.
     pub(super) settled: i64,
-    /// Late packets by their index in the batch, with the latest time of those that they should have preceded.
+    /// Late packets by their index in the batch, with the latest time of the packets before their window.
     late: Option<std::sync::Arc<[(u32, i64)]>>,
 }
 
-impl Note {
-    /// Where the packet is late: until when its flow's arrivals had been summed.
+impl BatchTiming {
+    /// If the packet is late: the time up to which its flow's arrivals are already summed.
     #[inline]
     pub(super) fn late(&self, index: u32) -> Option<i64> {
         let late = self.late.as_ref()?;
@@ -32,12 +32,12 @@ struct Past {
     latest: i64,
 }
 
-/// The times of the packets in the window.
+/// The packet times in the sort window.
 pub(crate) struct Arrivals {
     window: u64,
     seen: u64,
     batches: VecDeque<Past>,
-    /// Latest time of the batches that have left.
+    /// Latest time of the batches that left the window.
     passed: i64,
 }
 
@@ -52,16 +52,16 @@ impl Arrivals {
         self.seen
     }
 
-    /// The times of the batch taken last, unless it was empty.
+    /// The times of the last batch that was not empty.
     pub(super) fn newest(&self) -> &[i64] {
         self.batches.back().map_or(&[], |past| past.times.as_slice())
     }
 
-    /// Takes the times of a batch.
-    pub(super) fn batch(&mut self, times: Vec<i64>) -> Note {
+    /// Adds the times of a batch.
+    pub(super) fn batch(&mut self, times: Vec<i64>) -> BatchTiming {
         let (first, before) = (self.seen, self.seen);
         if times.is_empty() {
-            return Note { before, settled: self.passed, late: None };
+            return BatchTiming { before, settled: self.passed, late: None };
         }
         let (earliest, latest) = times
             .iter()
@@ -78,10 +78,10 @@ impl Arrivals {
             self.passed = self.passed.max(past.latest);
             self.batches.pop_front();
         }
-        Note { before, settled: self.passed, late: (!late.is_empty()).then(|| late.into()) }
+        BatchTiming { before, settled: self.passed, late: (!late.is_empty()).then(|| late.into()) }
     }
 
-    /// The late packets of the newest batch, one by one.
+    /// The late packets of the newest batch.
     fn late(&self, before: u64) -> Vec<(u32, i64)> {
         let Some(newest) = self.batches.back() else { return Vec::new() };
         let mut passed = self.passed;
@@ -106,8 +106,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn batches_of_any_size_find_the_same_packets_late() {
-        // Packets lie behind by up to twelve.
+    fn late_packets_do_not_depend_on_the_batch_size() {
+        // Packets are out of order by up to twelve.
         let times: Vec<i64> = (0..500).map(|at| at * 10 - at * 37 % 120).collect();
         for window in [1, 2, 5, 16] {
             let expected: Vec<(u64, i64)> = (window..times.len())
@@ -121,13 +121,14 @@ mod tests {
                 let mut arrivals = Arrivals::new(window);
                 let mut found = Vec::new();
                 for batch in times.chunks(size) {
-                    let note = arrivals.batch(batch.to_vec());
+                    let timing = arrivals.batch(batch.to_vec());
                     found.extend(
-                        (0..batch.len() as u32)
-                            .filter_map(|index| Some((note.before + u64::from(index), note.late(index)?))),
+                        (0..batch.len() as u32).filter_map(|index| {
+                            Some((timing.before + u64::from(index), timing.late(index)?))
+                        }),
                     );
-                    let done = (note.before as usize + batch.len() + 1).saturating_sub(window);
-                    assert!(times[..done].iter().max().is_none_or(|latest| note.settled <= *latest));
+                    let done = (timing.before as usize + batch.len() + 1).saturating_sub(window);
+                    assert!(times[..done].iter().max().is_none_or(|latest| timing.settled <= *latest));
                 }
                 assert_eq!(found, expected, "window {window}, batches of {size}");
             }

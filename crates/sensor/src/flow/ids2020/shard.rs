@@ -1,37 +1,38 @@
-//! Some of a capture's conversations: all of them, or a thread's share.
+//! A shard of a capture's conversations.
 
 use std::collections::VecDeque;
 
 use hashbrown::HashTable;
 
-use super::{Item, Losses, Policy, Uniflow};
+use super::{Counters, Item, Policy, Uniflow};
 use crate::flow::key::{Direction, FlowKey};
 
 /// Both directions of a 5-tuple.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Conversation {
     pub(super) key: FlowKey,
-    /// From the low end, from the high end.
+    /// From the low endpoint, from the high endpoint.
     pub(super) ways: [Uniflow; 2],
 }
 
-/// An arrival that waits until no earlier one can come.
+/// An arrival that is not summed yet, because an earlier one may still come.
 #[derive(Clone, Copy)]
 struct Arrival {
     time_nanos: i64,
-    place: u32,
+    /// The packet's direction index.
+    index: u32,
 }
 
-/// Conversations, and the arrivals that wait to be summed. A place is a conversation's number and, in the last bit, which
-/// direction.
+/// Conversations, and the arrivals that are not summed yet. A direction index is a conversation's index in `all`, shifted
+/// left by one, with the direction in the lowest bit.
 #[derive(Default)]
 pub(super) struct Shard {
-    index: HashTable<u32>,
+    table: HashTable<u32>,
     pub(super) all: Vec<Conversation>,
-    /// Directions in the order of their first packets, which the number says.
-    pub(super) begun: Vec<(u64, u32)>,
+    /// Number of the first packet and direction index of each direction, in that order.
+    pub(super) started: Vec<(u64, u32)>,
     window: VecDeque<Arrival>,
-    losses: Losses,
+    counters: Counters,
 }
 
 impl Shard {
@@ -39,35 +40,36 @@ impl Shard {
         self.all.len()
     }
 
-    pub(super) fn losses(&self) -> Losses {
-        self.losses
+    pub(super) fn counters(&self) -> Counters {
+        self.counters
     }
 
-    /// Counts a packet of a batch with so many packets before it; `None` if there is no room for its conversation.
+    /// Counts a packet of a batch that has `before` packets before it; returns its direction index, or `None` if its
+    /// conversation is over the cap.
     #[inline]
     pub(super) fn count(&mut self, policy: &Policy, item: &Item, before: u64) -> Option<u32> {
-        let Some(at) = self.find(policy, &item.key) else {
-            self.losses.packets_over_cap += 1;
+        let Some(at) = self.find_or_insert(policy, &item.key) else {
+            self.counters.packets_over_cap += 1;
             return None;
         };
         let way = u32::from(item.direction == Direction::FromHigh);
-        let place = at << 1 | way;
-        let flow = way_of(&mut self.all, place)?;
+        let index = at << 1 | way;
+        let flow = way_of(&mut self.all, index)?;
         if flow.packets == 0 {
             flow.order = before + u64::from(item.index);
-            self.begun.push((flow.order, place));
+            self.started.push((flow.order, index));
         }
         flow.add(item.len, item.flags);
-        Some(place)
+        Some(index)
     }
 
-    /// The number of the key's conversation; `None` if it is new and there is no more room.
+    /// The index of the key's conversation; `None` if it is new and over the cap.
     #[inline]
-    fn find(&mut self, policy: &Policy, key: &FlowKey) -> Option<u32> {
-        let Shard { index, all, .. } = self;
+    fn find_or_insert(&mut self, policy: &Policy, key: &FlowKey) -> Option<u32> {
+        let Shard { table, all, .. } = self;
         let hash = policy.seed.flow(key);
         let same = |at: &u32| all.get(*at as usize).is_some_and(|known| known.key == *key);
-        if let Some(at) = index.find(hash, same) {
+        if let Some(at) = table.find(hash, same) {
             return Some(*at);
         }
         if !policy.admit() {
@@ -75,16 +77,15 @@ impl Shard {
         }
         let at = all.len() as u32;
         let rehash = |at: &u32| all.get(*at as usize).map_or(0, |known| policy.seed.flow(&known.key));
-        index.insert_unique(hash, at, rehash);
+        table.insert_unique(hash, at, rehash);
         all.push(Conversation { key: *key, ways: [Uniflow::default(); 2] });
         Some(at)
     }
 
-    /// Lets an arrival in at its place in time. A late one, before which all until a time had been summed, is summed at
-    /// once.
+    /// Sorts an arrival into the window. A late one is summed at once, after all arrivals up to the time `late`.
     #[inline]
-    pub(super) fn arrive(&mut self, place: u32, time_nanos: i64, late: Option<i64>) {
-        let arrival = Arrival { time_nanos, place };
+    pub(super) fn arrive(&mut self, index: u32, time_nanos: i64, late: Option<i64>) {
+        let arrival = Arrival { time_nanos, index };
         if let Some(passed) = late {
             self.settle(passed);
             return self.sum(arrival);
@@ -98,7 +99,7 @@ impl Shard {
         }
     }
 
-    /// Sums the arrivals until then, none of which can be preceded any more.
+    /// Sums the arrivals up to this time; no earlier one can come any more.
     #[inline]
     pub(super) fn settle(&mut self, until: i64) {
         while let Some(arrival) = self.window.front().copied().filter(|first| first.time_nanos <= until) {
@@ -109,15 +110,15 @@ impl Shard {
 
     #[inline]
     fn sum(&mut self, arrival: Arrival) {
-        if let Some(flow) = way_of(&mut self.all, arrival.place)
+        if let Some(flow) = way_of(&mut self.all, arrival.index)
             && !flow.times.add(arrival.time_nanos)
         {
-            self.losses.packets_too_late += 1;
+            self.counters.packets_too_late += 1;
         }
     }
 }
 
 #[inline]
-fn way_of(all: &mut [Conversation], place: u32) -> Option<&mut Uniflow> {
-    all.get_mut(place as usize >> 1)?.ways.get_mut(place as usize & 1)
+fn way_of(all: &mut [Conversation], index: u32) -> Option<&mut Uniflow> {
+    all.get_mut(index as usize >> 1)?.ways.get_mut(index as usize & 1)
 }

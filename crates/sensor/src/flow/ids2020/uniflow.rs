@@ -1,18 +1,18 @@
-//! What is known of one direction of a flow: exact sums of whole numbers.
+//! Statistics of one direction of a flow, as exact integer sums.
 
 /// One direction's statistics.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Uniflow {
-    /// Its first packet's place among all of the policy's packets.
+    /// Number of its first packet among all packets of the policy.
     pub(super) order: u64,
     /// Packets.
     pub packets: u64,
     /// Bytes of IP datagrams.
     pub bytes: u64,
     square_bytes: u128,
-    /// Shortest and longest datagram in bytes.
+    /// Shortest datagram in bytes.
     pub min_len: u32,
-    /// See `min_len`.
+    /// Longest datagram in bytes.
     pub max_len: u32,
     /// Segments with PSH.
     pub psh: u64,
@@ -23,7 +23,7 @@ pub struct Uniflow {
     pub(super) times: Times,
 }
 
-/// Arrival times, summed in order: whole nanoseconds.
+/// Sums over arrival times in order, in integer nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Times {
     count: u64,
@@ -37,7 +37,7 @@ pub(super) struct Times {
 }
 
 impl Times {
-    /// Adds an arrival; `false` if it is earlier than one before it.
+    /// Adds an arrival; returns `false` if it is earlier than the one before.
     #[inline]
     pub(super) fn add(&mut self, at: i64) -> bool {
         if self.count == 0 {
@@ -114,14 +114,14 @@ impl Uniflow {
     }
 }
 
-/// Population standard deviation of `n` whole numbers from their sum and their sum of squares. The difference is
-/// taken between integers: nothing cancels.
+/// Population standard deviation of `n` integers from their sum and their sum of squares. The difference is taken
+/// between integers, without cancellation.
 fn deviation(n: u64, sum: u128, squares: u128) -> f64 {
     let n_wide = u128::from(n.max(1));
     let n = n.max(1) as f64;
     match (squares.checked_mul(n_wide), sum.checked_mul(sum)) {
         (Some(scaled), Some(square)) => (scaled.saturating_sub(square) as f64).sqrt() / n,
-        // Gaps of decades: rounding no longer matters beside them.
+        // Gaps of decades overflow 128 bits; rounding does not matter then.
         _ => (squares as f64 / n - (sum as f64 / n).powi(2)).max(0.0).sqrt(),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{MOST_CLASSES, MOST_PACKETS, Settings, attack_log_odds};
 
-/// Of [`Running::call`]: the packet that called it, from 1; 0 where none did.
+/// Of [`RunningVerdict::call`]: the packet that called it, from 1; 0 where none did.
 const PACKET: u32 = (1 << 28) - 1;
 /// No class is called yet, but an end after this packet would.
 const WOULD_CALL: u32 = 1 << 28;
@@ -13,12 +13,12 @@ const IS_BEYOND: u32 = 1 << 30;
 /// Any end from now on would.
 const WAS_BEYOND: u32 = 1 << 31;
 
-/// Parts of a nat that [`Running`] keeps.
+/// Parts of a nat that [`RunningVerdict`] keeps.
 const BEYOND_PARTS: f32 = 16.0;
 
 /// A conversation's verdict so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Running {
+pub struct RunningVerdict {
     packets: u32,
     /// Packets that `sums` are of.
     counted: u32,
@@ -39,7 +39,7 @@ pub struct Running {
 
 /// What a conversation is called.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Called {
+pub struct Classification {
     /// The class's place among the outputs; their number for unknown.
     pub class: u32,
     /// Mean probability of that class since an attack became likelier than not. Of unknown, the share of what its
@@ -58,7 +58,7 @@ pub(super) fn share_beyond(beyond: f32) -> f32 {
     1.0 - (-beyond.max(0.0)).exp()
 }
 
-impl Running {
+impl RunningVerdict {
     /// Takes the calibrated probabilities after the next packet, and how far its initiator is beyond benign hosts
     /// ([`Limits::beyond`](super::unknown::Limits::beyond)); `true` when they call what was not called before.
     #[inline]
@@ -116,7 +116,7 @@ impl Running {
 
     /// The conversation ends: one of fewer packets than an attack needs is called by all of those it had, any by its
     /// last packet alone; where no class is called, it may be unknown.
-    pub fn end(&mut self, settings: &Settings) -> Option<Called> {
+    pub fn end(&mut self, settings: &Settings) -> Option<Classification> {
         if self.call & WOULD_CALL != 0 {
             self.call = self.packets;
         } else if self.call & PACKET == 0 && self.call & (IS_BEYOND | WAS_BEYOND) != 0 {
@@ -146,19 +146,19 @@ impl Running {
     }
 
     /// What it was called.
-    pub fn called(&self, settings: &Settings) -> Option<Called> {
+    pub fn called(&self, settings: &Settings) -> Option<Classification> {
         let packets = self.call & PACKET;
         if packets == 0 {
             return None;
         }
         if self.is_unknown() {
             let score = share_beyond(f32::from(self.beyond) / BEYOND_PARTS);
-            return Some(Called { class: settings.thresholds.len() as u32, score, packets });
+            return Some(Classification { class: settings.thresholds.len() as u32, score, packets });
         }
         let attacks = (1..).zip(self.sums);
         let (class, sum) =
             attacks.fold((0, 0.0f32), |top, (class, sum)| if sum > top.1 { (class, sum) } else { top });
-        Some(Called { class, score: sum / self.counted.max(1) as f32, packets })
+        Some(Classification { class, score: sum / self.counted.max(1) as f32, packets })
     }
 
     /// A class that was likeliest when the mean reached the level of its highest benign scores.
@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn the_mean_of_three_calls_and_a_benign_packet_holds_it_back() {
-        let mut running = Running::default();
+        let mut running = RunningVerdict::default();
         let steps = [FIRST, FIRST, BENIGN, FIRST, SECOND, SECOND, BENIGN];
         let calls: Vec<bool> = steps.iter().map(|p| running.step(p, NEVER, &settings())).collect();
         assert_eq!(calls, [false, false, false, false, false, true, false]);
@@ -216,7 +216,7 @@ mod tests {
     #[test]
     fn one_packet_that_shows_it_outweighs_two_in_doubt_not_two_that_were_benign() {
         let call = |doubt: f32| {
-            let mut running = Running::default();
+            let mut running = RunningVerdict::default();
             let steps = [[doubt, 1.0 - doubt, 0.0], [doubt, 1.0 - doubt, 0.0], [1e-5, 1.0, 0.0]];
             steps.map(|p| running.step(&p, NEVER, &settings()))
         };
@@ -226,16 +226,16 @@ mod tests {
 
     #[test]
     fn a_short_conversation_is_called_by_all_it_had() {
-        let mut running = Running::default();
+        let mut running = RunningVerdict::default();
         assert!(!running.step(&FIRST, NEVER, &settings()) && !running.is_called());
         assert_eq!(running.end(&settings()).map(|called| (called.class, called.packets)), Some((1, 1)));
-        let mut mixed = Running::default();
+        let mut mixed = RunningVerdict::default();
         mixed.step(&FIRST, NEVER, &settings());
         mixed.step(&BENIGN, NEVER, &settings());
         assert_eq!(mixed.end(&settings()), None);
         assert!(!mixed.step(&SECOND, NEVER, &settings()));
         assert_eq!(mixed.end(&settings()).map(|called| (called.class, called.packets)), Some((2, 3)));
-        assert_eq!(Running::default().end(&settings()), None);
+        assert_eq!(RunningVerdict::default().end(&settings()), None);
     }
 
     /// A count of 20 and more calls.
@@ -250,7 +250,7 @@ mod tests {
     fn what_no_benign_host_did_is_unknown_at_the_end_or_after_a_window() {
         let settings = with_unknown();
         let walked = |beyond: &[f32]| {
-            let mut running = Running::default();
+            let mut running = RunningVerdict::default();
             let calls: Vec<bool> = beyond.iter().map(|b| running.step(&BENIGN, *b, &settings)).collect();
             (calls.iter().position(|calls| *calls), running.end(&settings).map(|c| (c.class, c.packets)))
         };
@@ -262,14 +262,14 @@ mod tests {
         assert_eq!(walked(&[0.0, 0.0, 0.0, 0.0, 0.0, BEYOND, 0.0]), (Some(5), Some((3, 6))));
         assert_eq!(walked(&[BEYOND; 7]), (Some(4), Some((3, 5))));
         let never = Settings { unknown: None, ..settings.clone() };
-        let mut running = Running::default();
+        let mut running = RunningVerdict::default();
         assert!(!(0..9).any(|_| running.step(&BENIGN, 9.0, &never)) && running.end(&never).is_none());
     }
 
     #[test]
     fn a_class_takes_the_place_of_unknown_and_is_told_too() {
         let settings = with_unknown();
-        let mut running = Running::default();
+        let mut running = RunningVerdict::default();
         let mut calls: Vec<bool> = (0..5).map(|_| running.step(&BENIGN, BEYOND, &settings)).collect();
         assert!(running.is_unknown() && !running.would_be_called(&settings));
         let score = running.called(&settings).unwrap().score;
@@ -282,12 +282,12 @@ mod tests {
     #[test]
     fn one_that_falls_silent_may_be_told_of() {
         let settings = with_unknown();
-        let mut running = Running::default();
+        let mut running = RunningVerdict::default();
         running.step(&BENIGN, 0.0, &settings);
         assert!(!running.would_be_called(&settings));
         (0..2).for_each(|_| _ = running.step(&BENIGN, BEYOND, &settings));
         assert!(running.would_be_called(&settings) && running.called(&settings).is_none());
-        let mut short = Running::default();
+        let mut short = RunningVerdict::default();
         short.step(&FIRST, NEVER, &settings);
         assert!(short.would_be_called(&settings) && !short.is_unknown());
     }
@@ -298,7 +298,7 @@ mod tests {
             Benign { hours: 1.0, highest: vec![vec![], vec![4.0, 2.0], vec![]], ceilings: vec![9.0; 3] };
         let settings = Settings { benign, ..Settings::plain(64, 3, 0.999, 3) };
         let near = |steps: &[[f32; 3]]| {
-            let mut running = Running::default();
+            let mut running = RunningVerdict::default();
             steps.iter().for_each(|p| _ = running.step(p, NEVER, &settings));
             running.near()
         };
