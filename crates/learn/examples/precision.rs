@@ -10,8 +10,8 @@ use citronella_sensor::{
     detect::ModelFile,
     feature::sequence::{
         Config, SequenceLevel,
-        unknown::NEVER,
-        verdict::{Running, Settings},
+        unknown::NO_EXCESS,
+        verdict::{RunningVerdict, Settings},
     },
 };
 
@@ -21,7 +21,7 @@ const SLOTS: usize = 1 << 16;
 /// One precision's states and verdicts.
 struct Side {
     cell: StreamCell,
-    running: Vec<Running>,
+    running: Vec<RunningVerdict>,
     /// Packets walked since the flow began, by slot.
     packets: Vec<u64>,
     out: Vec<f32>,
@@ -30,7 +30,7 @@ struct Side {
 impl Side {
     fn new(model: &ModelFile, precision: Precision) -> Result<Side, citronella_nn::Error> {
         let cell = StreamCell::with_precision(&model.network, SLOTS, precision)?;
-        let (running, packets) = (vec![Running::default(); SLOTS], vec![0; SLOTS]);
+        let (running, packets) = (vec![RunningVerdict::default(); SLOTS], vec![0; SLOTS]);
         Ok(Side { cell, running, packets, out: vec![0.0; model.card.classes.len()] })
     }
 
@@ -43,16 +43,16 @@ impl Side {
     ) -> Result<(), citronella_nn::Error> {
         let at = slot as usize;
         if is_new {
-            (self.running[at], self.packets[at]) = (Running::default(), 0);
+            (self.running[at], self.packets[at]) = (RunningVerdict::default(), 0);
         }
-        if is_new || settings.begins_anew(self.packets[at]) {
+        if is_new || settings.begins_window(self.packets[at]) {
             self.cell.reset(slot);
         }
         self.packets[at] += 1;
         self.cell.step(slot, x, &mut self.out)?;
         settings.calibrate(&mut self.out);
         let beyond =
-            settings.unknown.as_ref().zip(x.first_chunk()).map_or(NEVER, |(u, row)| u.limits.beyond(row));
+            settings.unknown.as_ref().zip(x.first_chunk()).map_or(NO_EXCESS, |(u, row)| u.limits.excess(row));
         self.running[at].step(&self.out, beyond, settings);
         Ok(())
     }

@@ -16,7 +16,7 @@ use citronella_sensor::{
     },
     capture::{Capture, Packet},
     detect::{Config, Detector, ModelFile, Reason, Shard, Sink},
-    feature::sequence::Facts,
+    feature::sequence::PacketFacts,
     flow::sessions::Sessions,
 };
 use citronella_wire::Frame;
@@ -63,7 +63,7 @@ impl Sink for Alerts {
         self.incidents.explained(finding, why, &mut |alert| self.heard.hear(alert));
     }
 
-    fn facts(&mut self, facts: &Facts, seen: &Seen<'_>) {
+    fn facts(&mut self, facts: &PacketFacts, seen: &Seen<'_>) {
         let mut found = Vec::new();
         self.rules.judge(facts, seen, |finding| found.push(*finding));
         found.iter().for_each(|finding| self.take(finding));

@@ -9,7 +9,7 @@ use citronella_nn::StreamCell;
 use citronella_sensor::alert::Finding;
 use citronella_sensor::capture::{Capture, Packet};
 use citronella_sensor::detect::{Batching, Config, Detector, FlowVerdict, ModelFile, Shard, Sink};
-use citronella_sensor::feature::sequence::{self, EndedFlow, SequenceLevel, verdict::Running};
+use citronella_sensor::feature::sequence::{self, EndedFlow, SequenceLevel, verdict::RunningVerdict};
 use citronella_sensor::flow::Flow;
 use citronella_wire::{Frame, LinkType};
 use proptest::prelude::*;
@@ -60,7 +60,7 @@ struct Walk<'a> {
     detector: &'a Detector,
     level: SequenceLevel,
     cell: StreamCell,
-    running: Vec<Running>,
+    running: Vec<RunningVerdict>,
     notes: Vec<Told>,
 }
 
@@ -71,7 +71,7 @@ impl<'a> Walk<'a> {
             detector,
             level: SequenceLevel::new(config),
             cell: StreamCell::new(&detector.calibrated().unwrap(), slots).unwrap(),
-            running: vec![Running::default(); slots],
+            running: vec![RunningVerdict::default(); slots],
             notes: Vec::new(),
         }
     }
@@ -80,7 +80,7 @@ impl<'a> Walk<'a> {
         for end in all {
             let running = &mut self.running[end.slot as usize];
             let settings = self.detector.settings();
-            let before = running.called(settings).map(|called| called.class);
+            let before = running.classification(settings).map(|called| called.class);
             let called = running.end(settings);
             if let (Some(c), true) = (called, called.map(|called| called.class) != before) {
                 let (flow, time_nanos) = (name(&end.flow), end.flow.last_nanos);
@@ -103,15 +103,15 @@ impl<'a> Walk<'a> {
         let (settings, flow) = (self.detector.settings(), self.level.flow(row.slot).unwrap());
         let running = &mut self.running[row.slot as usize];
         if row.is_new {
-            *running = Running::default();
+            *running = RunningVerdict::default();
         }
-        if settings.begins_anew(flow.packets() - 1) {
+        if settings.begins_window(flow.packets() - 1) {
             self.cell.reset(row.slot);
         }
         let mut out = vec![0.0; self.detector.classes().len()];
         self.cell.step(row.slot, &row.features, &mut out).unwrap();
         if running.step(&out, self.detector.beyond(&row.features), settings) {
-            let called = running.called(settings).unwrap();
+            let called = running.classification(settings).unwrap();
             self.notes.push(Told::Finding {
                 flow: name(flow),
                 packet: Some(packet.number),

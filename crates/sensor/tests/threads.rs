@@ -10,7 +10,7 @@ use citronella_sensor::capture::{Capture, Packet};
 use citronella_sensor::detect::{
     Batching, Config, Counters, Detector, FlowVerdict, ModelFile, Reason, Shard, Sink,
 };
-use citronella_sensor::feature::sequence::{Facts, verdict::Settings};
+use citronella_sensor::feature::sequence::{PacketFacts, verdict::Settings};
 use citronella_wire::{Frame, LinkType};
 use proptest::prelude::*;
 
@@ -31,7 +31,7 @@ impl Sink for All {
         self.told.push(format!("scored {number} {flow} {bits:x?}"));
     }
 
-    fn facts(&mut self, facts: &Facts, seen: &Seen<'_>) {
+    fn facts(&mut self, facts: &PacketFacts, seen: &Seen<'_>) {
         self.told.push(format!("facts {} {facts:?}", seen.packet));
     }
 

@@ -7,7 +7,7 @@ use anyhow::Result;
 use citronella_sensor::{
     capture::{Capture, CaptureError, Packet},
     detect::{Batching, Config, Counters, Detector, Shard, Sink},
-    feature::sequence::{SequenceLevel, WIDTH, verdict::Running},
+    feature::sequence::{SequenceLevel, WIDTH, verdict::RunningVerdict},
     flow::{FlowPacket, FlowTable, table},
     pipeline::{Next, Source, run as walk},
 };
@@ -196,7 +196,7 @@ fn measure(input: &Input, detector: &Detector, arguments: &Arguments) -> Result<
 fn verdict_nanos(detector: &Detector) -> f64 {
     const STEPS: u32 = 1 << 20;
     let classes = detector.classes().len();
-    let (mut running, mut out, row) = (Running::default(), vec![0.0; classes], [0.0; WIDTH]);
+    let (mut running, mut out, row) = (RunningVerdict::default(), vec![0.0; classes], [0.0; WIDTH]);
     let begin = Instant::now();
     for step in 0..STEPS {
         let benign = (step % 97) as f32 / 97.0;

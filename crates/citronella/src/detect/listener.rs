@@ -10,7 +10,7 @@ use citronella_sensor::{
     alert::{Finding, rules::Seen},
     capture::Packet,
     detect::{Detector, FlowVerdict, Reason, Sink, VerdictWriter},
-    feature::sequence::Facts,
+    feature::sequence::PacketFacts,
     output::OutputError,
 };
 use citronella_wire::Frame;
@@ -71,7 +71,7 @@ impl Sink for Listener {
         self.alerts.explained(finding, why);
     }
 
-    fn facts(&mut self, facts: &Facts, seen: &Seen<'_>) {
+    fn facts(&mut self, facts: &PacketFacts, seen: &Seen<'_>) {
         self.alerts.facts(facts, seen);
     }
 

@@ -201,9 +201,9 @@ impl Summary {
             "alerts_beyond_cap_flows": self.beyond_cap,
             "restarts": counters.restarts,
             "lost_flows": counters.lost_flows,
-            "evicted_flows": counters.losses.evicted_flows,
-            "forgotten_hosts": counters.losses.forgotten_hosts,
-            "forgotten_service_ends": counters.losses.forgotten_ends,
+            "evicted_flows": counters.losses.flows,
+            "forgotten_hosts": counters.losses.hosts,
+            "forgotten_service_ends": counters.losses.endpoints,
             "problems": faults.iter().map(ToString::to_string).collect::<Vec<_>>(),
         })
     }
@@ -211,8 +211,8 @@ impl Summary {
 
 fn losses(counters: Counters) -> [(&'static str, u64); 3] {
     [
-        ("flows ended early: the table was full", counters.losses.evicted_flows),
-        ("hosts forgotten: the table was full", counters.losses.forgotten_hosts),
-        ("services forgotten: the table was full", counters.losses.forgotten_ends),
+        ("flows ended early: the table was full", counters.losses.flows),
+        ("hosts forgotten: the table was full", counters.losses.hosts),
+        ("services forgotten: the table was full", counters.losses.endpoints),
     ]
 }

@@ -1,12 +1,12 @@
 //! Rules beside the model: few and exact, each with a number of its own and a threshold in the configuration.
 //!
-//! In: the [`Facts`] that a packet brought. Out: [`Finding`]s. A rule keeps nothing itself: what it compares is counted
+//! In: the [`PacketFacts`] that a packet brought. Out: [`Finding`]s. A rule keeps nothing itself: what it compares is counted
 //! by the host already, so that a packet costs O(1), and most cost nothing.
 
 use super::settings::{RuleSettings, Threshold};
 use super::signature::RULES;
 use super::{Detector, Finding, RuleId};
-use crate::feature::sequence::Facts;
+use crate::feature::sequence::PacketFacts;
 use crate::flow::Flow;
 
 /// The rules.
@@ -53,7 +53,7 @@ impl Rules {
     }
 
     /// Judges what a packet brought.
-    pub fn judge(&self, facts: &Facts, seen: &Seen<'_>, mut tell: impl FnMut(&Finding)) {
+    pub fn judge(&self, facts: &PacketFacts, seen: &Seen<'_>, mut tell: impl FnMut(&Finding)) {
         let set = &self.settings;
         // The order of `RULES`.
         let counts: [(Threshold, bool, f32); RULES.len()] = [
@@ -85,7 +85,7 @@ impl Rules {
     }
 
     /// Seconds from the sensor's begin until the host was first seen.
-    fn secs_until_known(&self, facts: &Facts) -> f32 {
+    fn secs_until_known(&self, facts: &PacketFacts) -> f32 {
         let began = self.began_nanos.unwrap_or(facts.known_since_nanos);
         facts.known_since_nanos.saturating_sub(began) as f32 * 1e-9
     }

@@ -22,7 +22,7 @@ pub struct Counters {
     /// Flows that were open then: they have no verdict.
     pub lost_flows: u64,
     /// What did not fit.
-    pub losses: sequence::Losses,
+    pub losses: sequence::Evictions,
 }
 
 impl Counters {
@@ -36,9 +36,9 @@ impl Counters {
         self.findings += other.findings;
         self.restarts += other.restarts;
         self.lost_flows += other.lost_flows;
-        self.losses.evicted_flows += other.losses.evicted_flows;
-        self.losses.evicted_datagrams += other.losses.evicted_datagrams;
-        self.losses.forgotten_ends = self.losses.forgotten_ends.max(other.losses.forgotten_ends);
-        self.losses.forgotten_hosts = self.losses.forgotten_hosts.max(other.losses.forgotten_hosts);
+        self.losses.flows += other.losses.flows;
+        self.losses.datagrams += other.losses.datagrams;
+        self.losses.endpoints = self.losses.endpoints.max(other.losses.endpoints);
+        self.losses.hosts = self.losses.hosts.max(other.losses.hosts);
     }
 }

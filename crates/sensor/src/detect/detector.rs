@@ -9,7 +9,7 @@ use crate::feature::{
     schema::Level,
     sequence::{
         SEQUENCE, WIDTH,
-        unknown::NEVER,
+        unknown::NO_EXCESS,
         verdict::{MOST_CLASSES, Settings},
     },
 };
@@ -156,8 +156,8 @@ impl Detector {
     #[inline]
     pub fn beyond(&self, x: &[f32]) -> f32 {
         match (&self.inputs, &self.settings.unknown, x.first_chunk()) {
-            (Inputs::Row, Some(unknown), Some(row)) => unknown.limits.beyond(row),
-            _ => NEVER,
+            (Inputs::Row, Some(unknown), Some(row)) => unknown.limits.excess(row),
+            _ => NO_EXCESS,
         }
     }
 

@@ -1,7 +1,7 @@
 //! How benign traffic scores here, against the traffic that the thresholds were chosen on.
 //!
 //! In: once a second or so, how many conversations ended and how many of them came near each class
-//! ([`Running::near`](crate::feature::sequence::verdict::Running::near)), and whether an incident was open: what ends
+//! ([`RunningVerdict::near`](crate::feature::sequence::verdict::RunningVerdict::near)), and whether an incident was open: what ends
 //! during one is not taken for benign. Out: an [`Outlook`], the false calls a day to be expected here. All time is packet
 //! time; what happened a day ago counts 0.37. Memory: a number a class.
 

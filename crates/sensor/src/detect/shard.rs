@@ -192,9 +192,9 @@ impl Shard {
         self.counters.losses = self.counters().losses;
         self.level = SequenceLevel::with_shared(self.config.sequence, self.shared.clone());
         // What is known to all goes on counting.
-        let shared = self.level.losses();
-        self.counters.losses.forgotten_hosts -= shared.forgotten_hosts;
-        self.counters.losses.forgotten_ends -= shared.forgotten_ends;
+        let shared = self.level.evictions();
+        self.counters.losses.hosts -= shared.hosts;
+        self.counters.losses.endpoints -= shared.endpoints;
         self.scorer.abandon();
         (self.filling, self.under_way) = (Batch::default(), Batch::default());
         self.is_under_way = false;
@@ -235,7 +235,7 @@ impl Shard {
                     return Ok(());
                 };
                 let step = Step { slot: row.slot, flow: row.flow, number, time_nanos, is_new: row.is_new };
-                let anew = row.is_new || detector.settings().begins_anew(before);
+                let anew = row.is_new || detector.settings().begins_window(before);
                 detector.encode(&row.features, self.filling.push(step, &mut walk.chain, anew));
             }
         }
@@ -279,12 +279,12 @@ impl Shard {
 
     /// What it did so far.
     pub fn counters(&self) -> Counters {
-        let (before, now) = (self.counters.losses, self.level.losses());
-        let losses = sequence::Losses {
-            evicted_flows: before.evicted_flows + now.evicted_flows,
-            forgotten_hosts: before.forgotten_hosts + now.forgotten_hosts,
-            forgotten_ends: before.forgotten_ends + now.forgotten_ends,
-            evicted_datagrams: before.evicted_datagrams + now.evicted_datagrams,
+        let (before, now) = (self.counters.losses, self.level.evictions());
+        let losses = sequence::Evictions {
+            flows: before.flows + now.flows,
+            hosts: before.hosts + now.hosts,
+            endpoints: before.endpoints + now.endpoints,
+            datagrams: before.datagrams + now.datagrams,
         };
         Counters { losses, ..self.counters }
     }

@@ -5,7 +5,7 @@ use citronella_wire::Frame;
 use super::Reason;
 use crate::alert::{Finding, rules::Seen};
 use crate::capture::Packet;
-use crate::feature::sequence::Facts;
+use crate::feature::sequence::PacketFacts;
 use crate::flow::{Flow, table::EndReason};
 
 /// A flow that has ended, and what it is called.
@@ -18,12 +18,12 @@ pub struct FlowVerdict {
     /// Place among the model's classes; 0 is benign traffic, their number is unknown.
     pub class: u32,
     /// Of an attack, the mean probability of its class since the first packet that counted; of unknown, see
-    /// [`Called`](crate::feature::sequence::verdict::Called); of a benign flow, the highest probability of any attack
+    /// [`Classification`](crate::feature::sequence::verdict::Classification); of a benign flow, the highest probability of any attack
     /// after any packet.
     pub score: f32,
     /// The packet that called it, from 1.
     pub packets_to_alert: Option<u32>,
-    /// A bit for each class that it came near ([`Running::near`](crate::feature::sequence::verdict::Running::near)).
+    /// A bit for each class that it came near ([`RunningVerdict::near`](crate::feature::sequence::verdict::RunningVerdict::near)).
     pub near: u16,
 }
 
@@ -56,7 +56,7 @@ pub trait Sink {
 
     /// A packet brought something that rules look at; it is counted in its flow already.
     #[inline]
-    fn facts(&mut self, facts: &Facts, seen: &Seen<'_>) {
+    fn facts(&mut self, facts: &PacketFacts, seen: &Seen<'_>) {
         let _ = (facts, seen);
     }
 

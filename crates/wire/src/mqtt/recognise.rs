@@ -43,7 +43,7 @@ const MOST_TRIED: usize = 65_536;
 
 /// Where in a chunk a message begins, after a loss: at its first byte if a message could begin there, else where a
 /// sequence of messages begins that ends with the chunk or is long enough to be no accident.
-pub(super) fn find_step(chunk: &[u8]) -> Option<usize> {
+pub(super) fn find_message(chunk: &[u8]) -> Option<usize> {
     (0..chunk.len().min(MOST_TRIED)).find(|at| {
         let rest = after(chunk, *at);
         is_connect(rest) || chain(rest, *at == 0)

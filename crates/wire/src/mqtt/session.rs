@@ -9,40 +9,9 @@ mod observe;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::order::{Direction, Handshake, keep_alive_nanos};
 use super::{FixedHeader, Limits, Message, RecordState, SubscriptionOptions, Version, Violations};
 use exchange::Exchanges;
-
-/// Whom a message goes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Direction {
-    /// From the client.
-    ToServer,
-    /// From the server.
-    ToClient,
-}
-
-impl Direction {
-    /// The other one.
-    pub fn reverse(self) -> Self {
-        match self {
-            Self::ToServer => Self::ToClient,
-            Self::ToClient => Self::ToServer,
-        }
-    }
-
-    /// Where a control packet of this type must go; `None` for those that both sides send.
-    pub fn of(kind: u8, version: Version) -> Option<Self> {
-        use super::kind::{
-            CONNACK, CONNECT, DISCONNECT, PINGREQ, PINGRESP, SUBACK, SUBSCRIBE, UNSUBACK, UNSUBSCRIBE,
-        };
-        match kind {
-            CONNECT | SUBSCRIBE | UNSUBSCRIBE | PINGREQ => Some(Self::ToServer),
-            CONNACK | SUBACK | UNSUBACK | PINGRESP => Some(Self::ToClient),
-            DISCONNECT if version != Version::V5 => Some(Self::ToServer),
-            _ => None,
-        }
-    }
-}
 
 /// The exchange of messages that a message belongs to: CONNECT and CONNACK, PUBLISH and its answers, SUBSCRIBE and
 /// SUBACK, UNSUBSCRIBE and UNSUBACK; any other message is an exchange by itself.
@@ -142,8 +111,7 @@ pub struct Session {
     counts: [[u32; 16]; 2],
     /// The CONNECT's exchange, while its CONNACK is awaited.
     connecting: Option<Exchange>,
-    introduced: bool,
-    connack_code: Option<u8>,
+    handshake: Handshake,
     session_present: bool,
     client_id: Box<[u8]>,
     username: Option<Box<[u8]>>,
@@ -172,8 +140,7 @@ impl Session {
             guess: Version::default(),
             counts: [[0; 16]; 2],
             connecting: None,
-            introduced: false,
-            connack_code: None,
+            handshake: Handshake::default(),
             session_present: false,
             client_id: Box::default(),
             username: None,
@@ -220,7 +187,7 @@ impl Session {
 
     /// Whether a CONNECT was seen.
     pub fn is_introduced(&self) -> bool {
-        self.introduced
+        self.handshake.has_connect()
     }
 
     /// Client identifier, cut to [`Limits::text_bytes`]; the one that the server assigned, if it did.
@@ -260,7 +227,7 @@ impl Session {
 
     /// CONNACK's code.
     pub fn connack_code(&self) -> Option<u8> {
-        self.connack_code
+        self.handshake.connack_code()
     }
 
     /// CONNACK's Session Present.
@@ -301,8 +268,9 @@ impl Session {
     /// Whether at this packet time, in microseconds, the client has been silent for more than one and a half times
     /// its keep-alive (MQTT 3.1.1, 3.1.2.10).
     pub fn keep_alive_exceeded(&self, now_micros: i64) -> bool {
-        let Some(last) = self.client_seen_micros else { return false };
-        let allowed_micros = i64::from(self.keep_alive_secs) * 1_500_000;
-        self.keep_alive_secs > 0 && now_micros.saturating_sub(last) > allowed_micros
+        let Some((last, allowed)) = self.client_seen_micros.zip(keep_alive_nanos(self.keep_alive_secs)) else {
+            return false;
+        };
+        now_micros.saturating_sub(last) > allowed / 1_000
     }
 }

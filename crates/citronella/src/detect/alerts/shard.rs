@@ -6,7 +6,7 @@ use citronella_sensor::{
     alert::{Finding, eve::EveWriter, rules::Seen},
     capture::Packet,
     detect::{Detector, FlowVerdict, Reason},
-    feature::sequence::{Facts, verdict::MOST_CLASSES},
+    feature::sequence::{PacketFacts, verdict::MOST_CLASSES},
     flow::{sessions::Sessions, table::EndReason},
 };
 
@@ -132,7 +132,7 @@ impl ShardAlerts {
     }
 
     /// A packet brought something that rules look at.
-    pub(crate) fn facts(&mut self, facts: &Facts, seen: &Seen<'_>) {
+    pub(crate) fn facts(&mut self, facts: &PacketFacts, seen: &Seen<'_>) {
         let mut common = self.all.common();
         let rules = common.rules;
         rules.judge(facts, seen, |finding| {

@@ -6,13 +6,13 @@ use super::Shard;
 use crate::alert::{Detector as FoundBy, Finding};
 use crate::detect::batch::Event;
 use crate::detect::{FlowVerdict, Sink};
-use crate::feature::sequence::verdict::{Running, Settings};
+use crate::feature::sequence::verdict::{RunningVerdict, Settings};
 use crate::flow::Flow;
 
 /// What is kept of a flow beside its features and the network's state.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Walk {
-    running: Running,
+    running: RunningVerdict,
     /// Its last packet's chain in its micro-batch.
     pub(super) chain: u16,
     /// Looked at when it falls silent.
@@ -47,11 +47,11 @@ impl Shard {
                 counters.scored += 1;
                 let Some(walk) = walks.get_mut(step.slot as usize) else { return };
                 if step.is_new {
-                    (walk.running, walk.watched, walk.told) = (Running::default(), false, Told::Nothing);
+                    (walk.running, walk.watched, walk.told) = (RunningVerdict::default(), false, Told::Nothing);
                 }
                 sink.scored(step.number, step.flow, probabilities);
                 let calls = walk.running.step(probabilities, detector.beyond(x), settings);
-                if !walk.watched && walk.running.would_be_called(settings) {
+                if !walk.watched && walk.running.would_be_flagged(settings) {
                     walk.watched = true;
                     silences.watch(step.slot, step.flow, step.time_nanos, step.time_nanos);
                 }
@@ -73,7 +73,7 @@ impl Shard {
             Event::Ended(ended) => {
                 counters.flows += 1;
                 let Some(walk) = walks.get_mut(ended.slot as usize) else { return };
-                let before = walk.running.called(settings).map(|called| called.class);
+                let before = walk.running.classification(settings).map(|called| called.class);
                 let called = walk.running.end(settings);
                 let is_new = called.map(|called| called.class) != before && !walk.is_told();
                 if is_new && let Some(finding) = finding(&walk.running, settings, (&ended.flow, ended.actor))
@@ -101,7 +101,7 @@ impl Shard {
                 continue;
             };
             let Some(walk) = walks.get_mut(silence.slot as usize) else { continue };
-            if !walk.running.would_be_called(detector.settings()) {
+            if !walk.running.would_be_flagged(detector.settings()) {
                 walk.watched = false;
                 continue;
             }
@@ -123,8 +123,8 @@ impl Shard {
 }
 
 /// What is called of a flow, at its latest packet.
-fn finding(running: &Running, settings: &Settings, (flow, initiator): (&Flow, IpAddr)) -> Option<Finding> {
-    let called = running.called(settings)?;
+fn finding(running: &RunningVerdict, settings: &Settings, (flow, initiator): (&Flow, IpAddr)) -> Option<Finding> {
+    let called = running.classification(settings)?;
     Some(Finding {
         time_nanos: flow.last_nanos,
         packet: None,

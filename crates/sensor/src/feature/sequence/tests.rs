@@ -244,7 +244,7 @@ fn every_number_lies_between_0_and_1_whatever_comes() {
         }
         assert!(level.len() <= 64);
     }
-    assert!(level.losses().evicted_flows > 0);
+    assert!(level.evictions().flows > 0);
 }
 
 /// A packet's row depends on what came before, not on how the packets are handed over or what comes after.

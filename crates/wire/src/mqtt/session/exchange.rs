@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Direction, Exchange};
-use crate::mqtt::{Limits, Violation, Violations};
+use super::Exchange;
+use crate::mqtt::{Direction, Limits, Violation, Violations};
 
 /// What an exchange waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

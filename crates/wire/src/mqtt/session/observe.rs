@@ -1,11 +1,11 @@
 //! What each message does to a session.
 
 use super::exchange::Awaits;
-use super::{Closed, Direction, Exchange, KeptSubscription, Observed, Session, SessionWill};
+use super::{Closed, Exchange, KeptSubscription, Observed, Session, SessionWill};
 use crate::cursor::first;
 use crate::mqtt::{
-    Ack, Connack, Connect, FixedHeader, Message, Publish, Record, Suback, Subscribe, Unsuback, Unsubscribe,
-    Version, Violation, Violations, kind,
+    Ack, Connack, Connect, Direction, FixedHeader, Message, OrderFault, Publish, Record, Suback, Subscribe,
+    Unsuback, Unsubscribe, Version, Violation, Violations, kind,
 };
 
 const SERVER_KEEP_ALIVE: u8 = 19;
@@ -20,7 +20,7 @@ impl Session {
         let message = decoded.message;
         let mut found = decoded.violations;
         if let Message::Connect(connect) = &message
-            && !self.introduced
+            && !self.handshake.has_connect()
             && connect.header_read
         {
             self.version = Some(connect.version().or(Version::from_level(connect.level)).unwrap_or_default());
@@ -36,7 +36,7 @@ impl Session {
             found.insert_if(self.keep_alive_exceeded(at_micros), Violation::KeepAliveExceeded);
             self.client_seen_micros = Some(at_micros);
         }
-        self.check_introduced(direction, kind, &mut found);
+        self.check_order(direction, kind, &mut found);
         let exchange = self.take(direction, &record.header, &message, &mut found);
         Observed {
             header: record.header,
@@ -80,19 +80,17 @@ impl Session {
         }
     }
 
-    /// MQTT-3.1.0-1, MQTT-3.2.0-1: the client begins with CONNECT, the server with CONNACK; AUTH stands between the
-    /// two. What a client sends before it has the CONNACK is early, and allowed (3.1.4).
-    fn check_introduced(&mut self, direction: Direction, kind: u8, found: &mut Violations) {
-        let accepted = self.connack_code == Some(0);
-        let waiting = self.introduced && self.connack_code.is_none();
-        match kind {
-            kind::CONNECT | kind::CONNACK | kind::RESERVED => {}
-            _ if accepted => {}
-            kind::AUTH | kind::DISCONNECT if self.introduced => {}
-            _ if waiting && direction == Direction::ToServer => found.insert(Violation::EarlyMessage),
-            // In mid-stream the introduction was before the recording, likely: once a direction is enough.
+    /// Applies the order rules; an unexpected CONNACK is a matter of exchanges.
+    fn check_order(&self, direction: Direction, kind: u8, found: &mut Violations) {
+        let Some(fault) = self.handshake.check(direction, kind) else { return };
+        match fault {
+            _ if matches!(kind, kind::CONNACK | kind::RESERVED) => {}
+            // The CONNACK shows that there was a CONNECT.
+            OrderFault::BeforeConnect if self.handshake.is_accepted() => {}
+            OrderFault::SecondConnect | OrderFault::ClientBeforeConnack => found.insert(fault.violation()),
+            // Picked up in mid-stream, the handshake probably preceded the recording: reported once a direction.
             _ if !self.complete_view && self.messages(direction) > 1 => {}
-            _ => found.insert(Violation::UnintroducedMessage),
+            _ => found.insert(fault.violation()),
         }
     }
 
@@ -104,7 +102,7 @@ impl Session {
         found: &mut Violations,
     ) -> Exchange {
         match message {
-            Message::Connect(connect) => self.connect(connect, found),
+            Message::Connect(connect) => self.connect(connect),
             Message::Connack(connack) => self.connack(connack, found),
             Message::Publish(publish) => self.publish(direction, header, publish, found),
             Message::Puback(ack) => self.puback(direction, ack, found),
@@ -133,14 +131,13 @@ impl Session {
         first(text, self.limits.text_bytes).into()
     }
 
-    fn connect(&mut self, connect: &Connect<'_>, found: &mut Violations) -> Exchange {
+    fn connect(&mut self, connect: &Connect<'_>) -> Exchange {
         let exchange = self.exchanges.single(false);
-        if self.introduced {
-            found.insert(Violation::DoubleConnect);
+        if self.handshake.has_connect() {
             self.connecting.get_or_insert(exchange);
             return exchange;
         }
-        self.introduced = true;
+        self.handshake.connect();
         self.connecting = Some(exchange);
         self.client_id = self.keep(connect.client_id);
         self.username = connect.username.map(|name| self.keep(name));
@@ -167,7 +164,7 @@ impl Session {
                 self.exchanges.single(true)
             }
         };
-        self.connack_code = Some(connack.code);
+        self.handshake.connack(connack.code);
         self.session_present = connack.session_present;
         if connack.code != 0 {
             self.closed.get_or_insert(Closed::Refused(connack.code));

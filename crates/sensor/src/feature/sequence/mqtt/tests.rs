@@ -1,9 +1,11 @@
+use citronella_wire::mqtt::kind;
+
 use super::*;
 
 const CONNECT: &[u8] = b"\x10\x10\x00\x04MQTT\x04\x82\x00\x3c\x00\x01a\x00\x01u";
 const PUBLISH: &[u8] = b"\x32\x0a\x00\x03a/b\x00\x01123";
 
-fn read(connection: &mut Connection, way: usize, seq: u32, bytes: &[u8]) -> Said {
+fn read(connection: &mut Connection, way: usize, seq: u32, bytes: &[u8]) -> SegmentMessages {
     let hash = foldhash::fast::FixedState::with_seed(1);
     let segment = Segment { seq, bytes, wire_len: bytes.len() };
     connection.segment(way, segment, &Limits::default(), &hash)
@@ -18,12 +20,12 @@ fn a_login_and_its_first_publish() {
     assert!(said.has(kind::CONNECT) && said.faulty == 0 && said.user.is_some());
     assert_eq!((connection.keep_alive_secs, connection.has_user), (60, true));
     assert_eq!(read(&mut connection, 1, 900, b"\x20\x02\x00\x00").connack, Some(0));
-    assert!(connection.accepted && !connection.used);
+    assert!(connection.handshake.is_accepted() && !connection.is_used);
     let said = read(&mut connection, 0, 100 + CONNECT.len() as u32, &[PUBLISH, PUBLISH].concat());
     assert_eq!((said.messages, said.publishes, said.qos, said.faulty), (2, 2, 1, 0));
-    assert!(connection.used);
+    assert!(connection.is_used);
     // Sent again: not read again.
-    assert_eq!(read(&mut connection, 0, 100, CONNECT), Said::default());
+    assert_eq!(read(&mut connection, 0, 100, CONNECT), SegmentMessages::default());
 }
 
 #[test]
