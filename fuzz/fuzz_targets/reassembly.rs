@@ -10,7 +10,7 @@ use libfuzzer_sys::fuzz_target;
 const LIMITS: Limits = Limits {
     bytes_per_direction: 1_024,
     blocks_per_direction: 6,
-    bytes_in_all: 900,
+    total_bytes: 900,
     window_bytes: 1 << 20,
 };
 
@@ -43,11 +43,11 @@ fuzz_target!(|bytes: &[u8]| {
                 stream.segment(&mut shared, segment, &mut hear);
             }
         }
-        let kept = stream.kept_bytes();
-        assert_eq!(kept, shared.counters().kept_bytes);
-        assert!(kept <= LIMITS.bytes_in_all);
+        let kept = stream.buffered_bytes();
+        assert_eq!(kept, shared.counters().buffered_bytes);
+        assert!(kept <= LIMITS.total_bytes);
     }
     stream.finish(&mut shared, &mut hear);
-    assert_eq!(shared.counters().kept_bytes, 0);
+    assert_eq!(shared.counters().buffered_bytes, 0);
     assert!(given <= taken && ends <= 1);
 });

@@ -31,12 +31,12 @@ fn hear(limits: Limits, segments: &[Segment<'_>]) -> (Heard, Counters) {
     let (mut shared, mut stream, mut heard) = (Reassembly::new(limits), Stream::new(), Heard::default());
     for segment in segments {
         stream.segment(&mut shared, *segment, |piece| heard.take(piece));
-        let kept = stream.kept_bytes();
-        assert!(kept <= limits.bytes_per_direction && kept <= limits.bytes_in_all, "{kept} bytes kept");
-        assert_eq!(shared.counters().kept_bytes, kept);
+        let kept = stream.buffered_bytes();
+        assert!(kept <= limits.bytes_per_direction && kept <= limits.total_bytes, "{kept} bytes kept");
+        assert_eq!(shared.counters().buffered_bytes, kept);
     }
     stream.finish(&mut shared, |piece| heard.take(piece));
-    assert_eq!(shared.counters().kept_bytes, 0);
+    assert_eq!(shared.counters().buffered_bytes, 0);
     (heard, shared.counters())
 }
 
@@ -79,7 +79,7 @@ proptest! {
         near in any::<bool>(),
     ) {
         let bytes = content(60);
-        let limits = Limits { bytes_per_direction: 600, blocks_per_direction: 5, bytes_in_all: 500, ..Limits::default() };
+        let limits = Limits { bytes_per_direction: 600, blocks_per_direction: 5, total_bytes: 500, ..Limits::default() };
         let segments: Vec<Segment<'_>> = segments
             .iter()
             .map(|(seq, syn, fin, len, cut)| Segment {
@@ -156,21 +156,21 @@ fn the_cap_on_blocks_forces_gaps() {
 
 #[test]
 fn the_cap_on_all_forces_gaps_where_it_is_exceeded() {
-    let limits = Limits { bytes_in_all: 10_000, ..Limits::default() };
+    let limits = Limits { total_bytes: 10_000, ..Limits::default() };
     let mut shared = Reassembly::new(limits);
     let mut streams: Vec<Stream> = (0..1000).map(|_| Stream::new()).collect();
     let mut heard = Heard::default();
     for stream in &mut streams {
         stream.segment(&mut shared, segment(0, b"a"), |piece| heard.take(piece));
         stream.segment(&mut shared, segment(50, &[7; 100]), |piece| heard.take(piece));
-        assert!(shared.counters().kept_bytes <= 10_000);
+        assert!(shared.counters().buffered_bytes <= 10_000);
     }
-    assert!(shared.counters().all_full > 900);
+    assert!(shared.counters().total_full > 900);
     for stream in &mut streams {
         stream.finish(&mut shared, |piece| heard.take(piece));
     }
     assert_eq!((heard.bytes.len(), heard.gaps.len()), (101_000, 1000));
-    assert_eq!(shared.counters().kept_bytes, 0);
+    assert_eq!(shared.counters().buffered_bytes, 0);
 }
 
 #[test]
@@ -189,5 +189,5 @@ fn ten_million_segments_of_one_byte_take_linear_time() {
             bytes += if let Piece::Bytes(piece) = piece { piece.len() as u64 } else { 0 };
         });
     }
-    assert_eq!((bytes, stream.kept_bytes()), (10_000_000, 0));
+    assert_eq!((bytes, stream.buffered_bytes()), (10_000_000, 0));
 }

@@ -85,7 +85,7 @@ impl Wire {
         let Wire { sessions, eve, .. } = &mut self;
         sessions.finish(|event| eve.write(event).unwrap());
         let (counters, written) = (sessions.counters(), eve.counters());
-        assert_eq!((counters.kept_bytes, counters.connections, written.pending_bytes), (0, 0, 0));
+        assert_eq!((counters.buffered_bytes, counters.connections, written.pending_bytes), (0, 0, 0));
         let text = String::from_utf8(self.eve.finish().unwrap()).unwrap();
         (text.lines().map(|line| serde_json::from_str(line).unwrap()).collect(), counters, written)
     }
@@ -188,7 +188,7 @@ fn the_cap_on_connections_holds() {
 #[test]
 fn the_cap_on_unfinished_messages_holds() {
     let cap = 300_000;
-    let mut wire = Wire::new(Limits { bytes_in_all: cap, ..Limits::default() }, EveOptions::default(), 1883);
+    let mut wire = Wire::new(Limits { total_bytes: cap, ..Limits::default() }, EveOptions::default(), 1883);
     let begin = [b"\x30\xff\xff\xff\x7f\x00\x03a/b", &[b'x'; 1_300][..]].concat();
     for port in 0..20 {
         wire.ports[0] = 20_000 + port;
@@ -197,11 +197,11 @@ fn the_cap_on_unfinished_messages_holds() {
         wire.send(0, ACK, &begin);
         for _ in 0..100 {
             wire.send(0, ACK, &[b'x'; 1_300]);
-            assert!(wire.sessions.counters().kept_bytes <= cap);
+            assert!(wire.sessions.counters().buffered_bytes <= cap);
         }
     }
     let (events, counters, _) = wire.end();
-    assert!(counters.connections_given_up > 0);
+    assert!(counters.connections_abandoned > 0);
     let cut: Vec<_> =
         of(&events, "mqtt").into_iter().filter_map(|event| event["mqtt"].get("publish")).collect();
     assert_eq!(cut.len(), 20);

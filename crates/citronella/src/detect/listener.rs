@@ -61,8 +61,8 @@ impl Sink for Listener {
     }
 
     #[inline]
-    fn packet(&mut self, packet: &Packet<'_>, _: &Frame<'_>) {
-        self.alerts.packet(packet);
+    fn packet(&mut self, packet: &Packet<'_>, frame: &Frame<'_>) {
+        self.alerts.packet(packet, frame);
         self.summary.packet(packet.time_nanos);
     }
 

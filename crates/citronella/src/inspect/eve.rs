@@ -133,14 +133,14 @@ impl Eve {
 fn report(counters: &Counters, written_early: u64) {
     let losses = [
         (counters.connections_over_cap, "connections were not read: too many at a time"),
-        (counters.connections_given_up, "connections were given up: too many bytes of unfinished messages"),
+        (counters.connections_abandoned, "connections were given up: too many bytes of unfinished messages"),
         (counters.flows.evicted, "flows were ended early: the table was full"),
         (
             counters.fragments.iter().map(|level| level.evicted).sum(),
             "datagrams in fragments were not put together: too many at a time",
         ),
         (counters.reassembly.direction_full, "gaps were forced by a direction's cap"),
-        (counters.reassembly.all_full, "gaps were forced by the cap on all directions"),
+        (counters.reassembly.total_full, "gaps were forced by the cap on all directions"),
         (written_early, "transactions were written before their answer: too many waited"),
     ];
     for (number, what) in losses.iter().filter(|(number, _)| *number > 0) {

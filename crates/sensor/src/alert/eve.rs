@@ -21,7 +21,7 @@ use std::io::{self, Write};
 use hashbrown::HashMap;
 
 use super::Alert;
-use crate::flow::sessions::{Place, SessionEvent};
+use crate::flow::sessions::{EventContext, SessionEvent};
 use citronella_wire::mqtt::{Exchange, Observed};
 use json::Json;
 use mqtt::Discretion;
@@ -194,7 +194,7 @@ impl<W: Write> EveWriter<W> {
     /// Writing failed; then every later call fails the same way.
     pub fn write(&mut self, event: SessionEvent<'_>) -> io::Result<()> {
         match event {
-            SessionEvent::Message { place, direction, observed } => {
+            SessionEvent::Message { context: place, direction, observed } => {
                 if self.options.anomaly && !observed.violations.is_empty() {
                     self.anomalies(place, direction, observed);
                 }
@@ -202,10 +202,10 @@ impl<W: Write> EveWriter<W> {
                     self.message(place, observed);
                 }
             }
-            SessionEvent::Gap { place, from_initiator, bytes } => {
+            SessionEvent::Gap { context: place, from_initiator, bytes } => {
                 self.stream_fault(place, "stream.reassembly_seq_gap", from_initiator, Some(bytes));
             }
-            SessionEvent::Conflict { place, from_initiator } => {
+            SessionEvent::Conflict { context: place, from_initiator } => {
                 let event = "stream.reassembly_overlap_different_data";
                 self.stream_fault(place, event, from_initiator, None);
             }
@@ -216,7 +216,7 @@ impl<W: Write> EveWriter<W> {
                     self.put();
                 }
             }
-            SessionEvent::ClientHello { place, hello } if self.options.tls => {
+            SessionEvent::ClientHello { context: place, hello } if self.options.tls => {
                 let community_id = &state(&mut self.flows, &self.recorder, place).community_id;
                 self.recorder.client_hello(place, community_id, hello);
                 self.counters.tls += 1;
@@ -224,7 +224,7 @@ impl<W: Write> EveWriter<W> {
             }
             SessionEvent::ClientHello { .. } => {}
             SessionEvent::FlowEnded(end) => {
-                let place = Place { flow: end.flow, time_nanos: end.flow.last_nanos, packet: None };
+                let place = EventContext { flow: end.flow, time_nanos: end.flow.last_nanos, packet: None };
                 let kept = self.flows.remove(&end.flow.id);
                 let community_id = match &kept {
                     Some(state) => state.community_id.clone(),
@@ -276,13 +276,13 @@ impl<W: Write> EveWriter<W> {
         }
     }
 
-    fn transaction(&mut self, place: Place<'_>, community_id: &str, number: u64, open: &Transaction) {
+    fn transaction(&mut self, place: EventContext<'_>, community_id: &str, number: u64, open: &Transaction) {
         self.recorder.transaction(place, community_id, number, &open.text, &open.more);
         self.counters.mqtt += 1;
         self.put();
     }
 
-    fn message(&mut self, place: Place<'_>, observed: &Observed<'_>) {
+    fn message(&mut self, place: EventContext<'_>, observed: &Observed<'_>) {
         let say =
             Discretion { log_passwords: self.options.log_passwords, text_bytes: self.options.text_bytes };
         let Exchange { number, closed, .. } = observed.exchange;
@@ -324,7 +324,7 @@ impl<W: Write> EveWriter<W> {
 
     fn anomalies(
         &mut self,
-        place: Place<'_>,
+        place: EventContext<'_>,
         direction: citronella_wire::mqtt::Direction,
         observed: &Observed<'_>,
     ) {
@@ -336,7 +336,13 @@ impl<W: Write> EveWriter<W> {
         });
     }
 
-    fn stream_fault(&mut self, place: Place<'_>, event: &str, from_initiator: bool, bytes: Option<u64>) {
+    fn stream_fault(
+        &mut self,
+        place: EventContext<'_>,
+        event: &str,
+        from_initiator: bool,
+        bytes: Option<u64>,
+    ) {
         if self.options.anomaly {
             let community_id = &state(&mut self.flows, &self.recorder, place).community_id;
             self.recorder.stream_fault(place, community_id, event, from_initiator, bytes);
@@ -350,7 +356,7 @@ impl<W: Write> EveWriter<W> {
 fn state<'a>(
     flows: &'a mut HashMap<u64, FlowState, foldhash::quality::RandomState>,
     recorder: &Recorder,
-    place: Place<'_>,
+    place: EventContext<'_>,
 ) -> &'a mut FlowState {
     flows.entry(place.flow.id).or_insert_with(|| FlowState {
         community_id: recorder.community_id(place.flow, None),

@@ -268,7 +268,8 @@ impl Session {
     /// Whether at this packet time, in microseconds, the client has been silent for more than one and a half times
     /// its keep-alive (MQTT 3.1.1, 3.1.2.10).
     pub fn keep_alive_exceeded(&self, now_micros: i64) -> bool {
-        let Some((last, allowed)) = self.client_seen_micros.zip(keep_alive_nanos(self.keep_alive_secs)) else {
+        let Some((last, allowed)) = self.client_seen_micros.zip(keep_alive_nanos(self.keep_alive_secs))
+        else {
             return false;
         };
         now_micros.saturating_sub(last) > allowed / 1_000

@@ -10,6 +10,8 @@ use citronella_sensor::{
     flow::{sessions::Sessions, table::EndReason},
 };
 
+use citronella_wire::Frame;
+
 use super::{Alerting, SECOND, lock, queue::Entry};
 
 /// What a shard has counted since it last told.
@@ -68,14 +70,14 @@ impl ShardAlerts {
         }
     }
 
-    /// A packet.
+    /// A packet and its frame.
     #[inline]
-    pub(crate) fn packet(&mut self, packet: &Packet<'_>) {
+    pub(crate) fn packet(&mut self, packet: &Packet<'_>, frame: &Frame<'_>) {
         self.counted.packets += 1;
         self.counted.bytes += u64::from(packet.wire_len);
         if let Some(sessions) = &mut self.sessions {
             let (sessions, eve) = &mut **sessions;
-            sessions.packet(packet, |event| {
+            sessions.frame(packet, frame, |event| {
                 let _ = eve.write(event);
             });
         }

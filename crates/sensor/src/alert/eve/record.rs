@@ -12,7 +12,7 @@ use super::json::Json;
 use super::time::Timestamps;
 use crate::alert::flow_id;
 use crate::flow::fragments::Fault;
-use crate::flow::sessions::{Application, BadFragment, FlowEnd, Place};
+use crate::flow::sessions::{Application, BadFragment, EventContext, FlowEnd};
 use crate::flow::{EndReason, Flow, Phase};
 
 /// A text of the wire in a record that has no option for it.
@@ -81,12 +81,12 @@ impl Recorder {
 
     fn record(
         &mut self,
-        place: Place<'_>,
+        place: EventContext<'_>,
         kind: &str,
         community_id: &str,
         fill: impl FnOnce(&mut Json<'_>, &mut Timestamps),
     ) {
-        let Place { flow, time_nanos, packet } = place;
+        let EventContext { flow, time_nanos, packet } = place;
         self.any(Head { kind, time_nanos, packet, flow: Some(flow.into()), community_id }, fill);
     }
 
@@ -130,7 +130,7 @@ impl Recorder {
 
     pub(super) fn transaction(
         &mut self,
-        place: Place<'_>,
+        place: EventContext<'_>,
         community_id: &str,
         number: u64,
         members: &[u8],
@@ -147,7 +147,7 @@ impl Recorder {
 
     pub(super) fn anomaly(
         &mut self,
-        place: Place<'_>,
+        place: EventContext<'_>,
         community_id: &str,
         direction: Direction,
         observed: &Observed<'_>,
@@ -185,7 +185,7 @@ impl Recorder {
 
     pub(super) fn stream_fault(
         &mut self,
-        place: Place<'_>,
+        place: EventContext<'_>,
         community_id: &str,
         event: &str,
         from_initiator: bool,
@@ -219,7 +219,7 @@ impl Recorder {
         });
     }
 
-    pub(super) fn client_hello(&mut self, place: Place<'_>, community_id: &str, hello: &ClientHello) {
+    pub(super) fn client_hello(&mut self, place: EventContext<'_>, community_id: &str, hello: &ClientHello) {
         self.record(place, "tls", community_id, |json, _| {
             json.object("tls", |json| {
                 if let Some(name) = &hello.sni {
@@ -241,7 +241,7 @@ impl Recorder {
 
     pub(super) fn flow(&mut self, end: &FlowEnd<'_>, community_id: &str) {
         let flow = end.flow;
-        let place = Place { flow, time_nanos: flow.last_nanos, packet: None };
+        let place = EventContext { flow, time_nanos: flow.last_nanos, packet: None };
         let [initiator, responder] = &flow.sides;
         let [wire_out, wire_back] = end.wire_bytes;
         self.record(place, "flow", community_id, |json, times| {

@@ -47,7 +47,8 @@ impl Shard {
                 counters.scored += 1;
                 let Some(walk) = walks.get_mut(step.slot as usize) else { return };
                 if step.is_new {
-                    (walk.running, walk.watched, walk.told) = (RunningVerdict::default(), false, Told::Nothing);
+                    (walk.running, walk.watched, walk.told) =
+                        (RunningVerdict::default(), false, Told::Nothing);
                 }
                 sink.scored(step.number, step.flow, probabilities);
                 let calls = walk.running.step(probabilities, detector.beyond(x), settings);
@@ -123,7 +124,11 @@ impl Shard {
 }
 
 /// What is called of a flow, at its latest packet.
-fn finding(running: &RunningVerdict, settings: &Settings, (flow, initiator): (&Flow, IpAddr)) -> Option<Finding> {
+fn finding(
+    running: &RunningVerdict,
+    settings: &Settings,
+    (flow, initiator): (&Flow, IpAddr),
+) -> Option<Finding> {
     let called = running.classification(settings)?;
     Some(Finding {
         time_nanos: flow.last_nanos,

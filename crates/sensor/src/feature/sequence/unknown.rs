@@ -123,9 +123,7 @@ impl TryFrom<Vec<Limit>> for Limits {
         match all.len() == COUNTS.len() && limits.highest.iter().all(|highest| (0.0..=1.0).contains(highest))
         {
             true => Ok(limits),
-            false => {
-                Err("a limit of a column that is not a count, or a limit outside 0..=1".to_owned())
-            }
+            false => Err("a limit of a column that is not a count, or a limit outside 0..=1".to_owned()),
         }
     }
 }
@@ -175,7 +173,10 @@ mod tests {
         limits.observe(&row(&[(Feature::Failed10, 4.0), (Feature::Accepted60, 1.0)]));
         let of = |row: &[f32; WIDTH]| limits.excess(row).exp();
         let new_endpoint = (Feature::NewEndpoint, 1.0);
-        assert!((of(&row(&[new_endpoint, (Feature::Failed10, 39.0), (Feature::Accepted60, 1.0)])) - 4.0).abs() < 1e-3);
+        assert!(
+            (of(&row(&[new_endpoint, (Feature::Failed10, 39.0), (Feature::Accepted60, 1.0)])) - 4.0).abs()
+                < 1e-3
+        );
         assert!((of(&row(&[(Feature::Bytes10, 2_900.0)])) - 3.0).abs() < 1e-3);
         assert!(limits.excess(&row(&[new_endpoint, (Feature::Failed10, 8.0)])) <= 0.0);
         // Only counts of the initiator are compared.

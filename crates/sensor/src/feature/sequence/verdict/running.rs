@@ -107,7 +107,9 @@ impl RunningVerdict {
     #[inline]
     fn step_unknown(&mut self, excess: f32, wanted: usize, settings: &Settings) -> bool {
         self.flagged &= !IS_EXCEEDED;
-        if self.is_classified() || !settings.unknown.as_ref().is_some_and(|unknown| unknown.is_reached(excess)) {
+        if self.is_classified()
+            || !settings.unknown.as_ref().is_some_and(|unknown| unknown.is_reached(excess))
+        {
             return false;
         }
         self.excess = self.excess.max((excess * EXCESS_PARTS).ceil() as u8);
