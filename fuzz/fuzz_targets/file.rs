@@ -6,7 +6,7 @@ use citronella_sensor::capture::Capture;
 use citronella_sensor::feature::packet::{Attacker, PacketLevel};
 use citronella_sensor::flow::sessions::{Limits, Sessions};
 
-/// Every packet lies within the file, numbers go up one by one, and a fault ends the capture.
+/// Checks that packets lie within the file and are numbered in order, and that a fault ends the capture.
 pub fn read(bytes: &[u8]) {
     let Ok(mut capture) = Capture::from_reader("fuzz", Box::new(Cursor::new(bytes.to_vec()))) else { return };
     let mut limits = Limits { connections: 8, total_bytes: 1 << 16, ..Limits::default() };

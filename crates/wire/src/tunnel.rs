@@ -1,4 +1,4 @@
-//! Tunnels: named as they are met, opened one level on request.
+//! Tunnels: recognised by protocol number or port, decapsulated one level on request.
 
 use crate::cursor::{Cursor, after};
 use crate::frame::{Frame, Layer, Reason, Stop, decode_frame, decode_network};
@@ -10,11 +10,11 @@ use crate::udp::Udp;
 pub struct Tunnel {
     /// Which one.
     pub kind: TunnelKind,
-    /// VXLAN's or Geneve's network identifier, GRE's key; 0 where there is none.
+    /// Network identifier of VXLAN or Geneve, key of GRE; 0 if there is none.
     pub id: u32,
     /// Bytes of the tunnel's own header within the frame's payload.
     header_len: u16,
-    /// What follows: an EtherType, or Ethernet where it is [`ETHERNET`].
+    /// EtherType of the payload; [`ETHERNET`] for an Ethernet frame.
     next: u16,
 }
 
@@ -46,7 +46,7 @@ impl TunnelKind {
     }
 }
 
-/// Transparent Ethernet Bridging, as GRE and Geneve number it.
+/// Transparent Ethernet Bridging (GRE, Geneve).
 const ETHERNET: u16 = 0x6558;
 const PROTOCOL_IPV4: u8 = 4;
 const PROTOCOL_IPV6: u8 = 41;
@@ -54,7 +54,7 @@ const PROTOCOL_GRE: u8 = 47;
 const PORT_VXLAN: u16 = 4789;
 const PORT_GENEVE: u16 = 6081;
 
-/// The tunnel that an IP protocol number stands for; `None` for any other protocol.
+/// The tunnel of an IP protocol number; `None` for other protocols.
 pub(crate) fn over_ip(protocol: u8, payload: &[u8], at: usize) -> Option<Result<Tunnel, Stop>> {
     let plain = |kind, next| Some(Ok(Tunnel { kind, id: 0, header_len: 0, next }));
     match protocol {
@@ -67,7 +67,7 @@ pub(crate) fn over_ip(protocol: u8, payload: &[u8], at: usize) -> Option<Result<
     }
 }
 
-/// RFC 2784, 2.1 and RFC 2890, 2: optional words for checksum, key and sequence number.
+/// GRE with optional checksum, key and sequence number (RFC 2784, 2.1; RFC 2890, 2).
 fn gre(payload: &[u8]) -> Option<Tunnel> {
     let mut cursor = Cursor::new(payload);
     let flags = cursor.u16()?;
@@ -86,7 +86,7 @@ fn gre(payload: &[u8]) -> Option<Tunnel> {
     Some(Tunnel { kind: TunnelKind::Gre, id, header_len, next })
 }
 
-/// VXLAN and Geneve by destination port and a header that fits.
+/// VXLAN or Geneve, by destination port and a valid header.
 #[inline]
 pub(crate) fn over_udp(udp: &Udp, payload: &[u8]) -> Option<Tunnel> {
     if udp.dst_port != PORT_VXLAN && udp.dst_port != PORT_GENEVE {
@@ -95,17 +95,17 @@ pub(crate) fn over_udp(udp: &Udp, payload: &[u8]) -> Option<Tunnel> {
     let [flags, _, c, d, x, y, z, last] = *payload.first_chunk::<8>()?;
     let id = u32::from_be_bytes([0, x, y, z]);
     if udp.dst_port == PORT_VXLAN {
-        // RFC 7348, 5: the I flag must be set, the last byte is reserved.
+        // RFC 7348, 5: flag I is set, the last byte is reserved.
         let valid = flags & 0x08 != 0 && last == 0;
         return valid.then_some(Tunnel { kind: TunnelKind::Vxlan, id, header_len: 8, next: ETHERNET });
     }
-    // RFC 8926, 3.4: version 0, the length of options in words, the control bit in the second byte.
+    // RFC 8926, 3.4: version 0; options length in words of 4 bytes.
     let header_len = 8 + u16::from(flags & 0x3f) * 4;
     let next = u16::from_be_bytes([c, d]);
     (flags >> 6 == 0).then_some(Tunnel { kind: TunnelKind::Geneve, id, header_len, next })
 }
 
-pub(crate) fn open(tunnel: Tunnel, payload: &[u8]) -> Option<Frame<'_>> {
+pub(crate) fn decapsulate(tunnel: Tunnel, payload: &[u8]) -> Option<Frame<'_>> {
     let inner = after(payload, usize::from(tunnel.header_len));
     Some(match tunnel.next {
         ETHERNET => decode_frame(LinkType::Ethernet, inner),

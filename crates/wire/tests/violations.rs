@@ -1,4 +1,4 @@
-//! What a message's own bytes break, one case a violation; and docs/violations.md, which the table writes.
+//! Violations of single messages, a case for each; and docs/violations.md, which is generated from the table.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -17,7 +17,7 @@ fn ids(bytes: &[u8], version: Version) -> Vec<&'static str> {
 }
 
 #[test]
-fn what_a_message_breaks_is_named() {
+fn violations_of_single_messages() {
     use Version::{V5, V31, V311};
     let odd_name = packet(0x10, &[field(b"MQTS"), vec![4, 2, 0, 60], field(b"id")].concat());
     let long = [b'x'; 30];
@@ -81,7 +81,7 @@ fn what_a_message_breaks_is_named() {
 }
 
 #[test]
-fn the_document_is_the_table() {
+fn the_document_matches_the_table() {
     let mut text = String::from(
         "# Violations\n\n\
          What `citronella` calls wrong in MQTT traffic. The ids are stable: tools may rely on them. A clause is that of \

@@ -1,7 +1,7 @@
 //! Order rules: which control packet may come from which side and when. One module for every reader of MQTT.
 //!
-//! [`super::Session`] applies all of them and keeps exchanges besides; a reader with constant memory keeps a
-//! [`Handshake`] (four bytes) and chooses which [`OrderFault`]s count.
+//! [`super::Session`] applies all of them and tracks exchanges; a reader with constant memory stores a [`Handshake`] (three
+//! bytes) and chooses which [`OrderFault`]s count.
 
 use super::kind::{
     AUTH, CONNACK, CONNECT, DISCONNECT, PINGREQ, PINGRESP, SUBACK, SUBSCRIBE, UNSUBACK, UNSUBSCRIBE,
@@ -74,7 +74,7 @@ impl OrderFault {
 
 impl Handshake {
     /// Checks a message of a control packet type against the handshake so far; does not change it. Version 5 puts AUTH
-    /// between CONNECT and CONNACK, and either side may give up with DISCONNECT.
+    /// between CONNECT and CONNACK, and either side may abort with DISCONNECT.
     pub fn check(&self, direction: Direction, kind: u8) -> Option<OrderFault> {
         match kind {
             CONNECT => self.has_connect.then_some(OrderFault::SecondConnect),

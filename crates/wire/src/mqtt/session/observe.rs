@@ -1,7 +1,7 @@
-//! What each message does to a session.
+//! State transitions of a session, message by message.
 
 use super::exchange::Awaits;
-use super::{Closed, Exchange, KeptSubscription, Observed, Session, SessionWill};
+use super::{Closed, Exchange, Observed, Session, SessionSubscription, SessionWill};
 use crate::cursor::first;
 use crate::mqtt::{
     Ack, Connack, Connect, Direction, FixedHeader, Message, OrderFault, Publish, Record, Suback, Subscribe,
@@ -13,7 +13,7 @@ const ASSIGNED_CLIENT_IDENTIFIER: u8 = 18;
 const TOPIC_ALIAS_MAXIMUM: u8 = 34;
 
 impl Session {
-    /// Takes the next record, seen at a packet time in microseconds.
+    /// Takes the next record; packet time in microseconds.
     pub fn observe<'a>(&mut self, direction: Direction, record: &Record<'a>, at_micros: i64) -> Observed<'a> {
         self.guess_version(record);
         let decoded = record.decode(self.version().0, &self.limits);
@@ -50,13 +50,13 @@ impl Session {
         }
     }
 
-    /// Without a CONNECT, some forms tell version 5 from the versions before.
+    /// Recognises version 5 by the form of some messages, without a CONNECT.
     fn guess_version(&mut self, record: &Record<'_>) {
         if self.version.is_some() || self.guess == Version::V5 {
             return;
         }
         let len = record.header.remaining_length;
-        let newer = match record.header.kind {
+        let is_v5 = match record.header.kind {
             kind::AUTH => true,
             kind::DISCONNECT => len > 0,
             kind::CONNACK | kind::PUBACK | kind::PUBREC | kind::PUBREL | kind::PUBCOMP | kind::UNSUBACK => {
@@ -68,7 +68,7 @@ impl Session {
             }
             _ => false,
         };
-        if newer {
+        if is_v5 {
             self.guess = Version::V5;
         }
     }
@@ -127,7 +127,8 @@ impl Session {
         }
     }
 
-    fn keep(&self, text: &[u8]) -> Box<[u8]> {
+    /// A stored copy of a text, cut to its limit.
+    fn copy(&self, text: &[u8]) -> Box<[u8]> {
         first(text, self.limits.text_bytes).into()
     }
 
@@ -139,11 +140,11 @@ impl Session {
         }
         self.handshake.connect();
         self.connecting = Some(exchange);
-        self.client_id = self.keep(connect.client_id);
-        self.username = connect.username.map(|name| self.keep(name));
+        self.client_id = self.copy(connect.client_id);
+        self.username = connect.username.map(|name| self.copy(name));
         self.password_bytes = connect.password.map(|password| password.len());
         self.will = connect.will.map(|will| SessionWill {
-            topic: self.keep(will.topic),
+            topic: self.copy(will.topic),
             payload_bytes: will.payload.len(),
             qos: connect.flags.will_qos(),
             retain: connect.flags.will_retain(),
@@ -152,7 +153,7 @@ impl Session {
         self.is_bridge = connect.is_bridge();
         self.keep_alive_secs = connect.keep_alive;
         let [_, to_client] = &mut self.aliases;
-        to_client.maximum = Some(maximum(&connect.properties));
+        to_client.maximum = Some(alias_maximum(&connect.properties));
         exchange
     }
 
@@ -170,12 +171,12 @@ impl Session {
             self.closed.get_or_insert(Closed::Refused(connack.code));
         }
         let [to_server, _] = &mut self.aliases;
-        to_server.maximum = Some(maximum(&connack.properties));
+        to_server.maximum = Some(alias_maximum(&connack.properties));
         if let Some(secs) = connack.properties.number(SERVER_KEEP_ALIVE) {
             self.keep_alive_secs = secs as u16;
         }
         if let Some(id) = connack.properties.text(ASSIGNED_CLIENT_IDENTIFIER) {
-            self.client_id = self.keep(id);
+            self.client_id = self.copy(id);
         }
         exchange
     }
@@ -224,7 +225,7 @@ impl Session {
         }
     }
 
-    /// A message of an exchange that nobody began.
+    /// A response without an exchange.
     fn orphan(&mut self, violation: Violation, found: &mut Violations) -> Exchange {
         found.insert(violation);
         self.exchanges.single(true)
@@ -252,7 +253,7 @@ impl Session {
         let refused = ack.reason_code.is_some_and(|code| code >= 0x80);
         let step =
             self.exchanges.step(by, ack.packet_id, &self.limits, found, |awaits, found| match awaits {
-                // MQTT 5.0, 4.3.3: a refusal ends the exchange.
+                // MQTT 5.0, 4.3.3: a reason code of 0x80 and above ends the exchange.
                 Awaits::Pubrec if refused => None,
                 Awaits::Pubrec => Some(Awaits::Pubrel),
                 _ => {
@@ -274,7 +275,7 @@ impl Session {
         });
         match step {
             Some(exchange) => exchange,
-            // A session goes on: the handshake began on an earlier connection (MQTT-4.4.0-1).
+            // A resumed session: the handshake began on an earlier connection (MQTT-4.4.0-1).
             None if self.session_present => {
                 self.exchanges.begin(by, ack.packet_id, Awaits::Pubcomp, true, &self.limits, found)
             }
@@ -296,23 +297,29 @@ impl Session {
     }
 
     fn subscribe(&mut self, by: Direction, subscribe: &Subscribe<'_>, found: &mut Violations) -> Exchange {
-        let asked = subscribe.subscriptions.iter().count() as u32;
-        let exchange =
-            self.exchanges.begin(by, subscribe.packet_id, Awaits::Suback(asked), false, &self.limits, found);
-        for (position, wish) in (0..).zip(subscribe.subscriptions.iter()) {
-            let filter = self.keep(wish.filter);
-            let kept = KeptSubscription {
+        let requested = subscribe.subscriptions.iter().count() as u32;
+        let exchange = self.exchanges.begin(
+            by,
+            subscribe.packet_id,
+            Awaits::Suback(requested),
+            false,
+            &self.limits,
+            found,
+        );
+        for (position, subscription) in (0..).zip(subscribe.subscriptions.iter()) {
+            let filter = self.copy(subscription.filter);
+            let new = SessionSubscription {
                 filter,
-                options: wish.options,
+                options: subscription.options,
                 granted: None,
                 exchange: exchange.number,
                 position,
             };
-            // MQTT-3.8.4-3: a filter anew replaces the subscription.
-            if let Some(old) = self.subscriptions.iter_mut().find(|old| old.filter == kept.filter) {
-                *old = kept;
+            // MQTT-3.8.4-3: a SUBSCRIBE to the same filter replaces the subscription.
+            if let Some(old) = self.subscriptions.iter_mut().find(|old| old.filter == new.filter) {
+                *old = new;
             } else if self.subscriptions.len() < self.limits.subscriptions {
-                self.subscriptions.push(kept);
+                self.subscriptions.push(new);
             } else {
                 self.dropped += 1;
             }
@@ -324,8 +331,8 @@ impl Session {
         let by = direction.reverse();
         let step =
             self.exchanges.step(by, suback.packet_id, &self.limits, found, |awaits, found| match awaits {
-                Awaits::Suback(asked) => {
-                    found.insert_if(asked as usize != suback.codes.len(), Violation::AnswerMismatch);
+                Awaits::Suback(requested) => {
+                    found.insert_if(requested as usize != suback.codes.len(), Violation::AnswerMismatch);
                     None
                 }
                 _ => {
@@ -335,10 +342,11 @@ impl Session {
             });
         let Some(exchange) = step else { return self.orphan(Violation::MissingSubscribe, found) };
         if exchange.closed {
-            for kept in self.subscriptions.iter_mut().filter(|kept| kept.exchange == exchange.number) {
-                kept.granted = suback.codes.get(kept.position as usize).copied();
-                let over = kept.granted.is_some_and(|code| code < 3 && code > kept.options.qos());
-                found.insert_if(over, Violation::BadGrant);
+            for subscription in self.subscriptions.iter_mut().filter(|one| one.exchange == exchange.number) {
+                subscription.granted = suback.codes.get(subscription.position as usize).copied();
+                let limit = subscription.options.qos();
+                let is_over = subscription.granted.is_some_and(|code| code < 3 && code > limit);
+                found.insert_if(is_over, Violation::BadGrant);
             }
         }
         exchange
@@ -350,13 +358,20 @@ impl Session {
         unsubscribe: &Unsubscribe<'_>,
         found: &mut Violations,
     ) -> Exchange {
-        let mut asked = 0;
+        let mut requested = 0;
         for filter in unsubscribe.filters.iter() {
-            asked += 1;
+            requested += 1;
             let filter = first(filter, self.limits.text_bytes);
-            self.subscriptions.retain(|kept| *kept.filter != *filter);
+            self.subscriptions.retain(|subscription| *subscription.filter != *filter);
         }
-        self.exchanges.begin(by, unsubscribe.packet_id, Awaits::Unsuback(asked), false, &self.limits, found)
+        self.exchanges.begin(
+            by,
+            unsubscribe.packet_id,
+            Awaits::Unsuback(requested),
+            false,
+            &self.limits,
+            found,
+        )
     }
 
     fn unsuback(
@@ -369,8 +384,8 @@ impl Session {
         let v5 = self.version().0 == Version::V5;
         let step =
             self.exchanges.step(by, unsuback.packet_id, &self.limits, found, |awaits, found| match awaits {
-                Awaits::Unsuback(asked) => {
-                    let mismatch = v5 && asked as usize != unsuback.codes.len();
+                Awaits::Unsuback(requested) => {
+                    let mismatch = v5 && requested as usize != unsuback.codes.len();
                     found.insert_if(mismatch, Violation::AnswerMismatch);
                     None
                 }
@@ -383,7 +398,7 @@ impl Session {
     }
 }
 
-/// MQTT 5.0, 3.1.2.11.5 and 3.2.2.3.8: no maximum allows no alias.
-fn maximum(properties: &crate::mqtt::Properties<'_>) -> u16 {
+/// Topic Alias Maximum; 0 if omitted (MQTT 5.0, 3.1.2.11.5 and 3.2.2.3.8).
+fn alias_maximum(properties: &crate::mqtt::Properties<'_>) -> u16 {
     properties.number(TOPIC_ALIAS_MAXIMUM).unwrap_or(0) as u16
 }
