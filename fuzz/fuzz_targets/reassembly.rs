@@ -18,7 +18,7 @@ fuzz_target!(|bytes: &[u8]| {
     let content: Vec<u8> = (0..=255).collect();
     let (mut shared, mut stream) = (Reassembly::new(LIMITS), Stream::new());
     let (mut given, mut taken, mut ends) = (0, 0, 0);
-    let mut hear = |piece: Piece<'_>| match piece {
+    let mut take = |piece: Piece<'_>| match piece {
         Piece::Bytes(bytes) => {
             assert_eq!(ends, 0, "bytes after the end");
             given += bytes.len();
@@ -34,20 +34,20 @@ fuzz_target!(|bytes: &[u8]| {
         let ack = u32::from(u16::from_be_bytes([a0, a1])) % 4_096;
         let payload = content.get(..usize::from(len)).unwrap_or_default();
         match what & 3 {
-            1 => stream.acknowledged(&mut shared, ack, &mut hear),
+            1 => stream.acknowledged(&mut shared, ack, &mut take),
             kind => {
                 taken += payload.len();
                 let cut = if kind == 3 { ack as usize } else { 0 };
                 let segment =
                     Segment { seq, syn: what & 8 != 0, fin: kind == 2, bytes: payload, wire_len: payload.len() + cut };
-                stream.segment(&mut shared, segment, &mut hear);
+                stream.segment(&mut shared, segment, &mut take);
             }
         }
-        let kept = stream.buffered_bytes();
-        assert_eq!(kept, shared.counters().buffered_bytes);
-        assert!(kept <= LIMITS.total_bytes);
+        let buffered = stream.buffered_bytes();
+        assert_eq!(buffered, shared.counters().buffered_bytes);
+        assert!(buffered <= LIMITS.total_bytes);
     }
-    stream.finish(&mut shared, &mut hear);
+    stream.finish(&mut shared, &mut take);
     assert_eq!(shared.counters().buffered_bytes, 0);
     assert!(given <= taken && ends <= 1);
 });

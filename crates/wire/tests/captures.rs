@@ -53,7 +53,7 @@ fn a_session_has_every_field() {
     assert_eq!((session.username(), session.password_bytes()), (Some(&b"user"[..]), Some(4)));
     assert_eq!((session.connack_code(), session.open_exchanges()), (Some(0), 0));
     assert!(session.closed().is_some());
-    assert!(session.subscriptions().is_empty(), "all were given up");
+    assert!(session.subscriptions().is_empty(), "all were unsubscribed");
 }
 
 #[test]
