@@ -16,8 +16,8 @@ pub struct Ip {
     pub dst: IpAddr,
     /// Time to live, or IPv6's hop limit.
     pub ttl: u8,
-    /// Header and payload in bytes, by the header: IPv4's Total Length (the rest of the frame, if segmentation offload left
-    /// 0); IPv6's Payload Length + 40.
+    /// Header and payload in bytes, by the header: IPv4's Total Length (the rest of the frame, if segmentation
+    /// offload left 0); IPv6's Payload Length + 40.
     pub total_len: u32,
     /// IANA protocol number of the payload, after extension headers.
     pub protocol: u8,

@@ -5,7 +5,8 @@
 //! Hostile input is data: nothing here fails, panics or allocates without a cap.
 //!
 //! [`decode_frame`] decodes the layers in order: [`link`] -> [`ip`] -> [`tcp`], [`udp`] or [`icmp`]; a tunnel is
-//! recognised, and decapsulated one level on request ([`Frame::inner`]). Lengths are in bytes unless a name says otherwise.
+//! recognised, and decapsulated one level on request ([`Frame::inner`]). Lengths are in bytes unless a name says
+//! otherwise.
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),

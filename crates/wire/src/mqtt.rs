@@ -1,9 +1,9 @@
 //! MQTT 3.1, 3.1.1 and 5: from the bytes of a connection to messages, sessions and violations.
 //!
-//! [`Framer`] finds message boundaries and [`Stream`] buffers bodies on top of it; [`decode`] decodes a message, with one
-//! file for each type; [`Handshake`] and [`Session`] check the order of messages. Nothing is rejected: a message comes
-//! with the fields that could be decoded and its [`Violation`]s, each with a stable id and the clause it breaks. Texts are
-//! bytes, because hostile ones need not be UTF-8. Clauses are those of MQTT 3.1.1 and 5.0 (OASIS).
+//! [`Framer`] finds message boundaries and [`Stream`] buffers bodies on top of it; [`decode`] decodes a message, with
+//! one file for each type; [`Handshake`] and [`Session`] check the order of messages. Nothing is rejected: a message
+//! comes with the fields that could be decoded and its [`Violation`]s, each with a stable id and the clause it
+//! breaks. Texts are bytes, because hostile ones need not be UTF-8. Clauses are those of MQTT 3.1.1 and 5.0 (OASIS).
 
 mod ack;
 mod auth;

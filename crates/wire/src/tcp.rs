@@ -187,7 +187,8 @@ impl TcpOptions {
     }
 }
 
-/// Decodes a TCP header that begins at byte `at` of the frame. With an invalid Data Offset, the fixed fields are decoded.
+/// Decodes a TCP header that begins at byte `at` of the frame. With an invalid Data Offset, the fixed fields are
+/// decoded.
 #[inline(always)]
 pub(crate) fn decode(bytes: &[u8], at: usize) -> (Option<Tcp>, Option<Stop>) {
     if let Ok(header) = TcpHeaderSlice::from_slice(bytes) {

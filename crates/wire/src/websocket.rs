@@ -1,7 +1,8 @@
-//! MQTT over WebSocket (RFC 6455; MQTT 5.0, 6): one direction of a connection, from the HTTP handshake to frame payloads.
+//! MQTT over WebSocket (RFC 6455; MQTT 5.0, 6): one direction of a connection, from the HTTP handshake to frame
+//! payloads.
 //!
-//! In: chunks of any size, in order. Out: the unmasked payload of binary frames, for [`crate::mqtt::Stream`] (frames and
-//! control packets need not share boundaries, MQTT-6.0.0-2). The HTTP head is buffered up to a cap.
+//! In: chunks of any size, in order. Out: the unmasked payload of binary frames, for [`crate::mqtt::Stream`] (frames
+//! and control packets need not share boundaries, MQTT-6.0.0-2). The HTTP head is buffered up to a cap.
 
 use crate::cursor::{after, first};
 

@@ -74,8 +74,8 @@ fn long_messages_are_cut_to_the_cap() {
 #[test]
 fn benign_recordings_have_no_violations() {
     for path in lab_captures() {
-        // Left out: recordings that begin in mid-stream, where an unknown version is guessed wrongly, and tools-*, hard-* and
-        // judge-*, where some clients break the standard.
+        // Left out: recordings that begin in mid-stream, where an unknown version is guessed wrongly, and tools-*,
+        // hard-* and judge-*, where some clients break the standard.
         const NOT: [&str; 7] = ["malformed", "benign-", "run-5", "run-6", "tools-", "hard-", "judge-"];
         let name = path.to_string_lossy();
         if NOT.iter().any(|part| name.contains(part)) {

@@ -1,10 +1,11 @@
 //! The sequence level: one feature vector for each packet of a conversation, as it arrives.
 //!
-//! In: packets in capture order. Out: for each a [`SequenceRow`]: its conversation (policy `live`) and [`WIDTH`] features
-//! between 0 and 1; and the conversations that ended before it. Addresses, ports and absolute time are keys of counts
-//! and never features. Training and detection run this code.
+//! In: packets in capture order. Out: for each a [`SequenceRow`]: its conversation (policy `live`) and [`WIDTH`]
+//! features between 0 and 1; and the conversations that ended before it. Addresses, ports and absolute time are keys
+//! of counts and never features. Training and detection run this code.
 //!
-//! Memory: [`Config`] caps flows, hosts and service endpoints; 112 bytes a flow on top of the flow table's. O(1) a packet.
+//! Memory: [`Config`] caps flows, hosts and service endpoints; 112 bytes a flow on top of the flow table's. O(1) a
+//! packet.
 
 mod columns;
 mod counts;
@@ -251,8 +252,8 @@ impl SequenceLevel {
         self.facts.as_ref()
     }
 
-    /// The host whose behaviour the flow in a slot belongs to: its initiator; of an ICMP error, the host that sent what it
-    /// answers.
+    /// The host whose behaviour the flow in a slot belongs to: its initiator; of an ICMP error, the host that sent
+    /// what it answers.
     pub fn actor(&self, slot: u32) -> Option<IpAddr> {
         Some(self.flows.get(slot as usize)?.actor(self.table.get(slot)?))
     }
@@ -262,7 +263,8 @@ impl SequenceLevel {
         self.table.get(slot)
     }
 
-    /// Ends the flows that have timed out by `now_nanos`, nanoseconds since 1970-01-01 UTC; no packet came since the last.
+    /// Ends the flows that have timed out by `now_nanos`, nanoseconds since 1970-01-01 UTC; no packet came since the
+    /// last.
     pub fn tick(&mut self, now_nanos: i64) -> &[EndedFlow] {
         self.ended.clear();
         let SequenceLevel { table, ended, .. } = self;

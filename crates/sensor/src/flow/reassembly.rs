@@ -1,13 +1,13 @@
 //! TCP reassembly: the bytes of one direction of a connection, in order; bounded.
 //!
-//! In: segments in capture order. Out: [`Piece`]s: bytes that continue the stream, or a gap that was never filled.
-//! A segment in order is passed through without a copy. An early segment is buffered until the hole before it is filled
-//! or abandoned, or a cap is reached; retransmitted bytes are compared with buffered ones, and the first copy wins. Bytes
-//! already passed on are not buffered: a later copy is counted, not compared. Sequence numbers wrap (RFC 9293, 3.4); a
-//! connection may be picked up in mid-stream.
+//! In: segments in capture order. Out: [`Piece`]s: bytes that continue the stream, or a gap that was never filled. A
+//! segment in order is passed through without a copy. An early segment is buffered until the hole before it is filled
+//! or abandoned, or a cap is reached; retransmitted bytes are compared with buffered ones, and the first copy wins.
+//! Bytes already passed on are not buffered: a later copy is counted, not compared. Sequence numbers wrap (RFC 9293,
+//! 3.4); a connection may be picked up in mid-stream.
 //!
-//! Invariant: the blocks are in order, do not overlap, and all begin after `next`. Memory: see [`Limits`]; a block costs
-//! [`BLOCK_BYTES`] on top of its bytes, a direction in order nothing.
+//! Invariant: the blocks are in order, do not overlap, and all begin after `next`. Memory: see [`Limits`]; a block
+//! costs [`BLOCK_BYTES`] on top of its bytes, a direction in order nothing.
 
 /// Cost of a block on top of its bytes: its entry, and the overhead of a small allocation.
 pub const BLOCK_BYTES: usize = 64;
@@ -170,8 +170,8 @@ impl Stream {
         self.out_of_order(shared, seq, next, segment, &mut out);
     }
 
-    /// The receiver acknowledged everything before `ack`: a hole before it will not be filled, its bytes were sent and not
-    /// captured.
+    /// The receiver acknowledged everything before `ack`: a hole before it will not be filled, its bytes were sent
+    /// and not captured.
     #[inline]
     pub fn acknowledged(&mut self, shared: &mut Reassembly, ack: u32, mut out: impl FnMut(Piece<'_>)) {
         while self.blocks.first().is_some_and(|block| is_after(ack, block.seq)) {

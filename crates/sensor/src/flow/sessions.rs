@@ -1,9 +1,10 @@
 //! Sessions: from packets to flows, TCP streams and MQTT messages; one MQTT session a connection.
 //!
-//! In: packets in capture order, decoded or not. Out: [`SessionEvent`]s: messages with their violations and exchange, missing or
-//! contradictory bytes, TLS ClientHellos, ended flows. Fragments are reassembled first; one level of tunnel is decapsulated.
-//! A connection is recognised by its bytes, with the port as a hint; MQTT over WebSocket by its handshake. A password is
-//! readable only through the message itself ([`citronella_wire::mqtt::Password::reveal`]).
+//! In: packets in capture order, decoded or not. Out: [`SessionEvent`]s: messages with their violations and exchange,
+//! missing or contradictory bytes, TLS ClientHellos, ended flows. Fragments are reassembled first; one level of
+//! tunnel is decapsulated. A connection is recognised by its bytes, with the port as a hint; MQTT over WebSocket by
+//! its handshake. A password is readable only through the message itself
+//! ([`citronella_wire::mqtt::Password::reveal`]).
 //!
 //! All time is packet time. Memory is bounded by [`Limits`]; [`Counters`] say what did not fit. A connection without
 //! payload, or of another protocol, costs as much as its flow.
@@ -42,8 +43,8 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 65,536 connections at a time and 256 MiB of incomplete messages. An open flow ends after an idle hour and never for
-    /// its age: an MQTT session may be long, and idle for its keep-alive.
+    /// 65,536 connections at a time and 256 MiB of incomplete messages. An open flow ends after an idle hour and
+    /// never for its age: an MQTT session may be long, and idle for its keep-alive.
     fn default() -> Limits {
         Limits {
             flows: table::Limits {

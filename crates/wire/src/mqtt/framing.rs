@@ -2,8 +2,8 @@
 //!
 //! In: chunks of any size ([`Framer::next`]) and losses ([`Framer::lose`]). Out: where messages begin and which bytes
 //! belong to their bodies ([`Part`]). What to do with bodies, and how to resynchronise after a loss, is the caller's
-//! policy: [`super::Stream`] buffers bodies and searches for a message; a caller with constant memory reads the bytes of
-//! the first chunk and resynchronises at the start of a segment. State: 12 bytes.
+//! policy: [`super::Stream`] buffers bodies and searches for a message; a caller with constant memory reads the bytes
+//! of the first chunk and resynchronises at the start of a segment. State: 12 bytes.
 
 use super::recognise::{find_message, looks_like_mqtt};
 use super::{FixedHeader, Step, fixed_header};
@@ -148,7 +148,8 @@ impl Framer {
         }
     }
 
-    /// Records the loss of `len` bytes. A loss within a body that ends there keeps the boundaries; any other loses them.
+    /// Records the loss of `len` bytes. A loss within a body that ends there keeps the boundaries; any other loses
+    /// them.
     pub fn lose(&mut self, len: u64) {
         if len == 0 {
             return;

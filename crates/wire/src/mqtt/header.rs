@@ -75,7 +75,8 @@ impl FixedHeader {
         self.header_len as u64 + u64::from(self.remaining_length)
     }
 
-    /// Violations of the fixed header alone. Version 3.1 allows DUP on these messages and does not restrict unused flags.
+    /// Violations of the fixed header alone. Version 3.1 allows DUP on these messages and does not restrict unused
+    /// flags.
     pub fn violations(&self, version: Version) -> Violations {
         use super::kind::{PUBLISH, PUBREL, RESERVED, SUBSCRIBE, UNSUBSCRIBE};
         let mut found = Violations::NONE;

@@ -1,7 +1,7 @@
 //! Order rules: which control packet may come from which side and when. One module for every reader of MQTT.
 //!
-//! [`super::Session`] applies all of them and tracks exchanges; a reader with constant memory stores a [`Handshake`] (three
-//! bytes) and chooses which [`OrderFault`]s count.
+//! [`super::Session`] applies all of them and tracks exchanges; a reader with constant memory stores a [`Handshake`]
+//! (three bytes) and chooses which [`OrderFault`]s count.
 
 use super::kind::{
     AUTH, CONNACK, CONNECT, DISCONNECT, PINGREQ, PINGRESP, SUBACK, SUBSCRIBE, UNSUBACK, UNSUBSCRIBE,

@@ -195,8 +195,8 @@ impl<'a> Properties<'a> {
         })
     }
 
-    /// Decodes a list and its length. `None` if the end of the list cannot be located; the list then has the rest of the
-    /// body.
+    /// Decodes a list and its length. `None` if the end of the list cannot be located; the list then has the rest of
+    /// the body.
     pub(super) fn read(cursor: &mut Cursor<'a>, owner: u8, found: &mut Violations) -> (Self, Option<()>) {
         let Some(len) = body::variable(cursor, found) else {
             found.insert(Violation::PropertyLength);

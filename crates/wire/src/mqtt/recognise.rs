@@ -41,8 +41,8 @@ const MOST_TOPIC_BYTES: usize = 64;
 /// Offsets of a chunk that are searched for a message.
 const MOST_OFFSETS: usize = 65_536;
 
-/// Index in a chunk at which a message begins, after a loss: the first byte if a message is plausible there, else the first
-/// sequence of messages that ends with the chunk or is long enough not to be a coincidence.
+/// Index in a chunk at which a message begins, after a loss: the first byte if a message is plausible there, else the
+/// first sequence of messages that ends with the chunk or is long enough not to be a coincidence.
 pub(super) fn find_message(chunk: &[u8]) -> Option<usize> {
     (0..chunk.len().min(MOST_OFFSETS)).find(|at| {
         let rest = after(chunk, *at);

@@ -1,8 +1,8 @@
 //! One MQTT connection: a state machine over the records of both directions.
 //!
-//! In: records in capture order, with packet time in microseconds. Out: for each the message, its violations (also those
-//! of order) and its exchange; and the connection's state. Memory is bounded by [`Limits`]; what does not fit is counted.
-//! Of a password only the length is stored.
+//! In: records in capture order, with packet time in microseconds. Out: for each the message, its violations (also
+//! those of order) and its exchange; and the connection's state. Memory is bounded by [`Limits`]; what does not fit
+//! is counted. Of a password only the length is stored.
 
 mod exchange;
 mod observe;
@@ -13,8 +13,8 @@ use super::order::{Direction, Handshake, keep_alive_nanos};
 use super::{FixedHeader, Limits, Message, RecordState, SubscriptionOptions, Version, Violations};
 use exchange::Exchanges;
 
-/// The exchange of a message: CONNECT and CONNACK, PUBLISH and its acknowledgments, SUBSCRIBE and SUBACK, UNSUBSCRIBE and
-/// UNSUBACK; any other message is an exchange of its own.
+/// The exchange of a message: CONNECT and CONNACK, PUBLISH and its acknowledgments, SUBSCRIBE and SUBACK, UNSUBSCRIBE
+/// and UNSUBACK; any other message is an exchange of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exchange {
     /// Number within the connection, from 1.

@@ -7,7 +7,8 @@ pub struct Rule {
     pub violation: Violation,
     /// Its stable id, in snake case; Suricata's event names where it has one.
     pub id: &'static str,
-    /// Clause of MQTT 3.1.1 and, after a semicolon, of MQTT 5.0 if its number differs; `None` if no standard forbids it.
+    /// Clause of MQTT 3.1.1 and, after a semicolon, of MQTT 5.0 if its number differs; `None` if no standard forbids
+    /// it.
     pub clause: Option<&'static str>,
     /// One sentence for a reader.
     pub text: &'static str,

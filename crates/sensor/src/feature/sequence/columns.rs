@@ -102,8 +102,8 @@ pub(super) fn log_scaled(x: f32, unit: f32, most: f32) -> f32 {
     (ln(1.0 + x * (1.0 / unit)) * (1.0 / ln(1.0 + most * (1.0 / unit)))).clamp(0.0, 1.0)
 }
 
-/// The natural logarithm of `x >= 1`, with an error below 1e-7 (absolute up to e, relative above); bit-identical on every
-/// machine. The polynomial is that of Cephes' `logf` (Moshier 1992).
+/// The natural logarithm of `x >= 1`, with an error below 1e-7 (absolute up to e, relative above); bit-identical on
+/// every machine. The polynomial is that of Cephes' `logf` (Moshier 1992).
 #[inline(always)]
 #[expect(clippy::excessive_precision, reason = "the constants as published")]
 fn ln(x: f32) -> f32 {

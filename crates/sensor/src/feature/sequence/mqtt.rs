@@ -2,9 +2,9 @@
 //!
 //! In: segments of both directions in capture order. Out: a summary of the messages that begin in each
 //! ([`SegmentMessages`]). `wire`'s [`Framer`] finds them. A message within one segment, as nearly all are, is decoded
-//! whole; of a longer one the fixed header counts, with the fields of a CONNECT that its first segment holds. Retransmitted
-//! bytes are read once. There is no reassembly: a segment ahead of its turn is a loss, after which the reader
-//! resynchronises at the start of a segment. Training and detection depend on exactly this.
+//! whole; of a longer one the fixed header counts, with the fields of a CONNECT that its first segment holds.
+//! Retransmitted bytes are read once. There is no reassembly: a segment ahead of its turn is a loss, after which the
+//! reader resynchronises at the start of a segment. Training and detection depend on exactly this.
 
 use std::hash::BuildHasher;
 

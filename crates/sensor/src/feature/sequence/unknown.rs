@@ -1,9 +1,10 @@
 //! Unknown attacks: the initiator's counts, compared with the highest that benign traffic of training reached.
 //!
-//! A classifier knows only the classes of its training: another kind of attack passes as benign or as a similar class.
-//! What such traffic has in common is that a host does more of something than any benign host. In: a packet's features.
-//! Out: the log ratio (natural) of the count that exceeds its benign maximum most. Only counts of the initiator's recent
-//! behaviour are compared, so a new payload size or service alone flags nothing. About 5 ns a packet; no state.
+//! A classifier knows only the classes of its training: another kind of attack passes as benign or as a similar
+//! class. What such traffic has in common is that a host does more of something than any benign host. In: a packet's
+//! features. Out: the log ratio (natural) of the count that exceeds its benign maximum most. Only counts of the
+//! initiator's recent behaviour are compared, so a new payload size or service alone flags nothing. About 5 ns a
+//! packet; no state.
 
 use super::columns::{BYTES_UNIT, Feature, MOST_BYTES, MOST_COUNT, SEQUENCE, WIDTH};
 
@@ -76,8 +77,8 @@ impl Limits {
         both.for_each(|(highest, other)| *highest = highest.max(other));
     }
 
-    /// The largest excess of a count over its highest benign value: the natural logarithm of the ratio (of 1 + the count;
-    /// of bytes, of 100 + the bytes); below 0 if no count exceeds it.
+    /// The largest excess of a count over its highest benign value: the natural logarithm of the ratio (of 1 + the
+    /// count; of bytes, of 100 + the bytes); below 0 if no count exceeds it.
     #[inline]
     pub fn excess(&self, row: &[f32; WIDTH]) -> f32 {
         self.each(row).fold(NO_EXCESS, |most, (_, excess)| if excess > most { excess } else { most })
@@ -133,8 +134,8 @@ impl TryFrom<Vec<Limit>> for Limits {
 pub struct Unknown {
     /// Threshold: the ratio of an initiator's count to its highest benign value.
     pub times: f32,
-    /// Excesses of benign conversations over the limits of other recordings, descending, natural logarithms: what `times`
-    /// is chosen from.
+    /// Excesses of benign conversations over the limits of other recordings, descending, natural logarithms: what
+    /// `times` is chosen from.
     pub benign: Vec<f32>,
     /// The limits.
     pub limits: Limits,

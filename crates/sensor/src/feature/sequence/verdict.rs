@@ -1,9 +1,10 @@
 //! Verdicts: from the calibrated probabilities after each packet of a conversation to a class, packet by packet.
 //!
-//! Each packet has the log-odds of an attack, `ln((1 - p) / p)` of the probability `p` of benign traffic, clamped to +-9. A
-//! conversation is flagged when the mean over its last [`Settings::packets`] packets (over all, if it ends earlier)
-//! reaches the threshold of the likeliest attack. When it ends, its last packet counts alone too: the network has seen
-//! all of it then. The class is the one with the largest sum of probabilities since an attack became likelier than not.
+//! Each packet has the log-odds of an attack, `ln((1 - p) / p)` of the probability `p` of benign traffic, clamped to
+//! +-9. A conversation is flagged when the mean over its last [`Settings::packets`] packets (over all, if it ends
+//! earlier) reaches the threshold of the likeliest attack. When it ends, its last packet counts alone too: the
+//! network has seen all of it then. The class is the one with the largest sum of probabilities since an attack became
+//! likelier than not.
 //!
 //! A conversation of no class is flagged as unknown where a count of its initiator exceeds that of every benign host of
 //! training ([`Unknown`]): when it ends, when it is idle, or at the end of a window. A class replaces unknown.
@@ -79,8 +80,8 @@ impl Benign {
             .map_or(0.0, |tail| tail.expected(log_odds))
     }
 
-    /// The log-odds from which on a conversation is near a class, and how many of these conversations are; `None` if none
-    /// is.
+    /// The log-odds from which on a conversation is near a class, and how many of these conversations are; `None` if
+    /// none is.
     #[inline]
     pub fn near(&self, class: usize) -> Option<(f32, usize)> {
         let highest = self.highest.get(class)?;

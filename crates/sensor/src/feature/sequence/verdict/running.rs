@@ -45,8 +45,8 @@ pub struct RunningVerdict {
 pub struct Classification {
     /// Index among the outputs; their number for unknown.
     pub class: u32,
-    /// Mean probability of that class since an attack became likelier than not. Of unknown, the share of the initiator's
-    /// count that exceeds every benign host's: 0.5 for twice as much, 0.9 for ten times.
+    /// Mean probability of that class since an attack became likelier than not. Of unknown, the share of the
+    /// initiator's count that exceeds every benign host's: 0.5 for twice as much, 0.9 for ten times.
     pub score: f32,
     /// The packet that flagged it, from 1.
     pub packets: u32,
@@ -64,8 +64,8 @@ pub(super) fn excess_share(excess: f32) -> f32 {
 
 impl RunningVerdict {
     /// Takes the calibrated probabilities after the next packet and the initiator's excess over benign hosts
-    /// ([`Limits::excess`](super::super::unknown::Limits::excess)); returns whether they flag the conversation, or give an unknown one
-    /// a class.
+    /// ([`Limits::excess`](super::super::unknown::Limits::excess)); returns whether they flag the conversation, or
+    /// give an unknown one a class.
     #[inline]
     pub fn step(&mut self, probabilities: &[f32], excess: f32, settings: &Settings) -> bool {
         let Some((benign, attacks)) = probabilities.split_first() else { return false };
