@@ -4,6 +4,7 @@ use crate::cursor::{after, first};
 use crate::icmp::{self, Icmp};
 use crate::ip::{self, Datagram, Ip};
 use crate::link::{self, LinkType, Vlans};
+use crate::stop::{Layer, Reason, Stop};
 use crate::tcp::{self, Tcp};
 use crate::tunnel::{self, Tunnel};
 use crate::udp::{self, Udp};
@@ -40,88 +41,6 @@ pub enum Transport {
     Icmp(Icmp),
 }
 
-/// Where and why decoding stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Stop {
-    /// The layer that could not be decoded completely.
-    pub layer: Layer,
-    /// Why.
-    pub reason: Reason,
-    /// Offset of that layer in the frame, in bytes.
-    pub offset: usize,
-}
-
-/// A layer of a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Layer {
-    /// The link layer, VLAN tags included.
-    Link,
-    /// IPv4.
-    Ipv4,
-    /// IPv6's fixed header.
-    Ipv6,
-    /// An extension header of IP.
-    Extension,
-    /// TCP.
-    Tcp,
-    /// UDP.
-    Udp,
-    /// ICMP or ICMPv6.
-    Icmp,
-    /// A tunnel's own header.
-    Tunnel,
-}
-
-impl Layer {
-    /// A stable name for output.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Link => "link",
-            Self::Ipv4 => "ipv4",
-            Self::Ipv6 => "ipv6",
-            Self::Extension => "ip_extension",
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
-            Self::Icmp => "icmp",
-            Self::Tunnel => "tunnel",
-        }
-    }
-}
-
-/// Why decoding stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Reason {
-    /// The captured bytes end within the header.
-    Cut,
-    /// An invalid length field: shorter than its own header, or longer than its container.
-    Length,
-    /// A header length below the header's fixed part.
-    HeaderLength,
-    /// Another version than the layer below announced.
-    Version,
-    /// A fragment: its bytes are the payload.
-    Fragment,
-    /// More extension headers than the limit.
-    TooMany,
-    /// A protocol that is not decoded here; not a fault.
-    Unsupported,
-}
-
-impl Reason {
-    /// A stable name for output.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Cut => "cut",
-            Self::Length => "length",
-            Self::HeaderLength => "header_length",
-            Self::Version => "version",
-            Self::Fragment => "fragment",
-            Self::TooMany => "too_many",
-            Self::Unsupported => "unsupported",
-        }
-    }
-}
-
 impl<'a> Frame<'a> {
     /// Whether this is a fragment of a datagram: its bytes are `payload`.
     #[inline]
@@ -145,7 +64,12 @@ impl<'a> Frame<'a> {
 
     /// Decapsulates one level: the frame within `tunnel`, which may have a tunnel of its own. `None` without a tunnel.
     pub fn inner(&self) -> Option<Frame<'a>> {
-        tunnel::decapsulate(self.tunnel?, self.payload)
+        let tunnel = self.tunnel?;
+        let inner = after(self.payload, tunnel.header_len.into());
+        Some(match tunnel.ether_type {
+            tunnel::ETHERNET => decode_frame(LinkType::Ethernet, inner),
+            ether_type => decode_network(ether_type, inner, 0),
+        })
     }
 }
 
@@ -168,7 +92,7 @@ pub fn decode_frame(link: LinkType, bytes: &[u8]) -> Frame<'_> {
 
 /// Decodes the network layer of an EtherType, which begins at byte `at` of the frame.
 #[inline(always)]
-pub(crate) fn decode_network(ether_type: u16, bytes: &[u8], at: usize) -> Frame<'_> {
+fn decode_network(ether_type: u16, bytes: &[u8], at: usize) -> Frame<'_> {
     let datagram = match ether_type {
         link::IPV4 => ip::decode_v4(bytes, at),
         link::IPV6 => ip::decode_v6(bytes, at),

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use etherparse::{Ipv4HeaderSlice, Ipv6FragmentHeaderSlice, Ipv6HeaderSlice};
 
 use crate::cursor::{after, first};
-use crate::frame::{Layer, Reason, Stop};
+use crate::stop::{Layer, Reason, Stop};
 
 /// An IP header's fields, of either version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -16,6 +16,7 @@ mod header;
 mod limits;
 mod message;
 mod order;
+mod primitive;
 mod properties;
 mod publish;
 mod reason;

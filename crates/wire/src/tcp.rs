@@ -3,7 +3,7 @@
 use etherparse::TcpHeaderSlice;
 
 use crate::cursor::{after, first};
-use crate::frame::{Layer, Reason, Stop};
+use crate::stop::{Layer, Reason, Stop};
 
 /// A TCP header's fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,8 +1,8 @@
 //! Tunnels: recognised by protocol number or port, decapsulated one level on request.
 
-use crate::cursor::{Cursor, after};
-use crate::frame::{Frame, Layer, Reason, Stop, decode_frame, decode_network};
-use crate::link::{self, LinkType};
+use crate::cursor::Cursor;
+use crate::link;
+use crate::stop::{Layer, Reason, Stop};
 use crate::udp::Udp;
 
 /// A tunnel found in a frame.
@@ -13,9 +13,9 @@ pub struct Tunnel {
     /// Network identifier of VXLAN or Geneve, key of GRE; 0 if there is none.
     pub id: u32,
     /// Bytes of the tunnel's own header within the frame's payload.
-    header_len: u16,
+    pub(crate) header_len: u16,
     /// EtherType of the payload; [`ETHERNET`] for an Ethernet frame.
-    next: u16,
+    pub(crate) ether_type: u16,
 }
 
 /// Kinds of tunnels.
@@ -47,7 +47,7 @@ impl TunnelKind {
 }
 
 /// Transparent Ethernet Bridging (GRE, Geneve).
-const ETHERNET: u16 = 0x6558;
+pub(crate) const ETHERNET: u16 = 0x6558;
 const PROTOCOL_IPV4: u8 = 4;
 const PROTOCOL_IPV6: u8 = 41;
 const PROTOCOL_GRE: u8 = 47;
@@ -56,7 +56,7 @@ const PORT_GENEVE: u16 = 6081;
 
 /// The tunnel of an IP protocol number; `None` for other protocols.
 pub(crate) fn over_ip(protocol: u8, payload: &[u8], at: usize) -> Option<Result<Tunnel, Stop>> {
-    let plain = |kind, next| Some(Ok(Tunnel { kind, id: 0, header_len: 0, next }));
+    let plain = |kind, ether_type| Some(Ok(Tunnel { kind, id: 0, header_len: 0, ether_type }));
     match protocol {
         PROTOCOL_IPV4 => plain(TunnelKind::IpInIp, link::IPV4),
         PROTOCOL_IPV6 => plain(TunnelKind::Ipv6InIp, link::IPV6),
@@ -71,7 +71,7 @@ pub(crate) fn over_ip(protocol: u8, payload: &[u8], at: usize) -> Option<Result<
 fn gre(payload: &[u8]) -> Option<Tunnel> {
     let mut cursor = Cursor::new(payload);
     let flags = cursor.u16()?;
-    let next = cursor.u16()?;
+    let ether_type = cursor.u16()?;
     let mut id = 0;
     if flags & 0x8000 != 0 {
         cursor.u32()?;
@@ -83,7 +83,7 @@ fn gre(payload: &[u8]) -> Option<Tunnel> {
         cursor.u32()?;
     }
     let header_len = (payload.len() - cursor.len()) as u16;
-    Some(Tunnel { kind: TunnelKind::Gre, id, header_len, next })
+    Some(Tunnel { kind: TunnelKind::Gre, id, header_len, ether_type })
 }
 
 /// VXLAN or Geneve, by destination port and a valid header.
@@ -97,18 +97,10 @@ pub(crate) fn over_udp(udp: &Udp, payload: &[u8]) -> Option<Tunnel> {
     if udp.dst_port == PORT_VXLAN {
         // RFC 7348, 5: flag I is set, the last byte is reserved.
         let valid = flags & 0x08 != 0 && last == 0;
-        return valid.then_some(Tunnel { kind: TunnelKind::Vxlan, id, header_len: 8, next: ETHERNET });
+        return valid.then_some(Tunnel { kind: TunnelKind::Vxlan, id, header_len: 8, ether_type: ETHERNET });
     }
     // RFC 8926, 3.4: version 0; options length in words of 4 bytes.
     let header_len = 8 + u16::from(flags & 0x3f) * 4;
-    let next = u16::from_be_bytes([c, d]);
-    (flags >> 6 == 0).then_some(Tunnel { kind: TunnelKind::Geneve, id, header_len, next })
-}
-
-pub(crate) fn decapsulate(tunnel: Tunnel, payload: &[u8]) -> Option<Frame<'_>> {
-    let inner = after(payload, usize::from(tunnel.header_len));
-    Some(match tunnel.next {
-        ETHERNET => decode_frame(LinkType::Ethernet, inner),
-        next => decode_network(next, inner, 0),
-    })
+    let ether_type = u16::from_be_bytes([c, d]);
+    (flags >> 6 == 0).then_some(Tunnel { kind: TunnelKind::Geneve, id, header_len, ether_type })
 }

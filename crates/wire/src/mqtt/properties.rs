@@ -4,7 +4,8 @@ use super::kind::{
     AUTH, CONNACK, CONNECT, DISCONNECT, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, SUBACK, SUBSCRIBE,
     UNSUBACK, UNSUBSCRIBE,
 };
-use super::{Violation, Violations, body, text};
+use super::primitive::{prefixed, variable};
+use super::{Violation, Violations, text};
 use crate::cursor::Cursor;
 
 /// Encoding of a property's value.
@@ -198,7 +199,7 @@ impl<'a> Properties<'a> {
     /// Decodes a list and its length. `None` if the end of the list cannot be located; the list then has the rest of
     /// the body.
     pub(super) fn read(cursor: &mut Cursor<'a>, owner: u8, found: &mut Violations) -> (Self, Option<()>) {
-        let Some(len) = body::variable(cursor, found) else {
+        let Some(len) = variable(cursor, found) else {
             found.insert(Violation::PropertyLength);
             return (Self::default(), None);
         };
@@ -256,19 +257,18 @@ impl<'a> Properties<'a> {
 /// Decodes the next property, or returns its violation.
 fn next<'a>(cursor: &mut Cursor<'a>) -> Result<Property<'a>, Violation> {
     let mut ignored = Violations::NONE;
-    let id = body::variable(cursor, &mut ignored).ok_or(Violation::PropertyLength)?;
+    let id = variable(cursor, &mut ignored).ok_or(Violation::PropertyLength)?;
     let rule = u8::try_from(id).ok().and_then(find).ok_or(Violation::PropertyUnknown)?;
     let value = match rule.kind {
         ValueKind::Byte => cursor.u8().map(|number| Value::Number(number.into())),
         ValueKind::TwoByte => cursor.u16().map(|number| Value::Number(number.into())),
         ValueKind::FourByte => cursor.u32().map(Value::Number),
-        ValueKind::Variable => {
-            body::variable(cursor, &mut ignored).map(|number| Value::Number(number as u32))
+        ValueKind::Variable => variable(cursor, &mut ignored).map(|number| Value::Number(number as u32)),
+        ValueKind::Binary => prefixed(cursor).map(Value::Binary),
+        ValueKind::Text => prefixed(cursor).map(Value::Text),
+        ValueKind::Pair => {
+            prefixed(cursor).and_then(|name| prefixed(cursor).map(|value| Value::Pair(name, value)))
         }
-        ValueKind::Binary => body::prefixed(cursor).map(Value::Binary),
-        ValueKind::Text => body::prefixed(cursor).map(Value::Text),
-        ValueKind::Pair => body::prefixed(cursor)
-            .and_then(|name| body::prefixed(cursor).map(|value| Value::Pair(name, value))),
     };
     let value = value.ok_or(Violation::PropertyLength)?;
     Ok(Property { id: rule.id, value })

@@ -1,6 +1,7 @@
 //! SUBSCRIBE (MQTT 3.1.1, 3.8; MQTT 5.0, 3.8).
 
-use super::body::{Body, prefixed};
+use super::body::Body;
+use super::primitive::prefixed;
 use super::{Properties, Version, Violation, kind, text};
 use crate::cursor::Cursor;
 

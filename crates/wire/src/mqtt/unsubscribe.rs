@@ -1,6 +1,7 @@
 //! UNSUBSCRIBE (MQTT 3.1.1, 3.10; MQTT 5.0, 3.10).
 
-use super::body::{Body, prefixed};
+use super::body::Body;
+use super::primitive::prefixed;
 use super::{Properties, Version, Violation, kind, text};
 use crate::cursor::Cursor;
 

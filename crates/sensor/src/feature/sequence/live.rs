@@ -88,6 +88,8 @@ pub(super) struct LiveFlow {
     faults: u32,
 }
 
+const _: () = assert!(size_of::<LiveFlow>() <= 112, "memory a flow: see the level's documentation");
+
 impl Default for LiveFlow {
     fn default() -> LiveFlow {
         LiveFlow {
