@@ -80,7 +80,7 @@ CASES = [
     ("gaps", 1_000_000, EVE, 64, None),
     ("single_bytes", 10_000_000, EVE, 64, None),
     ("long_message", 184_000, EVE, 64, None),
-    ("fragments", 1_000_000, EVE, 64, "datagrams in fragments were not put together"),
+    ("fragments", 1_000_000, EVE, 64, "fragmented datagrams were not reassembled"),
     ("fragments", 1_000_000, ["detect", "-r", "-"], 96, None),
 ]
 # Limit of the CPU time of the whole flood over that of its quarter (4 is linear; the rest allows for noise), and the least

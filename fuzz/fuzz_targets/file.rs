@@ -6,10 +6,10 @@ use citronella_sensor::capture::Capture;
 use citronella_sensor::feature::packet::{Attacker, PacketLevel};
 use citronella_sensor::flow::sessions::{Limits, Sessions};
 
-/// Every packet lies within the file, numbers go up one by one, and a fault ends the capture.
+/// Checks that packets lie within the file and are numbered in order, and that a fault ends the capture.
 pub fn read(bytes: &[u8]) {
     let Ok(mut capture) = Capture::from_reader("fuzz", Box::new(Cursor::new(bytes.to_vec()))) else { return };
-    let mut limits = Limits { connections: 8, bytes_in_all: 1 << 16, ..Limits::default() };
+    let mut limits = Limits { connections: 8, total_bytes: 1 << 16, ..Limits::default() };
     limits.flows.max_flows = 16;
     let mut rows = PacketLevel::new(Attacker::Unknown);
     let mut sessions = Sessions::new(limits);
@@ -29,6 +29,6 @@ pub fn read(bytes: &[u8]) {
     assert_eq!(capture.packets(), seen);
     assert!(matches!(capture.next(), Ok(None)));
     sessions.finish(|_| ());
-    assert_eq!(sessions.counters().kept_bytes, 0);
-    assert_eq!(sessions.counters().reassembly.kept_bytes, 0);
+    assert_eq!(sessions.counters().buffered_bytes, 0);
+    assert_eq!(sessions.counters().reassembly.buffered_bytes, 0);
 }

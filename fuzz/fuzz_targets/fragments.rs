@@ -1,7 +1,7 @@
 //! IP fragments of two hosts in any order, with overlaps and contradictions, under small caps.
 //!
-//! An operation is five bytes: version, identification and more-fragments (1 byte), two bytes of offset (near ones
-//! where the top bit is 0), a length, and seconds since the last one.
+//! An operation is five bytes: version, identification and more-fragments (1 byte), two bytes of offset (a small one if
+//! the top bit is 0), a length, and seconds since the last one.
 #![no_main]
 
 use citronella_sensor::flow::fragments::{Fragments, Limits};

@@ -1,4 +1,4 @@
-//! A frame of any link layer (first byte), with tunnels opened as deep as they go.
+//! A frame of any link layer (first byte), with all tunnels decapsulated.
 #![no_main]
 
 use citronella_wire::{LinkType, decode_frame};

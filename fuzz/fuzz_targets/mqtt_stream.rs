@@ -1,7 +1,7 @@
 //! Both directions of a connection in chunks, with losses, through stream, decoder and session.
 //!
 //! Each chunk begins with a control byte: direction (1), a loss before it (2), and its length (the upper six bits).
-//! The bytes as a whole are read as WebSocket and TLS, too.
+//! All bytes are also read as WebSocket and as TLS.
 #![no_main]
 
 use citronella_wire::mqtt::{Direction, Limits, Message, Session, Stream, looks_like_mqtt};
@@ -54,7 +54,7 @@ fuzz_target!(|bytes: &[u8]| {
     assert!(given <= bytes.len());
 });
 
-/// Walks every borrowed list.
+/// Iterates over every borrowed list.
 fn touch(message: &Message<'_>) {
     let count = match message {
         Message::Connect(connect) => connect.properties.iter().count(),

@@ -1,4 +1,4 @@
-//! A pcap file (the first byte chooses its byte order and resolution), down to rows and sessions.
+//! A pcap file (the first byte selects byte order and resolution), down to rows and sessions.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

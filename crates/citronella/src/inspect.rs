@@ -1,4 +1,4 @@
-//! `citronella inspect CAPTURE...`: what is in a capture, as tables, as JSON, or as EVE records.
+//! `citronella inspect CAPTURE...`: summarises captures as tables, as JSON, or as EVE records.
 
 mod eve;
 
@@ -9,6 +9,7 @@ use citronella_sensor::{
     capture::{Capture, CaptureError, filter::Filter},
     inspect::{Inspector, Summary, TlsClients},
 };
+use citronella_wire::decode_frame;
 use eve::{Eve, EveArguments};
 use tracing::info;
 
@@ -25,7 +26,7 @@ pub(crate) struct Arguments {
     /// Print one JSON document
     #[arg(long)]
     json: bool,
-    /// How many hosts the table shows
+    /// Number of hosts in the table
     #[arg(long, default_value_t = 20)]
     hosts: usize,
     #[command(flatten)]
@@ -40,18 +41,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         !(on_stdout && arguments.json),
         "--eve - and --json both write to stdout; give --eve a file, or leave --json out"
     );
-    let mut kept = Kept { filter: arguments.filter.lower().resolve()?, left_out: 0 };
-    let mut eve = Eve::begin(&arguments.eve)?;
+    let mut packets = Packets { filter: arguments.filter.lower().resolve()?, excluded: 0 };
+    let mut eve = Eve::create(&arguments.eve)?;
     let mut inspector = match &eve {
         _ if on_stdout => None,
-        // Sessions are followed once: the records' writer tells the inspector what it sees.
+        // Sessions are read once: the EVE writer passes their events to the inspector.
         Some(_) => Some(Inspector::without_sessions()),
         None => Some(Inspector::default()),
     };
     let mut unknown_blocks = 0;
     let mut fault = None;
     for (earlier, path) in arguments.captures.iter().enumerate() {
-        // What could be read is shown first, whatever comes after it: nothing already done is lost.
+        // A later capture that cannot be opened does not discard the earlier ones.
         let mut capture = match Capture::open(path) {
             Ok(capture) => capture,
             Err(error) if earlier == 0 => return Err(error.into()),
@@ -61,7 +62,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             }
         };
         let one_of_several = arguments.captures.len() > 1;
-        fault = fault.or(read(&mut capture, &mut kept, inspector.as_mut(), eve.as_mut(), one_of_several)?);
+        fault = fault.or(read(&mut capture, &mut packets, inspector.as_mut(), eve.as_mut(), one_of_several)?);
         unknown_blocks += capture.unknown_blocks();
     }
     if let Some(eve) = eve {
@@ -75,8 +76,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             print(&summary, arguments.hosts)?;
         }
     }
-    if kept.left_out > 0 {
-        info!(packets = kept.left_out, "left out {} packets", count(kept.left_out));
+    if packets.excluded > 0 {
+        info!(packets = packets.excluded, "left out {} packets", count(packets.excluded));
     }
     if unknown_blocks > 0 {
         info!(blocks = unknown_blocks, "passed over {unknown_blocks} pcapng blocks of unknown types");
@@ -84,16 +85,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     fault.map_or(Ok(()), |error| Err(error.into()))
 }
 
-/// Which packets are looked at, and how many are not.
-struct Kept {
+/// The packet filter, and the number of packets that it excluded.
+struct Packets {
     filter: Filter,
-    left_out: u64,
+    excluded: u64,
 }
 
-/// Reads a capture to its end, or to where it breaks: then the fault is returned.
+/// Reads a capture to its end or its first fault, which is returned.
 fn read(
     capture: &mut Capture,
-    kept: &mut Kept,
+    packets: &mut Packets,
     mut inspector: Option<&mut Inspector>,
     mut eve: Option<&mut Eve>,
     one_of_several: bool,
@@ -103,18 +104,19 @@ fn read(
     }
     let fault = loop {
         match capture.next() {
-            Ok(Some(packet)) if !kept.filter.matches(&packet) => {
-                if let Err(problem) = kept.filter.check(packet.link) {
+            Ok(Some(packet)) if !packets.filter.matches(&packet) => {
+                if let Err(problem) = packets.filter.check(packet.link) {
                     break Some(CaptureError::Filter { name: capture.name().to_owned(), problem });
                 }
-                kept.left_out += 1;
+                packets.excluded += 1;
             }
             Ok(Some(packet)) => {
+                let frame = decode_frame(packet.link, packet.bytes);
                 if let Some(inspector) = &mut inspector {
-                    inspector.add(&packet);
+                    inspector.frame(&packet, &frame);
                 }
                 if let Some(eve) = &mut eve {
-                    eve.packet(&packet, inspector.as_deref_mut())?;
+                    eve.packet(&packet, &frame, inspector.as_deref_mut())?;
                 }
             }
             Ok(None) => break None,

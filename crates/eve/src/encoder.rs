@@ -13,7 +13,7 @@ use std::io::{self, Write};
 
 use citronella_sensor::{
     alert::{Alert, Stats, incident::CloseReason},
-    flow::sessions::{Place, SessionEvent},
+    flow::sessions::{EventContext, SessionEvent},
 };
 use citronella_wire::mqtt::{Direction, Exchange, Observed};
 use hashbrown::HashMap;
@@ -209,20 +209,20 @@ impl<W: Write> Encoder<W> {
     /// Writing failed; then every later call fails the same way.
     pub fn write(&mut self, event: SessionEvent<'_>) -> io::Result<()> {
         match event {
-            SessionEvent::Message { place, direction, observed } => {
+            SessionEvent::Message { context, direction, observed } => {
                 if self.options.anomaly && !observed.violations.is_empty() {
-                    self.anomalies(place, direction, observed);
+                    self.anomalies(context, direction, observed);
                 }
                 if self.options.mqtt {
-                    self.message(place, observed);
+                    self.message(context, observed);
                 }
             }
-            SessionEvent::Gap { place, from_initiator, bytes } => {
-                self.stream_fault(place, "stream.reassembly_seq_gap", from_initiator, Some(bytes));
+            SessionEvent::Gap { context, from_initiator, bytes } => {
+                self.stream_fault(context, "stream.reassembly_seq_gap", from_initiator, Some(bytes));
             }
-            SessionEvent::Conflict { place, from_initiator } => {
+            SessionEvent::Conflict { context, from_initiator } => {
                 let event = "stream.reassembly_overlap_different_data";
-                self.stream_fault(place, event, from_initiator, None);
+                self.stream_fault(context, event, from_initiator, None);
             }
             SessionEvent::BadFragment(fragment) => {
                 if self.options.anomaly {
@@ -231,15 +231,15 @@ impl<W: Write> Encoder<W> {
                     self.put();
                 }
             }
-            SessionEvent::ClientHello { place, hello } if self.options.tls => {
-                let community_id = &state(&mut self.flows, &self.recorder, place).community_id;
-                self.recorder.client_hello(place, community_id, hello);
+            SessionEvent::ClientHello { context, hello } if self.options.tls => {
+                let community_id = &state(&mut self.flows, &self.recorder, context).community_id;
+                self.recorder.client_hello(context, community_id, hello);
                 self.counters.tls += 1;
                 self.put();
             }
             SessionEvent::ClientHello { .. } => {}
             SessionEvent::FlowEnded(end) => {
-                let place = Place { flow: end.flow, time_nanos: end.flow.last_nanos, packet: None };
+                let context = EventContext { flow: end.flow, time_nanos: end.flow.last_nanos, packet: None };
                 let state = self.flows.remove(&end.flow.id);
                 let community_id = match &state {
                     Some(state) => state.community_id.clone(),
@@ -248,7 +248,7 @@ impl<W: Write> Encoder<W> {
                 };
                 for (number, transaction) in state.into_iter().flat_map(|state| state.open) {
                     self.counters.pending_bytes -= transaction.len();
-                    self.transaction(place, &community_id, number, &transaction);
+                    self.transaction(context, &community_id, number, &transaction);
                 }
                 if self.options.flow {
                     self.recorder.flow(&end, &community_id);
@@ -291,17 +291,23 @@ impl<W: Write> Encoder<W> {
         }
     }
 
-    fn transaction(&mut self, place: Place<'_>, community_id: &str, number: u64, open: &Transaction) {
-        self.recorder.transaction(place, community_id, number, &open.text, &open.more);
+    fn transaction(
+        &mut self,
+        context: EventContext<'_>,
+        community_id: &str,
+        number: u64,
+        open: &Transaction,
+    ) {
+        self.recorder.transaction(context, community_id, number, &open.text, &open.more);
         self.counters.mqtt += 1;
         self.put();
     }
 
-    fn message(&mut self, place: Place<'_>, observed: &Observed<'_>) {
+    fn message(&mut self, context: EventContext<'_>, observed: &Observed<'_>) {
         let redaction =
             Redaction { log_passwords: self.options.log_passwords, text_bytes: self.options.text_bytes };
         let Exchange { number, closed, .. } = observed.exchange;
-        let state = state(&mut self.flows, &self.recorder, place);
+        let state = state(&mut self.flows, &self.recorder, context);
         let mut transaction = state.open.remove(&number).unwrap_or_default();
         self.counters.pending_bytes -= transaction.len();
         let mut ready = Vec::new();
@@ -333,23 +339,29 @@ impl<W: Write> Encoder<W> {
         }
         let community_id = state.community_id.clone();
         for (number, transaction) in ready {
-            self.transaction(place, &community_id, number, &transaction);
+            self.transaction(context, &community_id, number, &transaction);
         }
     }
 
-    fn anomalies(&mut self, place: Place<'_>, direction: Direction, observed: &Observed<'_>) {
-        let community_id = state(&mut self.flows, &self.recorder, place).community_id.clone();
+    fn anomalies(&mut self, context: EventContext<'_>, direction: Direction, observed: &Observed<'_>) {
+        let community_id = state(&mut self.flows, &self.recorder, context).community_id.clone();
         mqtt::anomalies(observed, |event, violations| {
-            self.recorder.anomaly(place, &community_id, direction, observed, event, violations);
+            self.recorder.anomaly(context, &community_id, direction, observed, event, violations);
             self.counters.anomaly += 1;
             self.put();
         });
     }
 
-    fn stream_fault(&mut self, place: Place<'_>, event: &str, from_initiator: bool, bytes: Option<u64>) {
+    fn stream_fault(
+        &mut self,
+        context: EventContext<'_>,
+        event: &str,
+        from_initiator: bool,
+        bytes: Option<u64>,
+    ) {
         if self.options.anomaly {
-            let community_id = &state(&mut self.flows, &self.recorder, place).community_id;
-            self.recorder.stream_fault(place, community_id, event, from_initiator, bytes);
+            let community_id = &state(&mut self.flows, &self.recorder, context).community_id;
+            self.recorder.stream_fault(context, community_id, event, from_initiator, bytes);
             self.counters.anomaly += 1;
             self.put();
         }
@@ -360,10 +372,10 @@ impl<W: Write> Encoder<W> {
 fn state<'a>(
     flows: &'a mut HashMap<u64, FlowState, foldhash::quality::RandomState>,
     recorder: &Recorder,
-    place: Place<'_>,
+    context: EventContext<'_>,
 ) -> &'a mut FlowState {
-    flows.entry(place.flow.id).or_insert_with(|| FlowState {
-        community_id: recorder.community_id(place.flow, None),
+    flows.entry(context.flow.id).or_insert_with(|| FlowState {
+        community_id: recorder.community_id(context.flow, None),
         open: BTreeMap::new(),
     })
 }

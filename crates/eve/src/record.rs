@@ -7,7 +7,7 @@ use citronella_sensor::{
     flow::{
         EndReason, Flow, Phase,
         fragments::Fault,
-        sessions::{Application, BadFragment, FlowEnd, Place},
+        sessions::{Application, BadFragment, EventContext, FlowEnd},
     },
 };
 use citronella_wire::{
@@ -85,12 +85,12 @@ impl Recorder {
 
     fn record(
         &mut self,
-        place: Place<'_>,
+        context: EventContext<'_>,
         kind: &str,
         community_id: &str,
         fill: impl FnOnce(&mut Json<'_>, &mut Timestamps),
     ) {
-        let Place { flow, time_nanos, packet } = place;
+        let EventContext { flow, time_nanos, packet } = context;
         self.any(Head { kind, time_nanos, packet, flow: Some(flow.into()), community_id }, fill);
     }
 
@@ -134,13 +134,13 @@ impl Recorder {
 
     pub(crate) fn transaction(
         &mut self,
-        place: Place<'_>,
+        context: EventContext<'_>,
         community_id: &str,
         number: u64,
         members: &[u8],
         more: &[u8],
     ) {
-        self.record(place, "mqtt", community_id, |json, _| {
+        self.record(context, "mqtt", community_id, |json, _| {
             json.number("tx_id", number.saturating_sub(1));
             json.raw_object("mqtt", members);
             if !more.is_empty() {
@@ -151,14 +151,14 @@ impl Recorder {
 
     pub(crate) fn anomaly(
         &mut self,
-        place: Place<'_>,
+        context: EventContext<'_>,
         community_id: &str,
         direction: Direction,
         observed: &Observed<'_>,
         event: &str,
         violations: &[Violation],
     ) {
-        self.record(place, "anomaly", community_id, |json, _| {
+        self.record(context, "anomaly", community_id, |json, _| {
             json.number("tx_id", observed.exchange.number.saturating_sub(1));
             json.object("anomaly", |json| {
                 json.text("app_proto", "mqtt");
@@ -189,13 +189,13 @@ impl Recorder {
 
     pub(crate) fn stream_fault(
         &mut self,
-        place: Place<'_>,
+        context: EventContext<'_>,
         community_id: &str,
         event: &str,
         from_initiator: bool,
         bytes: Option<u64>,
     ) {
-        self.record(place, "anomaly", community_id, |json, _| {
+        self.record(context, "anomaly", community_id, |json, _| {
             json.object("anomaly", |json| {
                 json.text("type", "stream");
                 json.text("event", event);
@@ -223,8 +223,13 @@ impl Recorder {
         });
     }
 
-    pub(crate) fn client_hello(&mut self, place: Place<'_>, community_id: &str, hello: &ClientHello) {
-        self.record(place, "tls", community_id, |json, _| {
+    pub(crate) fn client_hello(
+        &mut self,
+        context: EventContext<'_>,
+        community_id: &str,
+        hello: &ClientHello,
+    ) {
+        self.record(context, "tls", community_id, |json, _| {
             json.object("tls", |json| {
                 if let Some(name) = &hello.sni {
                     json.bytes("sni", name, TEXT_BYTES);
@@ -245,10 +250,10 @@ impl Recorder {
 
     pub(crate) fn flow(&mut self, end: &FlowEnd<'_>, community_id: &str) {
         let flow = end.flow;
-        let place = Place { flow, time_nanos: flow.last_nanos, packet: None };
+        let context = EventContext { flow, time_nanos: flow.last_nanos, packet: None };
         let [initiator, responder] = &flow.sides;
         let [wire_out, wire_back] = end.wire_bytes;
-        self.record(place, "flow", community_id, |json, times| {
+        self.record(context, "flow", community_id, |json, times| {
             if let Some((kind, code)) = end.icmp {
                 json.number("icmp_type", kind);
                 json.number("icmp_code", code);

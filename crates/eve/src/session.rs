@@ -42,9 +42,9 @@ impl Observer for SessionRecorder {
         self.encoder.begin_capture(self.names_captures.then_some(name));
     }
 
-    fn packet(&mut self, packet: &Packet<'_>, _: &Frame<'_>) {
+    fn packet(&mut self, packet: &Packet<'_>, frame: &Frame<'_>) {
         let SessionRecorder { sessions, encoder, .. } = self;
-        sessions.packet(packet, |event| {
+        sessions.frame(packet, frame, |event| {
             // The queue counts what it cannot take.
             let _ = encoder.write(event);
         });

@@ -1,4 +1,4 @@
-//! Sessions and EVE records through their public surface: any cut of the stream, caps, passwords, WebSocket.
+//! Sessions and EVE records through the public API: segmentation, caps, passwords, WebSocket.
 #![allow(clippy::unwrap_used)] // tests
 
 use citronella_eve::{Encoder, EveCounters, EveOptions};
@@ -17,7 +17,7 @@ const FIN: u8 = 0x01;
 const SYN: u8 = 0x02;
 const ACK: u8 = 0x10;
 
-/// A TCP connection as it would be recorded: raw IPv4.
+/// A TCP connection, captured as raw IPv4.
 struct Wire {
     sessions: Sessions,
     eve: Encoder<Vec<u8>>,
@@ -85,7 +85,7 @@ impl Wire {
         let Wire { sessions, eve, .. } = &mut self;
         sessions.finish(|event| eve.write(event).unwrap());
         let (counters, written) = (sessions.counters(), eve.counters());
-        assert_eq!((counters.kept_bytes, counters.connections, written.pending_bytes), (0, 0, 0));
+        assert_eq!((counters.buffered_bytes, counters.connections, written.pending_bytes), (0, 0, 0));
         let text = String::from_utf8(self.eve.finish().unwrap()).unwrap();
         (text.lines().map(|line| serde_json::from_str(line).unwrap()).collect(), counters, written)
     }
@@ -119,7 +119,7 @@ fn dialogue(
 }
 
 #[test]
-fn any_segments_give_the_same_transactions() {
+fn any_segmentation_gives_the_same_transactions() {
     for port in [1883, 5_555] {
         for size in 1..CONNECT.len() {
             let (events, counters, _) = dialogue(size, port, Limits::default(), EveOptions::default());
@@ -145,7 +145,7 @@ fn any_segments_give_the_same_transactions() {
 }
 
 #[test]
-fn a_password_is_a_length_unless_it_is_asked_for() {
+fn a_password_is_written_only_on_request() {
     let (events, ..) = dialogue(100, 1883, Limits::default(), EveOptions::default());
     assert!(!events.iter().any(|event| event.to_string().contains("\"pass\"")));
     assert_eq!(events[0]["metadata"]["pktvars"][0]["password_length"], 4);
@@ -155,7 +155,7 @@ fn a_password_is_a_length_unless_it_is_asked_for() {
 }
 
 #[test]
-fn lost_bytes_are_told_and_the_rest_is_read() {
+fn lost_bytes_are_reported_and_the_rest_is_read() {
     let mut wire = Wire::new(Limits::default(), EveOptions::default(), 1883);
     wire.open();
     wire.send(0, ACK, CONNECT);
@@ -184,11 +184,11 @@ fn the_cap_on_connections_holds() {
     assert_eq!(counters.connections_over_cap, 90);
 }
 
-/// A message that announces 256 MB, in many connections: what is kept stays under the cap.
+/// Messages that announce 256 MB in many connections: buffered bytes stay below the cap.
 #[test]
-fn the_cap_on_unfinished_messages_holds() {
+fn the_cap_on_incomplete_messages_holds() {
     let cap = 300_000;
-    let mut wire = Wire::new(Limits { bytes_in_all: cap, ..Limits::default() }, EveOptions::default(), 1883);
+    let mut wire = Wire::new(Limits { total_bytes: cap, ..Limits::default() }, EveOptions::default(), 1883);
     let begin = [b"\x30\xff\xff\xff\x7f\x00\x03a/b", &[b'x'; 1_300][..]].concat();
     for port in 0..20 {
         wire.ports[0] = 20_000 + port;
@@ -197,11 +197,11 @@ fn the_cap_on_unfinished_messages_holds() {
         wire.send(0, ACK, &begin);
         for _ in 0..100 {
             wire.send(0, ACK, &[b'x'; 1_300]);
-            assert!(wire.sessions.counters().kept_bytes <= cap);
+            assert!(wire.sessions.counters().buffered_bytes <= cap);
         }
     }
     let (events, counters, _) = wire.end();
-    assert!(counters.connections_given_up > 0);
+    assert!(counters.connections_abandoned > 0);
     let cut: Vec<_> =
         of(&events, "mqtt").into_iter().filter_map(|event| event["mqtt"].get("publish")).collect();
     assert_eq!(cut.len(), 20);
@@ -225,7 +225,7 @@ fn the_cap_on_waiting_transactions_holds() {
 }
 
 #[test]
-fn mqtt_over_websocket_is_known_by_its_handshake() {
+fn mqtt_over_websocket_is_recognised_by_its_handshake() {
     let mut wire = Wire::new(Limits::default(), EveOptions::default(), 9_001);
     wire.open();
     wire.send(0, ACK, b"GET /mqtt HTTP/1.1\r\nUpgrade: websocket\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n");
@@ -240,7 +240,7 @@ fn mqtt_over_websocket_is_known_by_its_handshake() {
 }
 
 #[test]
-fn a_violation_names_clause_and_suricatas_event() {
+fn a_violation_has_its_clause_and_suricatas_event() {
     let mut wire = Wire::new(Limits::default(), EveOptions::default(), 1883);
     wire.open();
     wire.send(0, ACK, CONNECT);
@@ -270,14 +270,14 @@ fn fragments(whole: &[u8]) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn a_login_in_fragments_is_read_and_an_overlap_is_told() {
+fn a_fragmented_login_is_read_and_an_overlap_is_reported() {
     for tunnelled in [false, true] {
         let mut wire = Wire::new(Limits::default(), EveOptions::default(), 1883);
         wire.open();
         let whole = wire.segment(0, ACK, CONNECT, wire.seq[0]);
         let mut parts = fragments(&whole);
         parts.reverse();
-        // The middle fragment again, with other bytes.
+        // The middle fragment, retransmitted with other bytes.
         let mut other = parts[1].clone();
         other[20..].fill(0xff);
         parts.insert(2, other);

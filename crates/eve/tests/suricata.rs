@@ -45,7 +45,10 @@ fn events(capture: &Path, message_bytes: Option<u32>) -> Vec<Value> {
     );
     assert_eq!(counters.pending_bytes, 0);
     let sessions = sessions.counters();
-    assert_eq!((sessions.kept_bytes, sessions.connections, sessions.reassembly.kept_bytes), (0, 0, 0));
+    assert_eq!(
+        (sessions.buffered_bytes, sessions.connections, sessions.reassembly.buffered_bytes),
+        (0, 0, 0)
+    );
     events
 }
 

@@ -1,4 +1,4 @@
-//! What is in a capture: hosts, protocols, flows, MQTT versions and messages, in bounded memory.
+//! Summary of captures: hosts, protocols, flows, MQTT versions and messages, in bounded memory.
 //!
 //! In: packets. Out: a [`Summary`], which serialises to the document of `citronella inspect --json`.
 
@@ -17,17 +17,17 @@ use crate::{
     },
 };
 
-/// Beyond these a summary counts on but names no more.
+// Caps of the tables; beyond them, packets are only counted.
 const MAX_HOSTS: usize = 100_000;
 const MAX_FLOWS: usize = 2_000_000;
 const MAX_TLS_CLIENTS: usize = 10_000;
-/// A DNS name has no more bytes (RFC 1035, 2.3.4).
+/// Longest DNS name in bytes (RFC 1035, 2.3.4).
 const LONGEST_NAME: usize = 255;
 
-/// Keyed by chance: a capture's author cannot choose addresses that collide.
+/// Randomly keyed: the author of a capture cannot choose colliding addresses.
 type Random = foldhash::quality::RandomState;
 
-/// A flow's two ends, the smaller first, and its IP protocol number.
+/// A flow's two endpoints, the smaller first, and its IP protocol number.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct FlowKey {
     low: (IpAddr, u16),
@@ -76,7 +76,7 @@ pub struct Flows {
     pub udp: u64,
 }
 
-/// MQTT as it was seen, in TCP or WebSocket, connection by connection.
+/// MQTT traffic, over TCP or WebSocket.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Mqtt {
     /// CONNECTs by version: 3.1, 3.1.1, 5 or unknown.
@@ -94,28 +94,28 @@ pub struct Mqtt {
 pub struct TlsClient {
     /// Its JA4 fingerprint.
     pub ja4: String,
-    /// The server that it asked for; `None` where it named none.
+    /// The requested server name, if any.
     pub sni: Option<String>,
 }
 
-/// A kind of TLS client, and its ClientHellos.
+/// A kind of TLS client and its number of ClientHellos.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TlsClients {
-    /// Which.
+    /// The client.
     #[serde(flatten)]
     pub client: TlsClient,
-    /// How many.
+    /// Number of ClientHellos.
     pub hellos: u64,
 }
 
-/// What is in one or several captures.
+/// The contents of one or several captures.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Summary {
     /// All packets.
     pub packets: u64,
     /// Their bytes on the wire.
     pub bytes: u64,
-    /// Packets that the recorder cut.
+    /// Packets cut at the snap length.
     pub cut_packets: u64,
     /// Time of the earliest packet, nanoseconds since 1970-01-01 UTC.
     pub first_seen_nanos: Option<i64>,
@@ -123,27 +123,27 @@ pub struct Summary {
     pub last_seen_nanos: Option<i64>,
     /// Packets by link type.
     pub link_types: BTreeMap<&'static str, u64>,
-    /// Packets that carry a VLAN tag.
+    /// Packets with a VLAN tag.
     pub vlan_packets: u64,
-    /// Packets that carry a tunnel, by its kind: what is in it is read one level deep.
+    /// Packets with a tunnel, by its kind; one level is decapsulated.
     pub tunnels: BTreeMap<&'static str, u64>,
     /// Packets that are not IP.
     pub not_ip_packets: u64,
-    /// Packets that could be decoded in part only, by the reason.
+    /// Partly decoded packets, by the reason.
     pub stopped: BTreeMap<String, u64>,
-    /// Datagrams in fragments.
+    /// IP reassembly.
     pub fragments: fragments::Counters,
-    /// By the highest layer's name.
+    /// Traffic by the highest layer's name.
     pub protocols: BTreeMap<&'static str, ProtocolTraffic>,
-    /// Every host, the busiest first.
+    /// Hosts, the busiest first.
     pub hosts: Vec<Host>,
     /// Packets of hosts beyond the table's cap.
     pub hosts_beyond_cap_packets: u64,
     /// Distinct flows.
     pub flows: Flows,
-    /// Packets of flows beyond the table's cap, whose flows are not counted.
+    /// Packets of flows beyond the table's cap; these flows are not counted.
     pub flows_beyond_cap_packets: u64,
-    /// Conversations by what they carried, as far as it is known here.
+    /// Conversations by application, where recognised.
     pub applications: BTreeMap<&'static str, u64>,
     /// MQTT.
     pub mqtt: Mqtt,
@@ -153,16 +153,16 @@ pub struct Summary {
     pub tls_hellos_beyond_cap: u64,
 }
 
-/// Gathers a [`Summary`].
+/// Collects a [`Summary`].
 pub struct Inspector {
     summary: Summary,
     fragments: Fragments,
     names: Dissector,
     hosts: HashMap<IpAddr, HostTraffic, Random>,
     flows: HashSet<FlowKey, Random>,
-    /// `None` where somebody else follows the sessions and tells.
+    /// `None` if the caller reads the sessions and passes their events.
     sessions: Option<Sessions>,
-    seen: Seen,
+    totals: SessionTotals,
 }
 
 impl Default for Inspector {
@@ -171,9 +171,9 @@ impl Default for Inspector {
     }
 }
 
-/// What the sessions tell.
+/// Totals of session events.
 #[derive(Default)]
-struct Seen {
+struct SessionTotals {
     mqtt: Mqtt,
     messages: [u64; 16],
     applications: BTreeMap<&'static str, u64>,
@@ -182,7 +182,7 @@ struct Seen {
 }
 
 impl Inspector {
-    /// One that follows no sessions and is told what others see in them, by [`Inspector::event`].
+    /// An inspector that reads no sessions: the caller passes their events to [`Inspector::event`].
     pub fn without_sessions() -> Inspector {
         Inspector {
             summary: Summary::default(),
@@ -191,33 +191,37 @@ impl Inspector {
             hosts: HashMap::default(),
             flows: HashSet::default(),
             sessions: None,
-            seen: Seen::default(),
+            totals: SessionTotals::default(),
         }
     }
 
-    /// Takes into account what sessions tell.
+    /// Counts an event of a session.
     pub fn event(&mut self, event: &SessionEvent<'_>) {
-        self.seen.take(event);
+        self.totals.add(event);
     }
 
-    /// Takes one packet into account.
-    pub fn add(&mut self, packet: &Packet<'_>) {
-        let Inspector { sessions, seen, .. } = self;
+    /// Counts a packet.
+    pub fn packet(&mut self, packet: &Packet<'_>) {
+        self.frame(packet, &decode_frame(packet.link, packet.bytes));
+    }
+
+    /// [`Inspector::packet`] for a packet that was decoded already: `frame` is its frame.
+    pub fn frame(&mut self, packet: &Packet<'_>, frame: &Frame<'_>) {
+        let Inspector { sessions, totals, .. } = self;
         if let Some(sessions) = sessions {
-            sessions.packet(packet, |event| seen.take(&event));
+            sessions.frame(packet, frame, |event| totals.add(&event));
         }
-        let frame = decode_frame(packet.link, packet.bytes);
         if !frame.is_fragment() {
-            return self.add_frame(packet, frame.ip.as_ref(), &frame);
+            return self.add_datagram(packet, frame.ip.as_ref(), frame);
         }
         let mut fragments = std::mem::take(&mut self.fragments);
-        let whole = fragments.frame(packet.time_nanos, frame, |_| ());
-        self.add_frame(packet, frame.ip.as_ref(), &whole);
+        let whole = fragments.frame(packet.time_nanos, *frame, |_| ());
+        self.add_datagram(packet, frame.ip.as_ref(), &whole);
         self.fragments = fragments;
     }
 
-    /// `ip` is the packet's own header, `frame` the whole datagram.
-    fn add_frame(&mut self, packet: &Packet<'_>, ip: Option<&Ip>, frame: &Frame<'_>) {
+    /// `ip` is the packet's own header, `frame` the reassembled datagram.
+    fn add_datagram(&mut self, packet: &Packet<'_>, ip: Option<&Ip>, frame: &Frame<'_>) {
         let bytes = u64::from(packet.wire_len);
         let summary = &mut self.summary;
         summary.packets += 1;
@@ -274,9 +278,9 @@ impl Inspector {
 
     /// The summary so far.
     pub fn finish(mut self) -> Summary {
-        let mut seen = self.seen;
+        let mut totals = self.totals;
         if let Some(mut sessions) = self.sessions {
-            sessions.finish(|event| seen.take(&event));
+            sessions.finish(|event| totals.add(&event));
         }
         let mut hosts: Vec<Host> =
             self.hosts.into_iter().map(|(address, traffic)| Host { address, traffic }).collect();
@@ -285,21 +289,21 @@ impl Inspector {
         });
         self.summary.hosts = hosts;
         self.summary.fragments = self.fragments.counters();
-        let named = seen.messages.iter().enumerate().filter(|(_, count)| **count > 0);
-        seen.mqtt.messages = named.map(|(kind, count)| (mqtt::kind::name(kind as u8), *count)).collect();
-        self.summary.mqtt = seen.mqtt;
-        self.summary.applications = seen.applications;
-        let clients = seen.tls_clients.into_iter();
+        let named = totals.messages.iter().enumerate().filter(|(_, count)| **count > 0);
+        totals.mqtt.messages = named.map(|(kind, count)| (mqtt::kind::name(kind as u8), *count)).collect();
+        self.summary.mqtt = totals.mqtt;
+        self.summary.applications = totals.applications;
+        let clients = totals.tls_clients.into_iter();
         let mut clients: Vec<_> = clients.map(|(client, hellos)| TlsClients { client, hellos }).collect();
         clients.sort_by(|a, b| b.hellos.cmp(&a.hellos).then_with(|| a.client.cmp(&b.client)));
         self.summary.tls_clients = clients;
-        self.summary.tls_hellos_beyond_cap = seen.tls_hellos_beyond_cap;
+        self.summary.tls_hellos_beyond_cap = totals.tls_hellos_beyond_cap;
         self.summary
     }
 }
 
-impl Seen {
-    fn take(&mut self, event: &SessionEvent<'_>) {
+impl SessionTotals {
+    fn add(&mut self, event: &SessionEvent<'_>) {
         match event {
             SessionEvent::Message { observed, .. } => {
                 if let Some(count) = self.messages.get_mut(usize::from(observed.header.kind)) {
@@ -337,12 +341,12 @@ impl Seen {
     }
 }
 
-/// The entry of `key`, new only while the table is below its cap.
+/// The entry of `key`; a new one only while the table is below its cap.
 fn capped<K: Hash + Eq, V: Default>(table: &mut HashMap<K, V, Random>, key: K, cap: usize) -> Option<&mut V> {
     if table.len() >= cap { table.get_mut(&key) } else { Some(table.entry(key).or_default()) }
 }
 
-/// The version that a CONNECT's protocol name and level stand for.
+/// The version of a CONNECT, by protocol name and level.
 fn version(connect: &mqtt::Connect<'_>) -> &'static str {
     match (connect.protocol_name, connect.level & 0x7f) {
         (b"MQIsdp", 3) => "3.1",

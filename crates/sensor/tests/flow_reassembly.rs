@@ -1,18 +1,18 @@
-//! Reassembly through its public surface: any order, any cut, any overlap gives the stream that was sent; caps hold.
+//! Reassembly through the public API: any order, segmentation and overlap gives the stream that was sent; caps hold.
 
 use citronella_sensor::flow::reassembly::{Counters, Limits, Piece, Reassembly, Segment, Stream};
 use proptest::prelude::*;
 
-/// What came out: bytes, with gaps as their lengths.
+/// The pieces of a direction: bytes, and lengths of gaps.
 #[derive(Default, Debug, PartialEq)]
-struct Heard {
+struct Output {
     bytes: Vec<u8>,
     gaps: Vec<u64>,
     conflicts: usize,
     ends: usize,
 }
 
-impl Heard {
+impl Output {
     fn take(&mut self, piece: Piece<'_>) {
         match piece {
             Piece::Bytes(bytes) => self.bytes.extend_from_slice(bytes),
@@ -27,16 +27,16 @@ fn segment(seq: u32, bytes: &[u8]) -> Segment<'_> {
     Segment { seq, syn: false, fin: false, bytes, wire_len: bytes.len() }
 }
 
-fn hear(limits: Limits, segments: &[Segment<'_>]) -> (Heard, Counters) {
-    let (mut shared, mut stream, mut heard) = (Reassembly::new(limits), Stream::new(), Heard::default());
+fn run(limits: Limits, segments: &[Segment<'_>]) -> (Output, Counters) {
+    let (mut shared, mut stream, mut heard) = (Reassembly::new(limits), Stream::new(), Output::default());
     for segment in segments {
         stream.segment(&mut shared, *segment, |piece| heard.take(piece));
-        let kept = stream.kept_bytes();
-        assert!(kept <= limits.bytes_per_direction && kept <= limits.bytes_in_all, "{kept} bytes kept");
-        assert_eq!(shared.counters().kept_bytes, kept);
+        let kept = stream.buffered_bytes();
+        assert!(kept <= limits.bytes_per_direction && kept <= limits.total_bytes, "{kept} bytes kept");
+        assert_eq!(shared.counters().buffered_bytes, kept);
     }
     stream.finish(&mut shared, |piece| heard.take(piece));
-    assert_eq!(shared.counters().kept_bytes, 0);
+    assert_eq!(shared.counters().buffered_bytes, 0);
     (heard, shared.counters())
 }
 
@@ -45,7 +45,7 @@ fn content(len: usize) -> Vec<u8> {
 }
 
 proptest! {
-    /// Cut anywhere, with overlaps and repetitions, in any order behind the SYN: one stream.
+    /// Any segmentation with overlaps and retransmissions, in any order after the SYN, gives one stream.
     #[test]
     fn any_order_gives_the_stream(
         isn in any::<u32>(),
@@ -67,19 +67,19 @@ proptest! {
             fin: *to == len,
             ..segment(first.wrapping_add(*from as u32), &sent[*from..*to])
         }));
-        let (heard, counters) = hear(Limits::default(), &segments);
-        prop_assert_eq!(heard, Heard { bytes: sent, gaps: vec![], conflicts: 0, ends: 1 });
+        let (heard, counters) = run(Limits::default(), &segments);
+        prop_assert_eq!(heard, Output { bytes: sent, gaps: vec![], conflicts: 0, ends: 1 });
         prop_assert_eq!(counters.gaps, 0);
     }
 
-    /// Whatever comes, what goes out is no more than what came in, and nothing panics.
+    /// On any input, no more bytes are emitted than were taken, and nothing panics.
     #[test]
     fn hostile_segments_are_bounded(
         segments in prop::collection::vec((any::<u32>(), any::<bool>(), any::<bool>(), 0_usize..60, 0_usize..8), 0..60),
         near in any::<bool>(),
     ) {
         let bytes = content(60);
-        let limits = Limits { bytes_per_direction: 600, blocks_per_direction: 5, bytes_in_all: 500, ..Limits::default() };
+        let limits = Limits { bytes_per_direction: 600, blocks_per_direction: 5, total_bytes: 500, ..Limits::default() };
         let segments: Vec<Segment<'_>> = segments
             .iter()
             .map(|(seq, syn, fin, len, cut)| Segment {
@@ -90,7 +90,7 @@ proptest! {
                 wire_len: len + cut,
             })
             .collect();
-        let (heard, _) = hear(limits, &segments);
+        let (heard, _) = run(limits, &segments);
         prop_assert!(heard.bytes.len() <= segments.iter().map(|s| s.bytes.len()).sum());
         prop_assert!(heard.ends <= 1);
     }
@@ -105,20 +105,20 @@ fn numbers_wrap() {
         segment(first.wrapping_add(60), &sent[60..]),
         segment(first.wrapping_add(20), &sent[20..60]),
     ];
-    assert_eq!(hear(Limits::default(), &late).0.bytes, sent);
+    assert_eq!(run(Limits::default(), &late).0.bytes, sent);
 }
 
 #[test]
-fn the_first_copy_wins_and_the_conflict_is_told() {
+fn the_first_copy_wins_and_the_conflict_is_reported() {
     let late = [segment(10, b"ab"), segment(14, b"ef"), segment(13, b"XXX"), segment(12, b"cd")];
-    let (heard, counters) = hear(Limits::default(), &late);
+    let (heard, counters) = run(Limits::default(), &late);
     assert_eq!(heard.bytes, b"abcXef");
     assert_eq!((heard.conflicts, counters.conflicts), (2, 2));
 }
 
 #[test]
-fn a_hole_that_was_acknowledged_is_given_up() {
-    let (mut shared, mut stream, mut heard) = (Reassembly::default(), Stream::new(), Heard::default());
+fn an_acknowledged_hole_is_abandoned() {
+    let (mut shared, mut stream, mut heard) = (Reassembly::default(), Stream::new(), Output::default());
     stream.segment(&mut shared, segment(0, b"ab"), |piece| heard.take(piece));
     stream.segment(&mut shared, segment(5, b"fg"), |piece| heard.take(piece));
     stream.acknowledged(&mut shared, 2, |piece| heard.take(piece));
@@ -130,7 +130,7 @@ fn a_hole_that_was_acknowledged_is_given_up() {
 #[test]
 fn a_cut_packet_is_a_gap_at_once() {
     let cut = Segment { wire_len: 10, ..segment(0, b"abc") };
-    let (heard, counters) = hear(Limits::default(), &[cut, segment(10, b"z")]);
+    let (heard, counters) = run(Limits::default(), &[cut, segment(10, b"z")]);
     assert_eq!((heard.bytes.as_slice(), heard.gaps.as_slice()), (b"abcz".as_slice(), [7].as_slice()));
     assert_eq!(counters.gap_bytes, 7);
 }
@@ -139,7 +139,7 @@ fn a_cut_packet_is_a_gap_at_once() {
 fn the_cap_on_a_direction_forces_a_gap() {
     let limits = Limits { bytes_per_direction: 1000, ..Limits::default() };
     let bytes = content(900);
-    let (heard, counters) = hear(limits, &[segment(0, b"a"), segment(100, &bytes), segment(1_000, &bytes)]);
+    let (heard, counters) = run(limits, &[segment(0, b"a"), segment(100, &bytes), segment(1_000, &bytes)]);
     assert_eq!(heard.gaps, [99]);
     assert_eq!(heard.bytes.len(), 1801);
     assert_eq!(counters.direction_full, 1);
@@ -148,35 +148,35 @@ fn the_cap_on_a_direction_forces_a_gap() {
 #[test]
 fn the_cap_on_blocks_forces_gaps() {
     let segments: Vec<Segment<'_>> = (0..1000).map(|at| segment(at * 2, b"x")).collect();
-    let (heard, counters) = hear(Limits::default(), &segments);
+    let (heard, counters) = run(Limits::default(), &segments);
     assert_eq!(heard.bytes.len(), 1000);
     assert_eq!(counters.gaps, 999);
     assert!(counters.direction_full > 900);
 }
 
 #[test]
-fn the_cap_on_all_forces_gaps_where_it_is_exceeded() {
-    let limits = Limits { bytes_in_all: 10_000, ..Limits::default() };
+fn the_total_cap_forces_gaps_in_the_direction_that_exceeds_it() {
+    let limits = Limits { total_bytes: 10_000, ..Limits::default() };
     let mut shared = Reassembly::new(limits);
     let mut streams: Vec<Stream> = (0..1000).map(|_| Stream::new()).collect();
-    let mut heard = Heard::default();
+    let mut heard = Output::default();
     for stream in &mut streams {
         stream.segment(&mut shared, segment(0, b"a"), |piece| heard.take(piece));
         stream.segment(&mut shared, segment(50, &[7; 100]), |piece| heard.take(piece));
-        assert!(shared.counters().kept_bytes <= 10_000);
+        assert!(shared.counters().buffered_bytes <= 10_000);
     }
-    assert!(shared.counters().all_full > 900);
+    assert!(shared.counters().total_full > 900);
     for stream in &mut streams {
         stream.finish(&mut shared, |piece| heard.take(piece));
     }
     assert_eq!((heard.bytes.len(), heard.gaps.len()), (101_000, 1000));
-    assert_eq!(shared.counters().kept_bytes, 0);
+    assert_eq!(shared.counters().buffered_bytes, 0);
 }
 
 #[test]
-fn what_lies_outside_the_window_is_not_taken() {
+fn segments_outside_the_window_are_ignored() {
     let (heard, counters) =
-        hear(Limits::default(), &[segment(0, b"a"), segment(1 << 31, b"b"), segment(1, b"c")]);
+        run(Limits::default(), &[segment(0, b"a"), segment(1 << 31, b"b"), segment(1, b"c")]);
     assert_eq!(heard.bytes, b"ac");
     assert_eq!(counters.outside_window, 1);
 }
@@ -189,5 +189,5 @@ fn ten_million_segments_of_one_byte_take_linear_time() {
             bytes += if let Piece::Bytes(piece) = piece { piece.len() as u64 } else { 0 };
         });
     }
-    assert_eq!((bytes, stream.kept_bytes()), (10_000_000, 0));
+    assert_eq!((bytes, stream.buffered_bytes()), (10_000_000, 0));
 }

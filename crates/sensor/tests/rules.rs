@@ -78,15 +78,15 @@ impl Net {
     fn packet(&mut self, at: f64, bytes: &[u8]) {
         let time_nanos = 1_795_478_400_000_000_000 + (at * 1e9) as i64;
         self.packets += 1;
-        self.rules.begin(time_nanos);
+        self.rules.start(time_nanos);
         let row = self.level.frame(time_nanos, &decode_frame(LinkType::Ethernet, bytes)).unwrap();
         let flow = self.level.flow(row.slot).unwrap();
         let Some(facts) = self.level.facts() else { return };
-        let seen = Seen { time_nanos, packet: self.packets, flow, classes: CLASSES };
-        self.rules.judge(facts, &seen, |finding| {
+        let context = RuleContext { time_nanos, packet: self.packets, flow, classes: CLASSES };
+        self.rules.judge(facts, &context, |finding| {
             assert_eq!((finding.class, finding.initiator), (CLASSES, flow.src().0));
             assert!(finding.score >= finding.threshold);
-            let Detector::Rule(id) = finding.detector else { panic!("{finding:?}") };
+            let FindingSource::Rule(id) = finding.source else { panic!("{finding:?}") };
             self.flagged.push(signature::rule(id).unwrap().key);
         });
     }

@@ -81,7 +81,7 @@ impl<'a> Reference<'a> {
         for end in all {
             let running = &mut self.running[end.slot as usize];
             let settings = self.detector.settings();
-            let before = running.called(settings).map(|called| called.class);
+            let before = running.classification(settings).map(|called| called.class);
             let called = running.end(settings);
             if let (Some(c), true) = (called, called.map(|called| called.class) != before) {
                 let (flow, time_nanos) = (name(&end.flow), end.flow.last_nanos);
@@ -113,13 +113,13 @@ impl<'a> Reference<'a> {
         if row.is_new {
             *running = RunningVerdict::default();
         }
-        if settings.begins_anew(flow.packets() - 1) {
+        if settings.begins_window(flow.packets() - 1) {
             self.cell.reset(row.slot);
         }
         let mut out = vec![0.0; self.detector.classes().len()];
         self.cell.step(row.slot, &row.features, &mut out).unwrap();
         if running.step(&out, self.detector.beyond(&row.features), settings) {
-            let called = running.called(settings).unwrap();
+            let called = running.classification(settings).unwrap();
             self.events.push(FlowEvent::Finding {
                 flow: name(flow),
                 packet: Some(packet.number),

@@ -71,7 +71,7 @@ fn packet(bytes: &[u8]) -> Packet<'_> {
 
 fn inspect(bytes: &[u8]) -> Summary {
     let mut inspector = Inspector::default();
-    inspector.add(&packet(bytes));
+    inspector.packet(&packet(bytes));
     inspector.finish()
 }
 

@@ -1,4 +1,4 @@
-//! Nanoseconds a frame and bytes a second of MQTT, on synthetic input that fits the cache.
+//! Time per frame and per MQTT message, on synthetic input that fits the cache.
 #![allow(missing_docs)]
 
 use std::hint::black_box;
@@ -57,7 +57,7 @@ fn benches(criterion: &mut Criterion) {
             bencher.iter(|| black_box(decode_frame(LinkType::Ethernet, black_box(&bytes))));
         });
     }
-    // What the two whole-packet structs of etherparse cost for the same frame.
+    // etherparse's two whole-packet structs, on the same frame.
     let bytes = frame(4);
     group.bench_function("etherparse LaxSlicedPacket/ipv4", |bencher| {
         bencher.iter(|| {

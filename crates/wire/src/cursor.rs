@@ -1,4 +1,4 @@
-//! A cursor over a byte slice: every read is checked, none moves when it fails. Big-endian, as all of it here is.
+//! A bounds-checked, big-endian cursor over a byte slice; a failed read does not advance it.
 
 /// The unread rest of a slice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +63,7 @@ pub(crate) fn first(bytes: &[u8], len: usize) -> &[u8] {
     bytes.get(..len).unwrap_or(bytes)
 }
 
-/// What follows the first `len` bytes; empty where there are fewer.
+/// The bytes after the first `len`; empty if there are fewer.
 #[inline]
 pub(crate) fn after(bytes: &[u8], len: usize) -> &[u8] {
     bytes.get(len..).unwrap_or(&[])

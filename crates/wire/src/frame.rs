@@ -1,31 +1,32 @@
-//! One captured frame, layer by layer, as far as it can be read.
+//! One captured frame, decoded layer by layer as far as possible.
 
 use crate::cursor::{after, first};
 use crate::icmp::{self, Icmp};
 use crate::ip::{self, Datagram, Ip};
 use crate::link::{self, LinkType, Vlans};
+use crate::stop::{Layer, Reason, Stop};
 use crate::tcp::{self, Tcp};
 use crate::tunnel::{self, Tunnel};
 use crate::udp::{self, Udp};
 
-/// What could be read of a frame, and where and why reading stopped.
+/// The decoded layers of a frame, and where and why decoding stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame<'a> {
     /// VLAN identifiers, outermost first.
     pub vlans: Vlans,
-    /// What the link layer says that it carries; `None` where it says nothing (LLC, an odd address family).
+    /// EtherType; `None` if the link layer has none (LLC, an unknown address family).
     pub ether_type: Option<u16>,
     /// The IP header.
     pub ip: Option<Ip>,
     /// The transport header; `None` for a fragment, whose bytes are `payload`.
     pub transport: Option<Transport>,
-    /// What the last layer read carries: limited by the IP length (no Ethernet padding), cut at the snap length.
+    /// Payload of the last decoded layer: limited by the IP length (no Ethernet padding), cut at the snap length.
     pub payload: &'a [u8],
-    /// How long the payload was on the wire as the headers announce, in bytes: at least `payload.len()`.
+    /// Length of the payload on the wire by the headers, in bytes: at least `payload.len()`.
     pub payload_len: usize,
-    /// A tunnel that the payload is: see [`Frame::inner`].
+    /// The tunnel that the payload belongs to: see [`Frame::inner`].
     pub tunnel: Option<Tunnel>,
-    /// Where and why reading stopped; `None` when all layers were read.
+    /// Where and why decoding stopped; `None` if all layers were decoded.
     pub stop: Option<Stop>,
 }
 
@@ -40,90 +41,8 @@ pub enum Transport {
     Icmp(Icmp),
 }
 
-/// Where and why reading stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Stop {
-    /// The layer that could not be read to its end.
-    pub layer: Layer,
-    /// What was wrong with it.
-    pub reason: Reason,
-    /// Where that layer begins, in bytes from the frame's begin.
-    pub offset: usize,
-}
-
-/// A layer of a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Layer {
-    /// The link layer, VLAN tags included.
-    Link,
-    /// IPv4.
-    Ipv4,
-    /// IPv6's fixed header.
-    Ipv6,
-    /// An extension header of IP.
-    Extension,
-    /// TCP.
-    Tcp,
-    /// UDP.
-    Udp,
-    /// ICMP or ICMPv6.
-    Icmp,
-    /// A tunnel's own header.
-    Tunnel,
-}
-
-impl Layer {
-    /// A stable name for output.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Link => "link",
-            Self::Ipv4 => "ipv4",
-            Self::Ipv6 => "ipv6",
-            Self::Extension => "ip_extension",
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
-            Self::Icmp => "icmp",
-            Self::Tunnel => "tunnel",
-        }
-    }
-}
-
-/// Why reading stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Reason {
-    /// The captured bytes end within the header.
-    Cut,
-    /// A length field that cannot be: shorter than its own header, or longer than what holds it.
-    Length,
-    /// A header length below the header's fixed part.
-    HeaderLength,
-    /// Not the version that the layer below announced.
-    Version,
-    /// A part of a datagram: its bytes are the payload.
-    Fragment,
-    /// More headers than any honest packet has.
-    TooMany,
-    /// A protocol that is not read here (not a fault).
-    Unsupported,
-}
-
-impl Reason {
-    /// A stable name for output.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Cut => "cut",
-            Self::Length => "length",
-            Self::HeaderLength => "header_length",
-            Self::Version => "version",
-            Self::Fragment => "fragment",
-            Self::TooMany => "too_many",
-            Self::Unsupported => "unsupported",
-        }
-    }
-}
-
 impl<'a> Frame<'a> {
-    /// Whether this is a part of a datagram whose other parts lie in other frames: its bytes are `payload`.
+    /// Whether this is a fragment of a datagram: its bytes are `payload`.
     #[inline]
     pub fn is_fragment(&self) -> bool {
         self.stop.is_some_and(|stop| stop.reason == Reason::Fragment)
@@ -143,14 +62,18 @@ impl<'a> Frame<'a> {
         }
     }
 
-    /// The frame within a tunnel, one level deep: an inner frame names a tunnel of its own but is opened only by
-    /// another call. `None` where `tunnel` is.
+    /// Decapsulates one level: the frame within `tunnel`, which may have a tunnel of its own. `None` without a tunnel.
     pub fn inner(&self) -> Option<Frame<'a>> {
-        tunnel::open(self.tunnel?, self.payload)
+        let tunnel = self.tunnel?;
+        let inner = after(self.payload, tunnel.header_len.into());
+        Some(match tunnel.ether_type {
+            tunnel::ETHERNET => decode_frame(LinkType::Ethernet, inner),
+            ether_type => decode_network(ether_type, inner, 0),
+        })
     }
 }
 
-/// Reads a frame of the given link layer. Never fails: gives what could be read, and where and why it stopped.
+/// Decodes a frame of the given link layer. Never fails: returns the layers decoded, and where and why it stopped.
 #[inline]
 pub fn decode_frame(link: LinkType, bytes: &[u8]) -> Frame<'_> {
     let head = link::decode(link, bytes);
@@ -167,9 +90,9 @@ pub fn decode_frame(link: LinkType, bytes: &[u8]) -> Frame<'_> {
     frame
 }
 
-/// Reads what an EtherType announces, beginning at byte `at` of the frame.
+/// Decodes the network layer of an EtherType, which begins at byte `at` of the frame.
 #[inline(always)]
-pub(crate) fn decode_network(ether_type: u16, bytes: &[u8], at: usize) -> Frame<'_> {
+fn decode_network(ether_type: u16, bytes: &[u8], at: usize) -> Frame<'_> {
     let datagram = match ether_type {
         link::IPV4 => ip::decode_v4(bytes, at),
         link::IPV6 => ip::decode_v6(bytes, at),
@@ -183,9 +106,9 @@ pub(crate) fn decode_network(ether_type: u16, bytes: &[u8], at: usize) -> Frame<
     frame
 }
 
-/// Reads the transport layer of a whole datagram, such as one put together from fragments: `ip` is the first
-/// fragment's header; its fragment fields are cleared, its lengths set to what the payload makes them. `payload_len`
-/// is the payload's length on the wire, at least `payload.len()`.
+/// Decodes the transport layer of a complete datagram, such as one reassembled from fragments. `ip` is the first
+/// fragment's header: its fragment fields are cleared, its lengths set by the payload. `payload_len` is the payload's
+/// length on the wire, at least `payload.len()`.
 pub fn decode_datagram(ip: Ip, payload: &[u8], payload_len: usize) -> Frame<'_> {
     decode_transport(ip::whole(ip, payload, payload_len.max(payload.len())), 0)
 }
@@ -210,7 +133,7 @@ fn decode_transport(datagram: Datagram<'_>, ip_at: usize) -> Frame<'_> {
             frame.stop = stop;
             if let Some(header) = header {
                 frame.transport = Some(Transport::Tcp(header));
-                // A header length below 20 says nothing about where the payload begins.
+                // With a header length below 20, the payload cannot be located.
                 let len = usize::from(header.header_len);
                 frame.skip(if len < 20 { payload_len } else { len });
             }
@@ -219,7 +142,7 @@ fn decode_transport(datagram: Datagram<'_>, ip_at: usize) -> Frame<'_> {
             Some(header) => {
                 frame.transport = Some(Transport::Udp(header));
                 frame.skip(8);
-                // RFC 2675: 0 is a jumbogram's; anything else below 8 cannot be.
+                // RFC 2675: 0 is a jumbogram; any other value below 8 is invalid.
                 match usize::from(header.length) {
                     0 => {}
                     len @ 8.. => {

@@ -1,4 +1,4 @@
-//! ICMP (RFC 792) and ICMPv6 (RFC 4443): type, code, and of an error the packet that it answers.
+//! ICMP (RFC 792) and ICMPv6 (RFC 4443): type, code, and the packet that an error quotes.
 
 use std::net::IpAddr;
 
@@ -14,13 +14,13 @@ pub struct Icmp {
     pub kind: u8,
     /// Code.
     pub code: u8,
-    /// Bytes 4 to 8: identifier and sequence number of an echo, MTU, pointer, ...
+    /// Bytes 4 to 7: identifier and sequence number of an echo, MTU, pointer, ...
     pub rest: u32,
-    /// The packet that an error answers, where readable.
+    /// The packet that an error quotes, if readable.
     pub original: Option<Original>,
 }
 
-/// The 5-tuple of the packet that is quoted by an ICMP error.
+/// The 5-tuple of the packet quoted by an ICMP error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Original {
     /// Its source address.
@@ -29,14 +29,14 @@ pub struct Original {
     pub dst: IpAddr,
     /// Its protocol, after extension headers.
     pub protocol: u8,
-    /// Its ports; 0 where it has none or they were not quoted.
+    /// Its source port; 0 if it has none or it was not quoted.
     pub src_port: u16,
-    /// See `src_port`.
+    /// Its destination port; 0 if it has none or it was not quoted.
     pub dst_port: u16,
 }
 
 impl Icmp {
-    /// Whether the message is an error, which quotes the packet it answers (RFC 1122, 3.2.2; RFC 4443, 2.1).
+    /// Whether the message is an error, which quotes a packet (RFC 1122, 3.2.2; RFC 4443, 2.1).
     #[inline]
     pub fn is_error(&self) -> bool {
         match self.version {
@@ -49,7 +49,7 @@ impl Icmp {
 /// Bytes before the quoted packet or the echo's data.
 pub(crate) const HEADER_LEN: usize = 8;
 
-/// `None`: not even type and code.
+/// `None` if type and code are missing.
 pub(crate) fn decode(bytes: &[u8], version: u8) -> Option<Icmp> {
     let mut cursor = Cursor::new(bytes);
     let (kind, code) = (cursor.u8()?, cursor.u8()?);

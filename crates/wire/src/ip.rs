@@ -1,11 +1,11 @@
-//! IPv4 (RFC 791) and IPv6 (RFC 8200) headers, extension headers walked, fragments named and not put together.
+//! IPv4 (RFC 791) and IPv6 (RFC 8200) headers with extension headers. Fragments are marked, not reassembled.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use etherparse::{Ipv4HeaderSlice, Ipv6FragmentHeaderSlice, Ipv6HeaderSlice};
 
 use crate::cursor::{after, first};
-use crate::frame::{Layer, Reason, Stop};
+use crate::stop::{Layer, Reason, Stop};
 
 /// An IP header's fields, of either version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -16,10 +16,10 @@ pub struct Ip {
     pub dst: IpAddr,
     /// Time to live, or IPv6's hop limit.
     pub ttl: u8,
-    /// Header and payload in bytes, as the header says: IPv4's Total Length (where segmentation offload left 0: the rest of
-    /// the frame); IPv6's Payload Length and 40.
+    /// Header and payload in bytes, by the header: IPv4's Total Length (the rest of the frame, if segmentation
+    /// offload left 0); IPv6's Payload Length + 40.
     pub total_len: u32,
-    /// What the payload is, after extension headers (IANA protocol numbers).
+    /// IANA protocol number of the payload, after extension headers.
     pub protocol: u8,
     /// Traffic class: DSCP (6 bits) and ECN (2 bits).
     pub traffic_class: u8,
@@ -29,9 +29,9 @@ pub struct Ip {
     pub more_fragments: bool,
     /// IPv4's reserved flag.
     pub reserved: bool,
-    /// Where this fragment begins, in units of 8 bytes.
+    /// Fragment offset, in units of 8 bytes.
     pub fragment_offset: u16,
-    /// The datagram that a fragment belongs to: IPv4's 16 bits, or the 32 bits of IPv6's fragment header, else 0.
+    /// Identification of the datagram: IPv4's 16 bits, or the 32 bits of IPv6's fragment header; else 0.
     pub identification: u32,
     /// Bytes of the IP headers, extensions included.
     pub header_len: u16,
@@ -44,18 +44,18 @@ impl Ip {
         if self.src.is_ipv4() { 4 } else { 6 }
     }
 
-    /// Whether this is a part of a datagram: More Fragments set, or an offset that is not 0.
+    /// Whether this is a fragment: More Fragments set, or an offset other than 0.
     #[inline]
     pub fn is_fragment(&self) -> bool {
         self.more_fragments || self.fragment_offset != 0
     }
 }
 
-/// An IP packet read: its payload cut to what both the header and the capture hold.
+/// A decoded IP packet; the payload is limited by the header and the capture.
 pub(crate) struct Datagram<'a> {
     pub(crate) ip: Ip,
     pub(crate) payload: &'a [u8],
-    /// As the header announces, at least `payload.len()`.
+    /// Length by the header, at least `payload.len()`.
     pub(crate) payload_len: usize,
     pub(crate) stop: Option<Stop>,
 }
@@ -73,10 +73,10 @@ const FRAGMENT_HEADER_LEN: u16 = 8;
 const MOBILITY: u8 = 135;
 const HIP: u8 = 139;
 const SHIM6: u8 = 140;
-/// No honest packet has more; the walk ends here.
+/// Extension headers of a packet that are decoded.
 const MOST_EXTENSIONS: usize = 16;
 
-/// Reads an IPv4 packet that begins at byte `at` of the frame.
+/// Decodes an IPv4 packet that begins at byte `at` of the frame.
 #[inline(always)]
 pub(crate) fn decode_v4(bytes: &[u8], at: usize) -> Result<Datagram<'_>, Stop> {
     let stop = |reason| Stop { layer: Layer::Ipv4, reason, offset: at };
@@ -86,7 +86,7 @@ pub(crate) fn decode_v4(bytes: &[u8], at: usize) -> Result<Datagram<'_>, Stop> {
         let mut ip = v4(&header, header_len);
         let mut payload = after(bytes, header_len);
         let mut fault = None;
-        // A zero comes from segmentation offload: the capture was taken before the hardware wrote the length.
+        // A length of 0 comes from segmentation offload: captured before the hardware wrote it.
         let payload_len = match usize::from(total_len).checked_sub(header_len) {
             Some(len) => len,
             None if total_len == 0 => {
@@ -104,13 +104,13 @@ pub(crate) fn decode_v4(bytes: &[u8], at: usize) -> Result<Datagram<'_>, Stop> {
         }
         return Ok(Datagram { ip, payload, payload_len, stop: fault });
     }
-    odd_v4(bytes, at)
+    malformed_v4(bytes, at)
 }
 
-/// Too short, another version, or a header length that cannot be: the fields that stand before the fault are read.
+/// Too short, another version, or an invalid header length: the fields before the fault are decoded.
 #[cold]
 #[inline(never)]
-fn odd_v4(bytes: &[u8], at: usize) -> Result<Datagram<'_>, Stop> {
+fn malformed_v4(bytes: &[u8], at: usize) -> Result<Datagram<'_>, Stop> {
     let stop = |reason| Stop { layer: Layer::Ipv4, reason, offset: at };
     let mut fixed = *bytes.first_chunk::<20>().ok_or(stop(Reason::Cut))?;
     if fixed[0] >> 4 != 4 {
@@ -140,7 +140,7 @@ fn v4(header: &Ipv4HeaderSlice<'_>, header_len: usize) -> Ip {
     }
 }
 
-/// Reads an IPv6 packet that begins at byte `at` of the frame.
+/// Decodes an IPv6 packet that begins at byte `at` of the frame.
 #[inline(always)]
 pub(crate) fn decode_v6(bytes: &[u8], at: usize) -> Result<Datagram<'_>, Stop> {
     let stop = |reason| Stop { layer: Layer::Ipv6, reason, offset: at };
@@ -162,7 +162,7 @@ pub(crate) fn decode_v6(bytes: &[u8], at: usize) -> Result<Datagram<'_>, Stop> {
         header_len: 40,
     };
     let rest = after(bytes, 40);
-    // RFC 2675: a length of 0 belongs to a jumbogram; captures before segmentation offload show it, too.
+    // RFC 2675: a length of 0 is a jumbogram's; captures before segmentation offload have it, too.
     let payload_len = match header.payload_length() {
         0 => rest.len(),
         len => usize::from(len),
@@ -174,10 +174,10 @@ pub(crate) fn decode_v6(bytes: &[u8], at: usize) -> Result<Datagram<'_>, Stop> {
     Ok(extensions(datagram, at, Layer::Ipv6))
 }
 
-/// A datagram that was put together: `ip` is the first fragment's header.
+/// A reassembled datagram; `ip` is the first fragment's header.
 pub(crate) fn whole(mut ip: Ip, payload: &[u8], payload_len: usize) -> Datagram<'_> {
     if ip.version() == 6 && ip.is_fragment() {
-        // RFC 8200, 4.5: the fragment header is not a part of the datagram.
+        // RFC 8200, 4.5: the fragment header is not part of the datagram.
         ip.header_len = ip.header_len.saturating_sub(FRAGMENT_HEADER_LEN);
     }
     ip.more_fragments = false;
@@ -187,21 +187,21 @@ pub(crate) fn whole(mut ip: Ip, payload: &[u8], payload_len: usize) -> Datagram<
     extensions(Datagram { ip, payload, payload_len, stop: None }, 0, layer)
 }
 
-/// Walks extension headers (RFC 8200, 4) until something else, a fragment's data, or a fault.
+/// Decodes extension headers (RFC 8200, 4) up to another protocol, a fragment's data, or a fault.
 #[cold]
 #[inline(never)]
 fn extensions<'a>(mut datagram: Datagram<'a>, at: usize, layer: Layer) -> Datagram<'a> {
     let Datagram { ip, payload, payload_len, stop } = &mut datagram;
     for _ in 0..MOST_EXTENSIONS {
-        let known = match ip.protocol {
+        let is_extension = match ip.protocol {
             AUTHENTICATION => true,
             HOP_BY_HOP | ROUTING | FRAGMENT | DESTINATION_OPTIONS | MOBILITY | HIP | SHIM6 => {
                 layer == Layer::Ipv6
             }
             _ => false,
         };
-        // The rest of a later fragment is data, whatever its first header was.
-        if !known || (ip.fragment_offset != 0 && layer == Layer::Ipv6) {
+        // A later fragment has only data.
+        if !is_extension || (ip.fragment_offset != 0 && layer == Layer::Ipv6) {
             return datagram;
         }
         let offset = at + usize::from(ip.header_len);

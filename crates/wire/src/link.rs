@@ -1,11 +1,11 @@
-//! Link layers: from a captured frame to the EtherType and what it carries. VLAN tags are peeled, three kept.
+//! Link layers: from a captured frame to its EtherType and network layer. VLAN tags are skipped; three are stored.
 
 use crate::cursor::after;
 
-/// The link layers that are read, by pcap's link types (<https://www.tcpdump.org/linktypes.html>).
+/// The supported link layers, by pcap's link types (<https://www.tcpdump.org/linktypes.html>).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LinkType {
-    /// BSD loopback: an address family in the recording host's byte order (0).
+    /// BSD loopback: an address family in the capturing host's byte order (0).
     Null,
     /// OpenBSD loopback: an address family in network byte order (108).
     Loop,
@@ -24,7 +24,7 @@ pub enum LinkType {
 }
 
 impl LinkType {
-    /// The link layer that a capture file's link type number stands for; `None` for one that is not read.
+    /// The link layer of a capture file's link type; `None` if it is not supported.
     pub fn from_pcap(linktype: impl Into<u32>) -> Option<Self> {
         Some(match linktype.into() {
             0 => Self::Null,
@@ -54,7 +54,7 @@ impl LinkType {
     }
 }
 
-/// VLAN identifiers of a frame, outermost first, without allocation; tags beyond the third are counted only.
+/// VLAN identifiers of a frame, outermost first; tags beyond the third are only counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Vlans {
     ids: [u16; 3],
@@ -68,7 +68,7 @@ impl Vlans {
         self.ids.get(..usize::from(self.tags)).unwrap_or(&self.ids)
     }
 
-    /// How many tags the frame has.
+    /// Number of tags.
     #[inline]
     pub fn len(&self) -> usize {
         usize::from(self.tags)
@@ -97,9 +97,9 @@ const PPPOE_SESSION: u16 = 0x8864;
 /// Below this, the field is an 802.3 length and an LLC header follows (IEEE 802.3, 3.2.6).
 const SMALLEST_ETHER_TYPE: u16 = 0x0600;
 
-/// What a link header says.
+/// A decoded link header.
 pub(crate) struct Link {
-    /// `None`: the frame ends within its link headers, or carries no EtherType (LLC, an odd address family).
+    /// `None` if the frame ends within its link headers or has no EtherType (LLC, an unknown address family).
     pub(crate) ether_type: Option<u16>,
     pub(crate) vlans: Vlans,
     /// Bytes before the network layer.
@@ -154,7 +154,7 @@ fn ether_type(first: u16, bytes: &[u8], header_len: usize) -> Link {
     tagged(first, bytes, header_len)
 }
 
-/// Peels VLAN tags, 802.3 LLC/SNAP and PPPoE.
+/// Skips VLAN tags, 802.3 LLC/SNAP and PPPoE.
 fn tagged(mut ether_type: u16, bytes: &[u8], mut header_len: usize) -> Link {
     let mut vlans = Vlans::default();
     while matches!(ether_type, VLAN | PROVIDER_BRIDGE | OLD_QINQ) {
@@ -191,7 +191,7 @@ fn tagged(mut ether_type: u16, bytes: &[u8], mut header_len: usize) -> Link {
     Link { ether_type: Some(ether_type), vlans, header_len, cut: false }
 }
 
-/// AF_INET is 2 everywhere; AF_INET6 is 10 on Linux, 24, 28 or 30 on the BSDs. Small numbers show their byte order.
+/// AF_INET is 2 everywhere; AF_INET6 is 10 on Linux, 24, 28 or 30 on the BSDs. Small values reveal the byte order.
 fn address_family(bytes: [u8; 4]) -> Option<u16> {
     let family = match bytes {
         [0, 0, a, b] => u16::from_be_bytes([a, b]),

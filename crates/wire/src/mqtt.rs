@@ -1,8 +1,9 @@
-//! MQTT 3.1, 3.1.1 and 5: from the bytes of one direction of a connection to messages, with what is wrong with them.
+//! MQTT 3.1, 3.1.1 and 5: from the bytes of a connection to messages, sessions and violations.
 //!
-//! [`fixed_header`] finds a message's type and length; one file a message reads its body. Nothing is rejected: a
-//! message gives what could be read and a set of [`Violation`]s, each with a stable id and the clause it breaks.
-//! Texts stay bytes, for a hostile one need not be UTF-8. Clauses are those of MQTT 3.1.1 and 5.0 (OASIS).
+//! [`Framer`] finds message boundaries and [`Stream`] buffers bodies on top of it; [`decode`] decodes a message, with
+//! one file for each type; [`Handshake`] and [`Session`] check the order of messages. Nothing is rejected: a message
+//! comes with the fields that could be decoded and its [`Violation`]s, each with a stable id and the clause it
+//! breaks. Texts are bytes, because hostile ones need not be UTF-8. Clauses are those of MQTT 3.1.1 and 5.0 (OASIS).
 
 mod ack;
 mod auth;
@@ -10,9 +11,12 @@ mod body;
 mod connack;
 mod connect;
 mod disconnect;
+mod framing;
 mod header;
 mod limits;
 mod message;
+mod order;
+mod primitive;
 mod properties;
 mod publish;
 mod reason;
@@ -32,14 +36,16 @@ pub use auth::Auth;
 pub use connack::{Connack, connack};
 pub use connect::{Connect, ConnectFlags, Password, Will, connect};
 pub use disconnect::Disconnect;
+pub use framing::{Framer, Part, Resync, SyncState};
 pub use header::{FixedHeader, Step, fixed_header};
 pub use limits::Limits;
 pub use message::{Message, decode};
+pub use order::{Direction, Handshake, OrderFault, keep_alive_nanos};
 pub use properties::{PROPERTIES, Properties, Property, PropertyRule, Value, ValueKind};
 pub use publish::Publish;
 pub use reason::reason_name;
 pub use recognise::looks_like_mqtt;
-pub use session::{Closed, Direction, Exchange, KeptSubscription, Observed, Session, SessionWill};
+pub use session::{Closed, Exchange, Observed, Session, SessionSubscription, SessionWill};
 pub use stream::{Record, RecordState, Stream};
 pub use suback::Suback;
 pub use subscribe::{Subscribe, Subscription, SubscriptionOptions, Subscriptions};
@@ -53,38 +59,38 @@ pub use violation::{Rule, Violation, Violations};
 pub mod kind {
     /// Forbidden; reserved.
     pub const RESERVED: u8 = 0;
-    /// A client asks for a connection.
+    /// A client requests a connection.
     pub const CONNECT: u8 = 1;
-    /// The server's answer to CONNECT.
+    /// The server's response to CONNECT.
     pub const CONNACK: u8 = 2;
     /// A message to or from a topic.
     pub const PUBLISH: u8 = 3;
-    /// Answer to a PUBLISH of QoS 1.
+    /// Response to a PUBLISH of QoS 1.
     pub const PUBACK: u8 = 4;
-    /// First answer to a PUBLISH of QoS 2.
+    /// First response to a PUBLISH of QoS 2.
     pub const PUBREC: u8 = 5;
-    /// Answer to PUBREC.
+    /// Response to PUBREC.
     pub const PUBREL: u8 = 6;
-    /// Answer to PUBREL: the handshake of QoS 2 is complete.
+    /// Response to PUBREL: completes the handshake of QoS 2.
     pub const PUBCOMP: u8 = 7;
-    /// A client asks for topics.
+    /// A client subscribes to topics.
     pub const SUBSCRIBE: u8 = 8;
-    /// Answer to SUBSCRIBE.
+    /// Response to SUBSCRIBE.
     pub const SUBACK: u8 = 9;
-    /// A client gives up topics.
+    /// A client unsubscribes from topics.
     pub const UNSUBSCRIBE: u8 = 10;
-    /// Answer to UNSUBSCRIBE.
+    /// Response to UNSUBSCRIBE.
     pub const UNSUBACK: u8 = 11;
-    /// A client says that it is alive.
+    /// A client's keep-alive request.
     pub const PINGREQ: u8 = 12;
-    /// Answer to PINGREQ.
+    /// Response to PINGREQ.
     pub const PINGRESP: u8 = 13;
-    /// The end, announced.
+    /// Announces the end of the connection.
     pub const DISCONNECT: u8 = 14;
     /// Enhanced authentication (version 5); reserved before.
     pub const AUTH: u8 = 15;
 
-    /// The type's name in lower case, as EVE records use it: `connect`, ...; 0 is `reserved`.
+    /// Name of a type in lower case, as in EVE records: `connect`, ...; 0 is `reserved`.
     pub fn name(kind: u8) -> &'static str {
         match kind {
             CONNECT => "connect",
@@ -107,11 +113,11 @@ pub mod kind {
     }
 }
 
-/// What could be read, and what is wrong with it.
+/// A decoded message and its violations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decoded<T> {
-    /// The message; fields that were not reached are empty or zero, and then a violation says so.
+    /// The message; fields that were not reached are empty or zero, with a violation.
     pub message: T,
-    /// Everything that was found wrong.
+    /// Its violations.
     pub violations: Violations,
 }

@@ -1,9 +1,9 @@
-//! TCP headers (RFC 9293), flags and the four options that traffic analysis wants.
+//! TCP headers (RFC 9293), flags and four options.
 
 use etherparse::TcpHeaderSlice;
 
 use crate::cursor::{after, first};
-use crate::frame::{Layer, Reason, Stop};
+use crate::stop::{Layer, Reason, Stop};
 
 /// A TCP header's fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,13 +24,13 @@ pub struct Tcp {
     pub checksum: u16,
     /// Urgent pointer.
     pub urgent_pointer: u16,
-    /// Bytes of the header, options included, as Data Offset says.
+    /// Bytes of the header with options, by Data Offset.
     pub header_len: u8,
-    /// What was found among the options.
+    /// The decoded options.
     pub options: TcpOptions,
 }
 
-/// TCP's control bits: the eight of RFC 9293, AE (formerly NS) and the three that are reserved.
+/// TCP's control bits: the eight of RFC 9293, AE (formerly NS) and three reserved ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct TcpFlags(pub u16);
 
@@ -85,13 +85,13 @@ impl TcpFlags {
         self.has(Self::PSH)
     }
 
-    /// The acknowledgment number counts.
+    /// The acknowledgment number is valid.
     #[inline]
     pub fn ack(self) -> bool {
         self.has(Self::ACK)
     }
 
-    /// The urgent pointer counts.
+    /// The urgent pointer is valid.
     #[inline]
     pub fn urg(self) -> bool {
         self.has(Self::URG)
@@ -122,7 +122,7 @@ impl TcpFlags {
     }
 }
 
-/// The options that are read; others are skipped.
+/// The decoded options; others are skipped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct TcpOptions {
     /// Maximum segment size in bytes.
@@ -133,7 +133,7 @@ pub struct TcpOptions {
     pub sack_permitted: bool,
     /// Timestamps (RFC 7323): value and echo reply.
     pub timestamps: Option<(u32, u32)>,
-    /// The list ends early or an option's length cannot be.
+    /// The list ends early, or an option has an invalid length.
     pub malformed: bool,
 }
 
@@ -142,7 +142,7 @@ impl TcpOptions {
     fn read(bytes: &[u8]) -> Self {
         match bytes {
             [] => Self::default(),
-            // What nearly every segment of an open connection carries.
+            // Fast path: the options of nearly every segment of an open connection.
             [1, 1, 8, 10, a, b, c, d, e, f, g, h] => Self {
                 timestamps: Some((
                     u32::from_be_bytes([*a, *b, *c, *d]),
@@ -187,18 +187,19 @@ impl TcpOptions {
     }
 }
 
-/// Reads a TCP header that begins at byte `at` of the frame. A Data Offset that cannot be leaves the fixed fields.
+/// Decodes a TCP header that begins at byte `at` of the frame. With an invalid Data Offset, the fixed fields are
+/// decoded.
 #[inline(always)]
 pub(crate) fn decode(bytes: &[u8], at: usize) -> (Option<Tcp>, Option<Stop>) {
     if let Ok(header) = TcpHeaderSlice::from_slice(bytes) {
         return (Some(fields(&header)), None);
     }
-    odd(bytes, at)
+    malformed(bytes, at)
 }
 
 #[cold]
 #[inline(never)]
-fn odd(bytes: &[u8], at: usize) -> (Option<Tcp>, Option<Stop>) {
+fn malformed(bytes: &[u8], at: usize) -> (Option<Tcp>, Option<Stop>) {
     let stop = |reason| Some(Stop { layer: Layer::Tcp, reason, offset: at });
     let Some(mut fixed) = bytes.first_chunk::<20>().copied() else { return (None, stop(Reason::Cut)) };
     let offset = fixed[12] >> 4;

@@ -1,49 +1,49 @@
-//! TLS: recognition, and of a ClientHello server name, ALPN, version and JA4 (RFC 8446, 4.1.2; RFC 6066, 3;
-//! RFC 7301). Nothing is decrypted.
+//! TLS: recognition, and a ClientHello's server name, ALPN, version and JA4 (RFC 8446, 4.1.2; RFC 6066, 3; RFC 7301).
+//! Nothing is decrypted.
 
 use sha2::{Digest, Sha256};
 
 use crate::cursor::{Cursor, after, first};
 
-/// What a ClientHello says.
+/// A decoded ClientHello.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientHello {
-    /// The highest version offered, as numbered on the wire: 0x0304 is TLS 1.3.
+    /// The highest version offered, by its number on the wire: 0x0304 is TLS 1.3.
     pub version: u16,
-    /// The server name asked for.
+    /// The requested server name.
     pub sni: Option<Box<[u8]>>,
     /// The application protocols offered, in order.
     pub alpn: Vec<Box<[u8]>>,
-    /// Cipher suites in order, GREASE left out.
+    /// Cipher suites in order, without GREASE.
     pub ciphers: Vec<u16>,
-    /// Extensions in order, GREASE left out.
+    /// Extensions in order, without GREASE.
     pub extensions: Vec<u16>,
-    /// Signature algorithms in order, GREASE left out.
+    /// Signature algorithms in order, without GREASE.
     pub signature_algorithms: Vec<u16>,
-    /// The message ends early or a length within it cannot be: what could be read stands above.
+    /// The message ends early or has an invalid length; the fields above are what was decoded.
     pub malformed: bool,
 }
 
-/// How far reading a ClientHello came.
+/// Result of decoding a ClientHello.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Hello {
-    /// Read.
+    /// Decoded.
     Done(Box<ClientHello>),
-    /// A ClientHello so far; more bytes are needed.
+    /// The beginning of a ClientHello; more bytes are needed.
     Incomplete,
-    /// Something else.
+    /// Not a ClientHello.
     Other,
 }
 
-/// A ClientHello of more bytes is not waited for.
+/// Longest ClientHello, in bytes, for which a caller should buffer.
 pub const LONGEST_HELLO: usize = 65_536;
 
 const HANDSHAKE: u8 = 22;
 const CLIENT_HELLO: u8 = 1;
-/// RFC 8446, 5.1: a record holds at most 2^14 bytes; before encryption adds to it.
+/// Longest record, in bytes, without encryption (RFC 8446, 5.1).
 const LONGEST_RECORD: usize = 16_384 + 256;
 
-/// Whether bytes begin with a TLS record: a known type, version 3.x and a length that can be.
+/// Whether bytes begin with a TLS record: a known type, version 3.x and a valid length.
 pub fn looks_like_tls(bytes: &[u8]) -> bool {
     match bytes.first_chunk::<5>() {
         Some([20..=24, 3, 0..=4, a, b]) => {
@@ -53,7 +53,7 @@ pub fn looks_like_tls(bytes: &[u8]) -> bool {
     }
 }
 
-/// Reads the ClientHello that a client's bytes begin with, also one spread over several records.
+/// Decodes the ClientHello at the beginning of a client's bytes; it may span several records.
 pub fn client_hello(bytes: &[u8]) -> Hello {
     let mut cursor = Cursor::new(bytes);
     let mut message = Vec::new();
@@ -150,20 +150,20 @@ fn long<'a>(cursor: &mut Cursor<'a>) -> Option<&'a [u8]> {
     cursor.take(usize::from(len))
 }
 
-/// A list of two-byte numbers, GREASE left out.
+/// A list of two-byte numbers, without GREASE.
 fn numbers(bytes: &[u8]) -> Option<Vec<u16>> {
     let (pairs, []) = bytes.as_chunks::<2>() else { return None };
     Some(pairs.iter().map(|pair| u16::from_be_bytes(*pair)).filter(|number| !is_grease(*number)).collect())
 }
 
-/// RFC 8701: 0x0a0a, 0x1a1a, ... 0xfafa.
+/// Whether a number is GREASE (RFC 8701): 0x0a0a, 0x1a1a, ... 0xfafa.
 fn is_grease(number: u16) -> bool {
     let [high, low] = number.to_be_bytes();
     high == low && low & 0x0f == 0x0a
 }
 
 impl ClientHello {
-    /// The version's name: `1.3`, `1.2`, ...; hexadecimal where unknown.
+    /// Name of the version: `1.3`, `1.2`, ...; hexadecimal if unknown.
     pub fn version_name(&self) -> String {
         match self.version {
             0x0304 => "1.3".into(),
@@ -207,7 +207,7 @@ impl ClientHello {
 
 const NO_HASH: &str = "000000000000";
 
-/// First and last character of the first protocol; of its hexadecimal form where one is not alphanumeric.
+/// First and last character of the first protocol; of its hexadecimal form if one is not alphanumeric.
 fn alpn_ends(protocol: &[u8]) -> String {
     match (protocol.first(), protocol.last()) {
         (Some(a), Some(b)) if a.is_ascii_alphanumeric() && b.is_ascii_alphanumeric() => {
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn other_bytes_are_no_client_hello() {
+    fn other_bytes_are_not_a_client_hello() {
         assert_eq!(client_hello(b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x3c\x00\x00"), Hello::Other);
         assert_eq!(client_hello(&[22, 3, 3, 0, 4, 2, 0, 0, 0]), Hello::Other);
         let Hello::Done(hello) = client_hello(&[22, 3, 1, 0, 6, 1, 0, 0, 2, 3, 3]) else { panic!("cut") };

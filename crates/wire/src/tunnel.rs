@@ -1,8 +1,8 @@
-//! Tunnels: named as they are met, opened one level on request.
+//! Tunnels: recognised by protocol number or port, decapsulated one level on request.
 
-use crate::cursor::{Cursor, after};
-use crate::frame::{Frame, Layer, Reason, Stop, decode_frame, decode_network};
-use crate::link::{self, LinkType};
+use crate::cursor::Cursor;
+use crate::link;
+use crate::stop::{Layer, Reason, Stop};
 use crate::udp::Udp;
 
 /// A tunnel found in a frame.
@@ -10,12 +10,12 @@ use crate::udp::Udp;
 pub struct Tunnel {
     /// Which one.
     pub kind: TunnelKind,
-    /// VXLAN's or Geneve's network identifier, GRE's key; 0 where there is none.
+    /// Network identifier of VXLAN or Geneve, key of GRE; 0 if there is none.
     pub id: u32,
     /// Bytes of the tunnel's own header within the frame's payload.
-    header_len: u16,
-    /// What follows: an EtherType, or Ethernet where it is [`ETHERNET`].
-    next: u16,
+    pub(crate) header_len: u16,
+    /// EtherType of the payload; [`ETHERNET`] for an Ethernet frame.
+    pub(crate) ether_type: u16,
 }
 
 /// Kinds of tunnels.
@@ -46,17 +46,17 @@ impl TunnelKind {
     }
 }
 
-/// Transparent Ethernet Bridging, as GRE and Geneve number it.
-const ETHERNET: u16 = 0x6558;
+/// Transparent Ethernet Bridging (GRE, Geneve).
+pub(crate) const ETHERNET: u16 = 0x6558;
 const PROTOCOL_IPV4: u8 = 4;
 const PROTOCOL_IPV6: u8 = 41;
 const PROTOCOL_GRE: u8 = 47;
 const PORT_VXLAN: u16 = 4789;
 const PORT_GENEVE: u16 = 6081;
 
-/// The tunnel that an IP protocol number stands for; `None` for any other protocol.
+/// The tunnel of an IP protocol number; `None` for other protocols.
 pub(crate) fn over_ip(protocol: u8, payload: &[u8], at: usize) -> Option<Result<Tunnel, Stop>> {
-    let plain = |kind, next| Some(Ok(Tunnel { kind, id: 0, header_len: 0, next }));
+    let plain = |kind, ether_type| Some(Ok(Tunnel { kind, id: 0, header_len: 0, ether_type }));
     match protocol {
         PROTOCOL_IPV4 => plain(TunnelKind::IpInIp, link::IPV4),
         PROTOCOL_IPV6 => plain(TunnelKind::Ipv6InIp, link::IPV6),
@@ -67,11 +67,11 @@ pub(crate) fn over_ip(protocol: u8, payload: &[u8], at: usize) -> Option<Result<
     }
 }
 
-/// RFC 2784, 2.1 and RFC 2890, 2: optional words for checksum, key and sequence number.
+/// GRE with optional checksum, key and sequence number (RFC 2784, 2.1; RFC 2890, 2).
 fn gre(payload: &[u8]) -> Option<Tunnel> {
     let mut cursor = Cursor::new(payload);
     let flags = cursor.u16()?;
-    let next = cursor.u16()?;
+    let ether_type = cursor.u16()?;
     let mut id = 0;
     if flags & 0x8000 != 0 {
         cursor.u32()?;
@@ -83,10 +83,10 @@ fn gre(payload: &[u8]) -> Option<Tunnel> {
         cursor.u32()?;
     }
     let header_len = (payload.len() - cursor.len()) as u16;
-    Some(Tunnel { kind: TunnelKind::Gre, id, header_len, next })
+    Some(Tunnel { kind: TunnelKind::Gre, id, header_len, ether_type })
 }
 
-/// VXLAN and Geneve by destination port and a header that fits.
+/// VXLAN or Geneve, by destination port and a valid header.
 #[inline]
 pub(crate) fn over_udp(udp: &Udp, payload: &[u8]) -> Option<Tunnel> {
     if udp.dst_port != PORT_VXLAN && udp.dst_port != PORT_GENEVE {
@@ -95,20 +95,12 @@ pub(crate) fn over_udp(udp: &Udp, payload: &[u8]) -> Option<Tunnel> {
     let [flags, _, c, d, x, y, z, last] = *payload.first_chunk::<8>()?;
     let id = u32::from_be_bytes([0, x, y, z]);
     if udp.dst_port == PORT_VXLAN {
-        // RFC 7348, 5: the I flag must be set, the last byte is reserved.
+        // RFC 7348, 5: flag I is set, the last byte is reserved.
         let valid = flags & 0x08 != 0 && last == 0;
-        return valid.then_some(Tunnel { kind: TunnelKind::Vxlan, id, header_len: 8, next: ETHERNET });
+        return valid.then_some(Tunnel { kind: TunnelKind::Vxlan, id, header_len: 8, ether_type: ETHERNET });
     }
-    // RFC 8926, 3.4: version 0, the length of options in words, the control bit in the second byte.
+    // RFC 8926, 3.4: version 0; options length in words of 4 bytes.
     let header_len = 8 + u16::from(flags & 0x3f) * 4;
-    let next = u16::from_be_bytes([c, d]);
-    (flags >> 6 == 0).then_some(Tunnel { kind: TunnelKind::Geneve, id, header_len, next })
-}
-
-pub(crate) fn open(tunnel: Tunnel, payload: &[u8]) -> Option<Frame<'_>> {
-    let inner = after(payload, usize::from(tunnel.header_len));
-    Some(match tunnel.next {
-        ETHERNET => decode_frame(LinkType::Ethernet, inner),
-        next => decode_network(next, inner, 0),
-    })
+    let ether_type = u16::from_be_bytes([c, d]);
+    (flags >> 6 == 0).then_some(Tunnel { kind: TunnelKind::Geneve, id, header_len, ether_type })
 }

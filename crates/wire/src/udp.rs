@@ -9,13 +9,13 @@ pub struct Udp {
     pub src_port: u16,
     /// Destination port.
     pub dst_port: u16,
-    /// Header and payload in bytes, as the header says.
+    /// Header and payload in bytes, by the header.
     pub length: u16,
     /// Checksum as sent; not verified.
     pub checksum: u16,
 }
 
-/// `None`: fewer than 8 bytes.
+/// `None` for fewer than 8 bytes.
 #[inline]
 pub(crate) fn decode(bytes: &[u8]) -> Option<Udp> {
     let header = UdpHeaderSlice::from_slice(bytes).ok()?;

@@ -1,25 +1,26 @@
-//! MQTT over WebSocket (RFC 6455; MQTT 5.0, 6): one direction of a connection, from HTTP's head to the bytes within.
+//! MQTT over WebSocket (RFC 6455; MQTT 5.0, 6): one direction of a connection, from the HTTP handshake to frame
+//! payloads.
 //!
-//! In: chunks in order, of any size. Out: the payload of binary frames, unmasked, to be fed to [`crate::mqtt::Stream`]
-//! (frames and control packets have no boundaries in common, MQTT-6.0.0-2). HTTP's head is kept up to a cap.
+//! In: chunks of any size, in order. Out: the unmasked payload of binary frames, for [`crate::mqtt::Stream`] (frames
+//! and control packets need not share boundaries, MQTT-6.0.0-2). The HTTP head is buffered up to a cap.
 
 use crate::cursor::{after, first};
 
-/// So much of HTTP's head is kept; a longer one is no WebSocket.
+/// Bytes of the HTTP head that are buffered; a longer one is not a WebSocket's.
 const HEAD_BYTES: usize = 8_192;
-/// Payload is unmasked in pieces of this size.
+/// Bytes unmasked at a time.
 const PIECE: usize = 512;
 
-/// Where a direction stands.
+/// State of a direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WebSocketState {
-    /// Within HTTP's head.
+    /// Within the HTTP head.
     Head,
     /// After an upgrade: frames.
     Frames,
     /// After a close frame.
     Closed,
-    /// HTTP without an upgrade, or no HTTP: nothing is given out.
+    /// HTTP without an upgrade, or not HTTP: no payload.
     Other,
 }
 
@@ -27,8 +28,8 @@ pub enum WebSocketState {
 #[derive(Clone, Debug)]
 pub struct WebSocket {
     state: WebSocketState,
-    /// HTTP's head, later a frame header begun.
-    kept: Vec<u8>,
+    /// The HTTP head, or an incomplete frame header.
+    buffer: Vec<u8>,
     is_mqtt: bool,
     frame: Option<Frame>,
     frames: u64,
@@ -38,9 +39,9 @@ pub struct WebSocket {
 #[derive(Clone, Copy, Debug)]
 struct Frame {
     opcode: u8,
-    /// Compressed by an extension: its payload is not given out.
+    /// Compressed by an extension: its payload is not decoded.
     compressed: bool,
-    to_come: u64,
+    remaining: u64,
     mask: [u8; 4],
     /// Bytes of the payload so far, modulo 4.
     phase: usize,
@@ -57,11 +58,11 @@ impl Default for WebSocket {
 }
 
 impl WebSocket {
-    /// A direction seen from its begin.
+    /// A direction seen from its first byte.
     pub fn new() -> Self {
         Self {
             state: WebSocketState::Head,
-            kept: Vec::new(),
+            buffer: Vec::new(),
             is_mqtt: false,
             frame: None,
             frames: 0,
@@ -69,32 +70,32 @@ impl WebSocket {
         }
     }
 
-    /// Where it stands.
+    /// Current state.
     pub fn state(&self) -> WebSocketState {
         self.state
     }
 
-    /// Whether HTTP's head names the subprotocol `mqtt` (MQTT-6.0.0-3), or `mqttv3.1` as older clients do.
+    /// Whether the HTTP head names the subprotocol `mqtt` (MQTT-6.0.0-3), or `mqttv3.1` of older clients.
     pub fn is_mqtt(&self) -> bool {
         self.is_mqtt
     }
 
-    /// Frames begun.
+    /// Frames so far.
     pub fn frames(&self) -> u64 {
         self.frames
     }
 
-    /// Frames whose payload was not given out: text, control, compressed.
+    /// Frames whose payload was not decoded: text, control, compressed.
     pub fn unread_frames(&self) -> u64 {
         self.unread_frames
     }
 
-    /// Whether the begin of a direction may become a WebSocket: HTTP's `GET`, or a `101` answer.
+    /// Whether a direction may be a WebSocket, by its first bytes: an HTTP `GET`, or a `101` response.
     pub fn looks_like_upgrade(bytes: &[u8]) -> bool {
         bytes.starts_with(b"GET ") || bytes.starts_with(b"HTTP/1.1 101")
     }
 
-    /// Takes the next bytes; gives the payload of binary frames in pieces.
+    /// Takes the next bytes; `sink` gets the payload of binary frames in pieces.
     pub fn push(&mut self, mut chunk: &[u8], mut sink: impl FnMut(&[u8])) {
         while !chunk.is_empty() {
             chunk = match self.state {
@@ -106,29 +107,29 @@ impl WebSocket {
         }
     }
 
-    /// Bytes were lost: a frame's begin cannot be found again.
+    /// Takes a loss: frame boundaries cannot be found again.
     pub fn gap(&mut self) {
-        self.kept = Vec::new();
+        self.buffer = Vec::new();
         self.frame = None;
         self.state = WebSocketState::Other;
     }
 
     fn head<'c>(&mut self, chunk: &'c [u8]) -> &'c [u8] {
-        let before = self.kept.len();
-        let room = HEAD_BYTES - before.min(HEAD_BYTES);
-        self.kept.extend_from_slice(first(chunk, room));
+        let before = self.buffer.len();
+        let free = HEAD_BYTES - before.min(HEAD_BYTES);
+        self.buffer.extend_from_slice(first(chunk, free));
         let from = before.saturating_sub(3);
-        let end = after(&self.kept, from).windows(4).position(|window| window == b"\r\n\r\n");
+        let end = after(&self.buffer, from).windows(4).position(|window| window == b"\r\n\r\n");
         match end {
             Some(at) => {
                 let head_len = from + at + 4;
-                let (upgrade, is_mqtt) = read_head(first(&self.kept, head_len));
+                let (upgrade, is_mqtt) = read_head(first(&self.buffer, head_len));
                 self.is_mqtt = is_mqtt;
                 self.state = if upgrade { WebSocketState::Frames } else { WebSocketState::Other };
-                self.kept = Vec::new();
+                self.buffer = Vec::new();
                 after(chunk, head_len - before)
             }
-            None if self.kept.len() >= HEAD_BYTES => {
+            None if self.buffer.len() >= HEAD_BYTES => {
                 self.gap();
                 &[]
             }
@@ -137,18 +138,18 @@ impl WebSocket {
     }
 
     fn header<'c>(&mut self, chunk: &'c [u8]) -> &'c [u8] {
-        let before = self.kept.len();
-        self.kept.extend_from_slice(first(chunk, LONGEST_HEADER));
-        let Some((frame, header_len)) = frame_header(&self.kept) else {
+        let before = self.buffer.len();
+        self.buffer.extend_from_slice(first(chunk, LONGEST_HEADER));
+        let Some((frame, header_len)) = frame_header(&self.buffer) else {
             return after(chunk, LONGEST_HEADER);
         };
-        self.kept.clear();
+        self.buffer.clear();
         self.frames += 1;
-        let read = matches!(frame.opcode, CONTINUATION | BINARY) && !frame.compressed;
-        self.unread_frames += u64::from(!read);
+        let is_read = matches!(frame.opcode, CONTINUATION | BINARY) && !frame.compressed;
+        self.unread_frames += u64::from(!is_read);
         match frame {
             Frame { opcode: CLOSE, .. } => self.state = WebSocketState::Closed,
-            Frame { to_come: 0, .. } => {}
+            Frame { remaining: 0, .. } => {}
             _ => self.frame = Some(frame),
         }
         after(chunk, header_len.saturating_sub(before))
@@ -156,15 +157,15 @@ impl WebSocket {
 
     fn payload<'c>(&mut self, chunk: &'c [u8], sink: &mut impl FnMut(&[u8])) -> &'c [u8] {
         let Some(frame) = &mut self.frame else { return chunk };
-        let here = usize::try_from(frame.to_come).map_or(chunk.len(), |left| left.min(chunk.len()));
+        let here = usize::try_from(frame.remaining).map_or(chunk.len(), |left| left.min(chunk.len()));
         let part = first(chunk, here);
         if matches!(frame.opcode, CONTINUATION | BINARY) && !frame.compressed {
             for piece in part.chunks(PIECE) {
-                frame.give(piece, sink);
+                frame.unmask(piece, sink);
             }
         }
-        frame.to_come -= here as u64;
-        if frame.to_come == 0 {
+        frame.remaining -= here as u64;
+        if frame.remaining == 0 {
             self.frame = None;
         }
         after(chunk, here)
@@ -172,8 +173,8 @@ impl WebSocket {
 }
 
 impl Frame {
-    /// RFC 6455, 5.3.
-    fn give(&mut self, piece: &[u8], sink: &mut impl FnMut(&[u8])) {
+    /// Unmasks a piece of at most [`PIECE`] bytes (RFC 6455, 5.3).
+    fn unmask(&mut self, piece: &[u8], sink: &mut impl FnMut(&[u8])) {
         if self.mask == [0; 4] {
             return sink(piece);
         }
@@ -189,11 +190,11 @@ impl Frame {
 
 const LONGEST_HEADER: usize = 14;
 
-/// RFC 6455, 5.2. `None`: more bytes are needed.
+/// Decodes a frame header (RFC 6455, 5.2); `None` if it is incomplete.
 fn frame_header(bytes: &[u8]) -> Option<(Frame, usize)> {
     let [start, lengths] = *bytes.first_chunk::<2>()?;
     let rest = after(bytes, 2);
-    let (to_come, used) = match lengths & 0x7f {
+    let (remaining, used) = match lengths & 0x7f {
         126 => (u64::from(u16::from_be_bytes(*rest.first_chunk()?)), 2),
         127 => (u64::from_be_bytes(*rest.first_chunk()?), 8),
         len => (u64::from(len), 0),
@@ -204,11 +205,11 @@ fn frame_header(bytes: &[u8]) -> Option<(Frame, usize)> {
         mask = *after(rest, used).first_chunk()?;
         header_len += 4;
     }
-    let frame = Frame { opcode: start & 0x0f, compressed: start & 0x40 != 0, to_come, mask, phase: 0 };
+    let frame = Frame { opcode: start & 0x0f, compressed: start & 0x40 != 0, remaining, mask, phase: 0 };
     Some((frame, header_len))
 }
 
-/// Whether HTTP's head upgrades to WebSocket, and whether to the subprotocol of MQTT.
+/// Whether the HTTP head upgrades to WebSocket, and whether it names a subprotocol of MQTT.
 fn read_head(head: &[u8]) -> (bool, bool) {
     let mut upgrade = false;
     let mut is_mqtt = false;

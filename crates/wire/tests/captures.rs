@@ -1,4 +1,4 @@
-//! Real captures: what is found in them, and that benign traffic breaks no rule.
+//! Real captures: expected violations, and none in benign traffic.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -19,7 +19,7 @@ fn violations(case: &str) -> Option<BTreeMap<&'static str, usize>> {
 }
 
 #[test]
-fn what_suricata_names_is_named() {
+fn suricatas_events_are_found() {
     for (case, wanted) in [
         ("mqtt-events-missing-connect", vec![("missing_connect", 1)]),
         ("mqtt-events-unintroduced", vec![("early_message", 1)]),
@@ -34,7 +34,7 @@ fn what_suricata_names_is_named() {
 }
 
 #[test]
-fn sessions_of_every_version_break_no_rule() {
+fn valid_sessions_of_every_version_have_no_violations() {
     for version in ["mqtt31", "mqtt311", "mqtt5"] {
         for case in ["pub-qos1", "pub-userpass", "sub-userpass", "unsub-qos2"] {
             let Some(found) = violations(&format!("{version}-{case}")) else { return };
@@ -44,7 +44,7 @@ fn sessions_of_every_version_break_no_rule() {
 }
 
 #[test]
-fn a_session_is_known_to_the_last_field() {
+fn a_session_has_every_field() {
     let Some(path) = shared_data("suricata-verify/mqtt5-unsub-qos2/input.pcap") else { return };
     let connections = follow(&read_pcap(&path).unwrap(), 1883, Limits::default(), |_| {});
     let [connection] = &connections[..] else { panic!("one connection") };
@@ -53,11 +53,11 @@ fn a_session_is_known_to_the_last_field() {
     assert_eq!((session.username(), session.password_bytes()), (Some(&b"user"[..]), Some(4)));
     assert_eq!((session.connack_code(), session.open_exchanges()), (Some(0), 0));
     assert!(session.closed().is_some());
-    assert!(session.subscriptions().is_empty(), "all were given up");
+    assert!(session.subscriptions().is_empty(), "all were unsubscribed");
 }
 
 #[test]
-fn long_messages_are_records_of_their_first_bytes() {
+fn long_messages_are_cut_to_the_cap() {
     let Some(path) = shared_data("suricata-verify/mqtt-limit-2/input.pcap") else { return };
     let mut cut = Vec::new();
     let limits = Limits { message_bytes: 500, ..Limits::default() };
@@ -72,10 +72,10 @@ fn long_messages_are_records_of_their_first_bytes() {
 }
 
 #[test]
-fn benign_recordings_break_no_rule() {
+fn benign_recordings_have_no_violations() {
     for path in lab_captures() {
-        // Recordings that pick connections up in mid-stream: a version that is not known is assumed wrongly. In tools-*,
-        // hard-* and judge-* some break the standard.
+        // Left out: recordings that begin in mid-stream, where an unknown version is guessed wrongly, and tools-*,
+        // hard-* and judge-*, where some clients break the standard.
         const NOT: [&str; 7] = ["malformed", "benign-", "run-5", "run-6", "tools-", "hard-", "judge-"];
         let name = path.to_string_lossy();
         if NOT.iter().any(|part| name.contains(part)) {

@@ -1,4 +1,4 @@
-//! Frames of every link layer, cut and odd ones, fragments, extension headers, tunnels.
+//! Frames of every link layer: cut and malformed ones, fragments, extension headers, tunnels.
 #![allow(clippy::unwrap_used)]
 
 use std::net::IpAddr;
@@ -64,7 +64,7 @@ fn icmp_of(frame: &Frame<'_>) -> Icmp {
 }
 
 #[test]
-fn every_link_layer_leads_to_the_same_segment() {
+fn every_link_layer_gives_the_same_segment() {
     let (four, six) = (v4(6, 0x4000, &tcp(b"hello")), v6(6, &tcp(b"hello")));
     let link = |header: &[u8], packet: &[u8]| [header, packet].concat();
     let sll = |kind: u16| [&[0; 14][..], &kind.to_be_bytes()].concat();
@@ -89,7 +89,7 @@ fn every_link_layer_leads_to_the_same_segment() {
         (LinkType::RawIpv4, four.clone()),
         (LinkType::RawIpv6, six.clone()),
     ] {
-        // Padding is no payload.
+        // Padding is not payload.
         let padded = [&bytes[..], &[0xee; 7]].concat();
         let frame = decode_frame(kind, &padded);
         let tcp = tcp_of(&frame);
@@ -107,7 +107,7 @@ fn every_link_layer_leads_to_the_same_segment() {
 }
 
 #[test]
-fn a_cut_frame_says_where_and_keeps_the_announced_length() {
+fn a_cut_frame_has_its_offset_and_announced_length() {
     let whole = ethernet(&[], 0x0800, &v4(6, 0, &tcp(&[b'x'; 100])));
     let frame = decode_frame(LinkType::Ethernet, &whole[..96]);
     assert_eq!((frame.payload.len(), frame.payload_len, frame.stop), (30, 100, None));
@@ -115,13 +115,13 @@ fn a_cut_frame_says_where_and_keeps_the_announced_length() {
         let stop = decode_frame(LinkType::Ethernet, &whole[..len]).stop.unwrap();
         assert_eq!((stop.layer.name(), stop.reason), (layer, Reason::Cut), "{len}");
     }
-    // Within the options: the fixed fields are read.
+    // Cut within the options: the fixed fields are decoded.
     let frame = decode_frame(LinkType::Ethernet, &whole[..60]);
     assert_eq!((tcp_of(&frame).dst_port, frame.payload_len), (1883, 100));
 }
 
 #[test]
-fn lengths_that_cannot_be_are_named() {
+fn invalid_lengths_stop_decoding() {
     let mut short_header = v4(6, 0, &tcp(b""));
     short_header[0] = 0x43;
     let frame = decode_frame(LinkType::RawIpv4, &short_header);
@@ -152,7 +152,7 @@ fn lengths_that_cannot_be_are_named() {
 }
 
 #[test]
-fn fragments_are_handed_out_to_be_put_together() {
+fn fragments_have_their_bytes_as_payload() {
     let datagram = udp(1883, &[7; 24]);
     let first = v4(17, 0x2000, &datagram[..16]);
     let second = v4(17, 0x0002, &datagram[16..]);
@@ -173,7 +173,7 @@ fn fragments_are_handed_out_to_be_put_together() {
 }
 
 #[test]
-fn extension_headers_are_walked() {
+fn extension_headers_are_decoded() {
     let options = [&[60, 0, 1, 4, 0, 0, 0, 0][..], &[6, 0, 1, 4, 0, 0, 0, 0], &tcp(b"x")].concat();
     let bytes = v6(0, &options);
     let frame = decode_frame(LinkType::RawIpv6, &bytes);
@@ -190,7 +190,7 @@ fn extension_headers_are_walked() {
 }
 
 #[test]
-fn icmp_errors_name_the_packet_they_answer() {
+fn icmp_errors_have_the_quoted_packet() {
     let original = &v4(17, 0, &udp(161, b"public"))[..28];
     let error = [&[3, 3, 0, 0, 0, 0, 0, 0][..], original].concat();
     let bytes = v4(1, 0, &error);
@@ -205,7 +205,7 @@ fn icmp_errors_name_the_packet_they_answer() {
 }
 
 #[test]
-fn tunnels_are_opened_one_level() {
+fn tunnels_are_decapsulated_one_level() {
     let inner = v4(6, 0, &tcp(b"mqtt"));
     let framed = ethernet(&[], 0x0800, &inner);
     let vxlan = [&[8, 0, 0, 0, 0, 0, 42, 0][..], &framed].concat();
@@ -240,7 +240,7 @@ fn tcp_options_are_found_among_others() {
 }
 
 #[test]
-fn link_types_go_by_pcaps_numbers() {
+fn link_types_have_pcaps_numbers() {
     for (number, name) in
         [(0u32, "null"), (1, "ethernet"), (101, "raw_ip"), (108, "loop"), (113, "linux_sll")]
     {

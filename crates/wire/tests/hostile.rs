@@ -1,4 +1,4 @@
-//! Nothing panics, whatever the bytes: random ones, and honest ones with a few bytes changed or cut.
+//! Nothing panics on any input: random bytes, and valid ones with a few bytes changed or cut.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -64,8 +64,8 @@ fn check_mqtt(bytes: &[u8]) {
     WebSocket::new().push(bytes, |_| {});
 }
 
-/// Honest bytes to change.
-fn honest() -> Vec<u8> {
+/// Valid bytes to mutate.
+fn valid() -> Vec<u8> {
     [
         connect(5, 0xc6, 30, &[17, 0, 0, 0, 9, 33, 0, 20], &[b"id"]),
         connect(4, 0xc6, 30, &[], &[b"id", b"will", b"gone", b"user", b"pass"]),
@@ -112,7 +112,7 @@ proptest! {
 
     #[test]
     fn changed_messages(changes in prop::collection::vec(any::<(prop::sample::Index, u8)>(), 0..6), cut in any::<prop::sample::Index>()) {
-        check_mqtt(&mutate(honest(), &changes, cut));
+        check_mqtt(&mutate(valid(), &changes, cut));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What builders write, the decoder reads: every control packet, every version, every property.
+//! Round trips from builders through the decoder: every control packet, version and property.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -15,7 +15,7 @@ fn read(bytes: &[u8], version: Version) -> Decoded<Message<'_>> {
     decode(&header, &bytes[header.header_len..], version, &Limits::default())
 }
 
-/// A property with a value that is right in every message.
+/// A property with a value that is valid in every message.
 fn property(id: u8, kind: ValueKind, number: u32, text: &str) -> Vec<u8> {
     let value = match kind {
         ValueKind::Byte => vec![(number % 2) as u8],
@@ -44,7 +44,7 @@ fn allowed(kind: u8) -> &'static [u8] {
     }
 }
 
-/// A message of each type that has properties, with the given ones.
+/// A message of a type that has properties, with the given ones.
 fn carrier(kind: u8, list: &[u8]) -> Vec<u8> {
     match kind {
         0 => {
@@ -83,11 +83,11 @@ fn properties_of<'a>(kind: u8, message: &Message<'a>) -> citronella_wire::mqtt::
 }
 
 #[test]
-fn every_property_stands_where_the_standard_allows_it_and_nowhere_else() {
+fn every_property_is_allowed_exactly_where_the_standard_allows_it() {
     for kind in (0..=11).chain(14..=15) {
         for rule in PROPERTIES {
             let list = match rule.id {
-                // Authentication data need their method.
+                // Authentication data require a method.
                 22 => [property(21, ValueKind::Text, 0, "m"), property(22, rule.kind, 1, "d")].concat(),
                 _ => property(rule.id, rule.kind, 1, "text"),
             };
@@ -106,7 +106,7 @@ fn every_property_stands_where_the_standard_allows_it_and_nowhere_else() {
 }
 
 #[test]
-fn a_property_twice_is_named_where_it_may_stand_once() {
+fn a_repeated_property_is_a_violation_unless_allowed() {
     for kind in (0..=11).chain(14..=15) {
         for rule in PROPERTIES.iter().filter(|rule| allowed(kind).contains(&rule.id)) {
             let list = property(rule.id, rule.kind, 1, "text").repeat(2);
@@ -121,7 +121,7 @@ fn a_property_twice_is_named_where_it_may_stand_once() {
 
 proptest! {
     #[test]
-    fn connect_comes_back(
+    fn connect_round_trip(
         level in 3..6u8, clean in any::<bool>(), keep_alive in any::<u16>(), id in "[ -~]{1,23}",
         will in prop::option::of(("[a-z/]{1,9}", prop::collection::vec(any::<u8>(), 0..9), 0..3u8, any::<bool>())),
         user in prop::option::of("\\PC{0,9}"), password in prop::option::of(prop::collection::vec(any::<u8>(), 0..9)),
@@ -151,14 +151,14 @@ proptest! {
             prop_assert_eq!((found.topic, found.payload), (topic.as_bytes(), &payload[..]));
             prop_assert_eq!((read.flags.will_qos(), read.flags.will_retain()), (*qos, *retain));
         }
-        // A user name may hold what a text should not.
+        // A user name may have discouraged characters.
         if user.is_none() { prop_assert!(violations.is_empty(), "{:?}", violations) }
         let shown = format!("{read:?}");
         prop_assert!(shown.contains("Password(") == password.is_some());
     }
 
     #[test]
-    fn publish_comes_back(
+    fn publish_round_trip(
         v5 in any::<bool>(), flags in prop::sample::select(vec![0u8, 1, 2, 3, 4, 5, 10, 12, 13]),
         topic in "[a-zA-Z0-9/ ]{1,60}", id in 1..=u16::MAX, payload in prop::collection::vec(any::<u8>(), 0..400),
         number in any::<u32>(), text in "[a-z]{0,20}",
@@ -183,7 +183,7 @@ proptest! {
     }
 
     #[test]
-    fn subscriptions_and_their_answers_come_back(
+    fn subscribe_and_suback_round_trip(
         v5 in any::<bool>(), id in 1..=u16::MAX,
         wishes in prop::collection::vec(("[a-z/]{1,12}", 0..3u8), 1..8),
     ) {

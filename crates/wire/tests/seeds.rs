@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use citronella_wire::{Transport, decode_frame};
 use support::{lab_captures, read_pcap};
 
-/// So many bytes of a connection make a seed.
+/// Bytes of a connection in a seed.
 const SEED_BYTES: usize = 4_096;
 
 fn corpus(target: &str) -> PathBuf {
@@ -24,12 +24,12 @@ fn corpus(target: &str) -> PathBuf {
 fn write_seeds() {
     let (frames, streams) = (corpus("frame"), corpus("mqtt_stream"));
     for (file, path) in lab_captures().iter().enumerate() {
-        // One recording is a pcapng.
+        // One recording is pcapng, which is not read here.
         let Some(captured) = read_pcap(path) else { continue };
         let mut connections: BTreeMap<(u16, std::net::IpAddr), Vec<u8>> = BTreeMap::new();
         for (number, one) in captured.iter().enumerate() {
             if number % 97 == 0 {
-                // The first byte chooses the link layer: 0 is Ethernet.
+                // The first byte selects the link layer: 0 is Ethernet.
                 std::fs::write(frames.join(format!("{file}-{number}")), [&[0], &one.bytes[..]].concat())
                     .unwrap();
             }

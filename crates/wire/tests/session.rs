@@ -1,4 +1,4 @@
-//! Sessions: what the order of messages breaks, one case a violation.
+//! Sessions: violations of order, a case for each.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -8,10 +8,10 @@ use support::build::{ack, codes, connack, connect, packet, publish, subscribe, u
 
 use Direction::{ToClient, ToServer};
 
-/// A message and where it goes.
+/// A message and its direction.
 type Sent = (Direction, Vec<u8>);
 
-/// Feeds messages, a second apart, and gives the violations of the last one.
+/// Feeds messages, a second apart, and returns the violations of the last one.
 fn last(session: &mut Session, messages: &[Sent]) -> Vec<&'static str> {
     let mut names = Vec::new();
     for (second, (direction, bytes)) in (0..).zip(messages) {
@@ -34,7 +34,7 @@ fn qos(level: u8, id: u16) -> Vec<u8> {
 }
 
 #[test]
-fn an_honest_session_breaks_nothing() {
+fn a_valid_session_has_no_violations() {
     let messages = [
         (ToServer, subscribe(1, None, &[(b"a/#", 2)])),
         (ToClient, codes(9, 1, None, &[1])),
@@ -60,7 +60,7 @@ fn an_honest_session_breaks_nothing() {
 }
 
 #[test]
-fn what_the_order_breaks_is_named() {
+fn violations_of_order() {
     let cases: Vec<(&str, Vec<Sent>)> = vec![
         ("double_connect", vec![(ToServer, connect(4, 2, 60, &[], &[b"id"]))]),
         ("missing_connect", vec![(ToClient, connack(false, false, 0, &[]))]),
@@ -95,7 +95,7 @@ fn what_the_order_breaks_is_named() {
 }
 
 #[test]
-fn messages_without_an_introduction_are_named() {
+fn messages_before_the_handshake_are_violations() {
     let ping = (ToServer, packet(0xc0, &[]));
     let connect = (ToServer, connect(4, 2, 60, &[], &[b"id"]));
     let refusal = (ToClient, connack(false, false, 5, &[]));
@@ -110,7 +110,7 @@ fn messages_without_an_introduction_are_named() {
 }
 
 #[test]
-fn silence_over_the_keep_alive_is_named() {
+fn silence_beyond_the_keep_alive_is_a_violation() {
     let mut session = Session::new(Limits::default());
     let begin = [(ToServer, connect(4, 2, 2, &[], &[b"id"])), (ToClient, connack(false, false, 0, &[]))];
     last(&mut session, &begin);
@@ -146,7 +146,7 @@ fn limits_hold_and_count() {
 }
 
 #[test]
-fn topic_aliases_are_resolved_and_judged() {
+fn topic_aliases_are_resolved_and_checked() {
     let mut session = Session::new(Limits::default());
     let alias = |topic: &[u8], number| publish(0, topic, None, Some(&[35, 0, number]), b"1");
     let begin = [
@@ -163,7 +163,7 @@ fn topic_aliases_are_resolved_and_judged() {
 }
 
 #[test]
-fn the_version_is_learnt_or_guessed() {
+fn the_version_is_negotiated_or_guessed() {
     let mut session = Session::mid_stream(Limits::default());
     assert_eq!(session.version(), (Version::V311, true));
     last(&mut session, &[(ToClient, ack(4, 1, &[0x10]))]);
@@ -176,7 +176,7 @@ fn the_version_is_learnt_or_guessed() {
 }
 
 #[test]
-fn what_a_connect_says_is_kept_but_never_the_password() {
+fn a_connect_is_stored_without_its_password() {
     let mut session = Session::new(Limits::default());
     last(
         &mut session,

@@ -7,9 +7,9 @@ use citronella_wire::mqtt::{Limits, RecordState, Stream};
 use proptest::prelude::*;
 use support::build::{ack, connack, connect, packet, publish, subscribe};
 
-type Kept = (u8, u8, u32, Vec<u8>, RecordState, u64);
+type Stored = (u8, u8, u32, Vec<u8>, RecordState, u64);
 
-fn keep(records: &mut Vec<Kept>) -> impl FnMut(citronella_wire::mqtt::Record<'_>) + '_ {
+fn store(records: &mut Vec<Stored>) -> impl FnMut(citronella_wire::mqtt::Record<'_>) + '_ {
     |record| {
         let header = record.header;
         let body = record.body.to_vec();
@@ -17,18 +17,18 @@ fn keep(records: &mut Vec<Kept>) -> impl FnMut(citronella_wire::mqtt::Record<'_>
     }
 }
 
-fn split(bytes: &[u8], cuts: &[usize], limits: Limits) -> (Vec<Kept>, u64, bool) {
+fn split(bytes: &[u8], cuts: &[usize], limits: Limits) -> (Vec<Stored>, u64, bool) {
     let mut stream = Stream::new(limits);
     let mut records = Vec::new();
     let mut at = 0;
     let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (bytes.len() + 1)).collect();
     cuts.sort_unstable();
     for cut in cuts.into_iter().chain([bytes.len()]) {
-        stream.push(&bytes[at..cut], keep(&mut records));
+        stream.push(&bytes[at..cut], store(&mut records));
         at = cut;
     }
     let boundary = stream.is_at_boundary();
-    stream.finish(keep(&mut records));
+    stream.finish(store(&mut records));
     assert_eq!(stream.offset(), bytes.len() as u64);
     (records, stream.skipped_bytes(), boundary)
 }
@@ -63,7 +63,7 @@ proptest! {
     }
 
     #[test]
-    fn a_stream_of_messages_comes_back_whole(messages in prop::collection::vec(message(), 0..12)) {
+    fn a_stream_of_messages_gives_every_message(messages in prop::collection::vec(message(), 0..12)) {
         let (records, skipped, boundary) = split(&messages.concat(), &[], Limits::default());
         prop_assert_eq!(skipped, 0);
         prop_assert!(boundary);
@@ -91,34 +91,34 @@ proptest! {
 }
 
 #[test]
-fn a_loss_within_a_payload_keeps_the_footing() {
+fn a_loss_within_a_payload_keeps_the_stream_in_sync() {
     let long = publish(0, b"a/b", None, None, &[b'x'; 1_000]);
     let mut stream = Stream::new(Limits::default());
     let mut records = Vec::new();
-    stream.push(&long[..100], keep(&mut records));
-    stream.gap(500, keep(&mut records));
-    stream.push(&long[600..], keep(&mut records));
-    stream.push(&packet(0xc0, &[]), keep(&mut records));
+    stream.push(&long[..100], store(&mut records));
+    stream.gap(500, store(&mut records));
+    stream.push(&long[600..], store(&mut records));
+    stream.push(&packet(0xc0, &[]), store(&mut records));
     let states: Vec<_> = records.iter().map(|record| (record.0, record.4)).collect();
     assert_eq!(states, [(3, RecordState::Gap), (12, RecordState::Whole)]);
     assert_eq!((records[0].3.len(), stream.skipped_bytes(), stream.resyncs()), (97, 0, 0));
 }
 
 #[test]
-fn after_a_loss_over_a_boundary_the_next_segment_is_tried() {
+fn after_a_loss_over_a_boundary_the_stream_resynchronises() {
     let mut stream = Stream::new(Limits::default());
     let mut records = Vec::new();
-    stream.push(&publish(0, b"a/b", None, None, &[b'x'; 1_000])[..100], keep(&mut records));
-    stream.gap(5_000, keep(&mut records));
+    stream.push(&publish(0, b"a/b", None, None, &[b'x'; 1_000])[..100], store(&mut records));
+    stream.gap(5_000, store(&mut records));
     let tail = [&[b'x'; 30][..], &publish(2, b"a/c", Some(1), None, b"1"), &ack(6, 1, &[])].concat();
-    stream.push(&tail, keep(&mut records));
+    stream.push(&tail, store(&mut records));
     let kinds: Vec<_> = records.iter().map(|record| (record.0, record.4)).collect();
     assert_eq!(kinds, [(3, RecordState::Gap), (3, RecordState::Whole), (6, RecordState::Whole)]);
     assert_eq!((stream.skipped_bytes(), stream.resyncs()), (30, 1));
 }
 
 #[test]
-fn a_mid_stream_start_finds_its_feet() {
+fn a_mid_stream_start_synchronises() {
     for begin in [
         publish(0, b"lab/s1/temperature", None, None, b"21.5"),
         packet(0xc0, &[]),
@@ -128,14 +128,14 @@ fn a_mid_stream_start_finds_its_feet() {
     ] {
         let mut stream = Stream::mid_stream(Limits::default());
         let mut records = Vec::new();
-        stream.push(&begin, keep(&mut records));
+        stream.push(&begin, store(&mut records));
         assert_eq!(records.len(), 1, "{begin:02x?}");
         assert_eq!(stream.skipped_bytes(), 0);
     }
 }
 
 #[test]
-fn a_length_that_cannot_be_ends_the_stream() {
+fn an_invalid_length_ends_the_stream() {
     let bytes = [&packet(0xc0, &[])[..], &[0x30, 0xff, 0xff, 0xff, 0xff, 0x01], &packet(0xc0, &[])].concat();
     let (records, skipped, _) = split(&bytes, &[], Limits::default());
     assert_eq!(records.len(), 2);
@@ -148,7 +148,7 @@ fn a_message_of_256_mb_costs_the_cap_only() {
     let limits = Limits { message_bytes: 65_536, ..Limits::default() };
     let mut stream = Stream::new(limits);
     stream.push(&[0x30, 0xff, 0xff, 0xff, 0x7f, 0, 1, b'a'], |_| panic!("not yet"));
-    assert_eq!(stream.open().unwrap().remaining_length, 268_435_455);
+    assert_eq!(stream.incomplete().unwrap().remaining_length, 268_435_455);
     let chunk = vec![0; 1_000_000];
     let mut seen = 0;
     for _ in 0..269 {

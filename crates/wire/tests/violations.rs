@@ -1,4 +1,4 @@
-//! What a message's own bytes break, one case a violation; and docs/violations.md, which the table writes.
+//! Violations of single messages, a case for each; and docs/violations.md, which is generated from the table.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -17,7 +17,7 @@ fn ids(bytes: &[u8], version: Version) -> Vec<&'static str> {
 }
 
 #[test]
-fn what_a_message_breaks_is_named() {
+fn violations_of_single_messages() {
     use Version::{V5, V31, V311};
     let odd_name = packet(0x10, &[field(b"MQTS"), vec![4, 2, 0, 60], field(b"id")].concat());
     let long = [b'x'; 30];
@@ -81,12 +81,12 @@ fn what_a_message_breaks_is_named() {
 }
 
 #[test]
-fn the_document_is_the_table() {
+fn the_document_matches_the_table() {
     let mut text = String::from(
         "# Violations\n\n\
-         What `citronella` calls wrong in MQTT traffic. The ids are stable: tools may rely on them. A clause is that of \
-         MQTT 3.1.1 and, after a semicolon, of MQTT 5.0 where its number differs. The last column is the event by which \
-         Suricata would report it.\n\n\
+         The violations of MQTT traffic that `citronella` reports. The ids are stable: tools may rely on them. A clause is \
+         that of MQTT 3.1.1 and, after a semicolon, of MQTT 5.0 if its number differs. The last column is Suricata's event \
+         for it.\n\n\
          | id | clause | meaning | Suricata |\n|---|---|---|---|\n",
     );
     for rule in Violation::TABLE {
@@ -94,12 +94,12 @@ fn the_document_is_the_table() {
         let event = rule.violation.suricata_event().unwrap_or("");
         writeln!(text, "| `{}` | {clause} | {} | {event} |", rule.id, rule.text).unwrap();
     }
-    text.push_str("\nThis page is written from the table in `crates/wire/src/mqtt/violation.rs`: ");
+    text.push_str("\nThis page is generated from the table in `crates/wire/src/mqtt/violation.rs`: ");
     text.push_str("`WRITE_DOCS=1 cargo test -p citronella-wire --test violations`.\n");
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/violations.md");
     if std::env::var_os("WRITE_DOCS").is_some() {
         std::fs::write(&path, &text).unwrap();
     }
     let written = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(written == text, "docs/violations.md is stale: run the command that its last line names");
+    assert!(written == text, "docs/violations.md is stale: run the command in its last line");
 }

@@ -1,4 +1,4 @@
-//! `inspect --eve FILE|-`: MQTT transactions, violations, TLS hellos and flows as EVE records.
+//! `inspect --eve FILE|-`: MQTT transactions, violations, TLS ClientHellos and flows as EVE records.
 
 use std::path::{Path, PathBuf};
 
@@ -10,25 +10,26 @@ use citronella_sensor::{
     inspect::Inspector,
     output::Output,
 };
+use citronella_wire::Frame;
 use tracing::warn;
 
 use crate::show::count;
 
 #[derive(clap::Args)]
 pub(crate) struct EveArguments {
-    /// Write EVE JSON records, as Suricata's, into FILE; - is stdout, in place of the tables
+    /// Write EVE JSON records (Suricata's format) to FILE; - is stdout, instead of the tables
     #[arg(long, value_name = "FILE")]
     eve: Option<PathBuf>,
-    /// Which EVE records are written
+    /// Types of EVE records to write
     #[arg(long, value_name = "TYPES", value_delimiter = ',', requires = "eve", default_values = ["mqtt", "anomaly", "tls", "flow"])]
     eve_types: Vec<Kind>,
-    /// Write the passwords of CONNECTs into the records; else only their lengths
+    /// Write the passwords of CONNECTs into the records, not only their lengths
     #[arg(long, requires = "eve")]
     log_passwords: bool,
-    /// MQTT messages of more bytes are written as truncated
+    /// Truncate MQTT messages of more bytes
     #[arg(long, value_name = "BYTES", requires = "eve", default_value_t = Limits::default().mqtt.message_bytes)]
     max_message: u32,
-    /// Texts and payloads of more bytes are cut in the records
+    /// Cut texts and payloads of more bytes
     #[arg(long, value_name = "BYTES", requires = "eve", default_value_t = EveOptions::default().text_bytes)]
     max_text: usize,
 }
@@ -60,18 +61,18 @@ impl EveArguments {
     }
 }
 
-/// The records on their way into a file or to stdout.
+/// EVE records of sessions, written to a file or stdout.
 pub(crate) struct Eve {
     name: String,
     limits: Limits,
     sessions: Sessions,
     writer: Encoder<Output>,
-    early: u64,
+    written_early: u64,
 }
 
 impl Eve {
-    /// Begins the file; `None` where no records are asked for.
-    pub(crate) fn begin(arguments: &EveArguments) -> Result<Option<Eve>> {
+    /// Creates the file; `None` if no records are requested.
+    pub(crate) fn create(arguments: &EveArguments) -> Result<Option<Eve>> {
         let Some(path) = &arguments.eve else { return Ok(None) };
         let mut limits = Limits::default();
         limits.mqtt.message_bytes = arguments.max_message;
@@ -80,24 +81,25 @@ impl Eve {
             limits,
             sessions: Sessions::new(limits),
             writer: Encoder::new(Output::create(path)?, arguments.options()),
-            early: 0,
+            written_early: 0,
         }))
     }
 
-    /// Begins a capture, named in its records where there are several.
+    /// Begins a capture; `name` is written into its records.
     pub(crate) fn begin_capture(&mut self, name: Option<&str>) {
         self.writer.begin_capture(name);
     }
 
-    /// Writes what a packet brings to light, and tells an inspector.
+    /// Writes the records of a packet, and passes its events to an inspector.
     pub(crate) fn packet(
         &mut self,
         packet: &Packet<'_>,
+        frame: &Frame<'_>,
         mut inspector: Option<&mut Inspector>,
     ) -> Result<()> {
         let Eve { sessions, writer, name, .. } = self;
         let mut written = Ok(());
-        sessions.packet(packet, |event| {
+        sessions.frame(packet, frame, |event| {
             if let Some(inspector) = &mut inspector {
                 inspector.event(&event);
             }
@@ -106,7 +108,7 @@ impl Eve {
         written.with_context(|| format!("{name}: cannot write"))
     }
 
-    /// Ends all flows of a capture; the next one begins anew.
+    /// Ends all flows of a capture; the next one begins without state.
     pub(crate) fn end_capture(&mut self, mut inspector: Option<&mut Inspector>) -> Result<()> {
         let Eve { sessions, writer, name, .. } = self;
         let mut written = Ok(());
@@ -117,32 +119,32 @@ impl Eve {
             written = writer.write(event);
         });
         written.with_context(|| format!("{name}: cannot write"))?;
-        report(&sessions.counters(), writer.counters().written_early - self.early);
-        self.early = writer.counters().written_early;
+        report(&sessions.counters(), writer.counters().written_early - self.written_early);
+        self.written_early = writer.counters().written_early;
         self.sessions = Sessions::new(self.limits);
         Ok(())
     }
 
-    /// Gives the file its name.
+    /// Flushes the file and renames it to its path.
     pub(crate) fn finish(self) -> Result<()> {
         let output = self.writer.finish().with_context(|| format!("{}: cannot write", self.name))?;
         Ok(output.commit()?)
     }
 }
 
-/// Says on stderr what did not fit.
+/// Reports on stderr what exceeded a limit.
 fn report(counters: &Counters, written_early: u64) {
     let losses = [
-        (counters.connections_over_cap, "connections were not read: too many at a time"),
-        (counters.connections_given_up, "connections were given up: too many bytes of unfinished messages"),
+        (counters.connections_over_cap, "connections were not read: too many at once"),
+        (counters.connections_abandoned, "connections were abandoned: too many bytes of incomplete messages"),
         (counters.flows.evicted, "flows were ended early: the table was full"),
         (
             counters.fragments.iter().map(|level| level.evicted).sum(),
-            "datagrams in fragments were not put together: too many at a time",
+            "fragmented datagrams were not reassembled: too many at once",
         ),
         (counters.reassembly.direction_full, "gaps were forced by a direction's cap"),
-        (counters.reassembly.all_full, "gaps were forced by the cap on all directions"),
-        (written_early, "transactions were written before their answer: too many waited"),
+        (counters.reassembly.total_full, "gaps were forced by the cap on all directions"),
+        (written_early, "transactions were written before their response: too many were pending"),
     ];
     for (number, what) in losses.iter().filter(|(number, _)| *number > 0) {
         warn!(count = number, "{} {what}", count(*number));

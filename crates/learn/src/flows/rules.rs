@@ -127,7 +127,7 @@ pub(super) fn flagged(mut capture: Capture) -> Result<HashMap<u64, Flagged>, Cap
 
 fn note(event: &SessionEvent<'_>, seen: &mut Vec<Seen>) {
     match event {
-        SessionEvent::Message { place, direction, observed } => {
+        SessionEvent::Message { context: place, direction, observed } => {
             let client = *direction == Direction::ToServer;
             let mut add = |event| {
                 seen.push(Seen {

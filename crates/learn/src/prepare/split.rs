@@ -1,33 +1,34 @@
 //! Training, validation and test rows.
 
+use rand_chacha::ChaCha8Rng;
+
 use super::{
     PrepareError, TrainFold,
-    random::{Purpose, shuffle, stream},
+    random::{Stream, rng, shuffle},
 };
 use crate::dataset::{Labels, Table};
 
-/// What keeps training and test rows apart.
+/// How training and test rows are separated.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(tag = "by", rename_all = "snake_case")]
 pub enum SplitBy {
-    /// Chance, with each class's share kept: the papers' split. Rows of one conversation fall on both sides.
+    /// At random, stratified by class, as in the papers. Rows of one conversation are in training and test.
     Random,
-    /// One of so many parts that chance makes, each with each class's share: k-fold cross-validation. Rows of one
-    /// conversation fall on both sides.
+    /// Stratified random k-fold cross-validation. Rows of one conversation are in training and test.
     Fold {
-        /// The part that is the test, from 0.
+        /// The fold that is the test, from 0.
         fold: u32,
-        /// How many parts.
+        /// The number of folds.
         of: u32,
     },
-    /// Whole captures: of each scenario with several, a share is kept for the test.
+    /// By capture: of each scenario with several captures, a share is the test.
     Capture,
-    /// Whole recordings: these are the test.
+    /// By recording: the named ones are the test.
     Recording {
-        /// Names of the recordings to leave out of training.
+        /// Recordings to leave out of training.
         leave_out: Vec<String>,
     },
-    /// Within each capture, its last rows are the test, and those before them the validation.
+    /// By time: the last rows of each capture are the test, those before them the validation.
     Time,
 }
 
@@ -43,22 +44,21 @@ impl SplitBy {
     }
 }
 
-/// How to split.
+/// The parameters of a split.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SplitPlan {
-    /// What keeps the parts apart.
+    /// How the parts are separated.
     pub by: SplitBy,
     /// Share of all rows (captures, for [`SplitBy::Capture`]) that is the test; unused by [`SplitBy::Recording`] and
     /// [`SplitBy::Fold`].
     pub test: f64,
-    /// Share of the others that is the validation. It is drawn by chance, with each class's share kept, except by
-    /// time.
+    /// Share of the other rows that is the validation: random and stratified, except for [`SplitBy::Time`].
     pub validation: f64,
-    /// Seed of the choice.
+    /// Seed of random choices.
     pub seed: u64,
 }
 
-/// Rows of a table in three parts: disjoint, together complete, each ascending.
+/// Rows in three disjoint, ascending parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Split {
     train: Vec<u32>,
@@ -83,7 +83,12 @@ impl Split {
             }
         }
         let (rest, test) = match &plan.by {
-            SplitBy::Random => stratified(rows, labels, plan.test, plan.seed, Purpose::TestSplit),
+            SplitBy::Random => stratified(
+                rows,
+                (&labels.of_row, labels.classes.len()),
+                TestShare::Nearest(plan.test),
+                &mut rng(plan.seed, Stream::TestSplit),
+            ),
             SplitBy::Fold { fold, of } => folds(rows, labels, *fold, *of, plan.seed),
             SplitBy::Capture => {
                 let captures = captures_to_test(table, plan);
@@ -100,7 +105,12 @@ impl Split {
         };
         let (train, validation) = match plan.by {
             SplitBy::Time => latest(table, &rest, plan.validation),
-            _ => stratified(&rest, labels, plan.validation, plan.seed, Purpose::ValidationSplit),
+            _ => stratified(
+                &rest,
+                (&labels.of_row, labels.classes.len()),
+                TestShare::Nearest(plan.validation),
+                &mut rng(plan.seed, Stream::ValidationSplit),
+            ),
         };
         let wanted = plan.test > 0.0 || matches!(plan.by, SplitBy::Recording { .. } | SplitBy::Fold { .. });
         for (part, empty) in [("training", train.is_empty()), ("test", test.is_empty() && wanted)] {
@@ -116,60 +126,96 @@ impl Split {
         Ok(Split { train, validation, test })
     }
 
-    /// Rows to learn from.
+    /// Splits `rows` by a predicate, without validation rows.
+    pub(crate) fn by(rows: &[u32], is_test: impl Fn(u32) -> bool) -> Split {
+        let (test, train) = rows.iter().partition(|row| is_test(**row));
+        Split { train, validation: Vec::new(), test }
+    }
+
+    /// Splits `rows` at random, without validation rows: of each class `share`, at least one row, is the test.
+    /// `classes`: each row's class.
+    pub(crate) fn at_random(rows: &[u32], classes: &[u32], share: f64, rng: &mut ChaCha8Rng) -> Split {
+        let count =
+            rows.iter().filter_map(|&row| classes.get(row as usize)).max().map_or(0, |class| *class + 1);
+        let share = TestShare::AtLeastOne(share);
+        let (train, test) = stratified(rows, (classes, count as usize), share, rng);
+        Split { train, validation: Vec::new(), test }
+    }
+
+    /// Rows to train on.
     pub fn train(&self) -> &[u32] {
         &self.train
     }
 
-    /// Rows to watch the training with.
+    /// Rows to monitor training with.
     pub fn validation(&self) -> &[u32] {
         &self.validation
     }
 
-    /// Rows to judge with, once.
+    /// Rows to evaluate on, once.
     pub fn test(&self) -> &[u32] {
         &self.test
     }
 
-    /// The training rows as what encoders, scalers and SMOTE take.
+    /// The training rows for encoders, scalers and SMOTE.
     pub fn train_fold<'a>(&'a self, table: &'a Table, labels: &'a Labels) -> TrainFold<'a> {
         TrainFold::new(table, &self.train, labels)
     }
 }
 
-/// (others, chosen): `share` of the rows, of each class as near to `share` as whole rows allow.
+/// How many rows of each class are chosen. A class's only row never is.
+#[derive(Clone, Copy)]
+enum TestShare {
+    /// This share of all rows, of each class as near to it as whole rows allow.
+    Nearest(f64),
+    /// This share of each class, rounded down, but at least one row.
+    AtLeastOne(f64),
+}
+
+impl TestShare {
+    /// The number of rows to choose of each class, from the classes' numbers of rows.
+    fn counts(self, rows: &[usize]) -> Vec<usize> {
+        let share = match self {
+            TestShare::Nearest(share) => share,
+            TestShare::AtLeastOne(share) => {
+                return rows.iter().map(|&n| ((n as f64 * share) as usize).max(1)).collect();
+            }
+        };
+        let exact: Vec<f64> = rows.iter().map(|&n| n as f64 * share).collect();
+        let mut counts: Vec<usize> = exact.iter().map(|n| n.floor() as usize).collect();
+        let total = (rows.iter().sum::<usize>() as f64 * share).round() as usize;
+        let mut order: Vec<usize> = (0..exact.len()).collect();
+        let remainder = |class: usize| exact.get(class).map_or(0.0, |n| n.fract());
+        order.sort_by(|&a, &b| remainder(b).total_cmp(&remainder(a)).then(a.cmp(&b)));
+        for class in order.into_iter().take(total.saturating_sub(counts.iter().sum())) {
+            if let (Some(count), true) = (counts.get_mut(class), remainder(class) > 0.0) {
+                *count += 1;
+            }
+        }
+        counts
+    }
+}
+
+/// (others, chosen): a share of the rows of each class, at random; both ascending.
 fn stratified(
     rows: &[u32],
-    labels: &Labels,
-    share: f64,
-    seed: u64,
-    purpose: Purpose,
+    (classes, class_count): (&[u32], usize),
+    share: TestShare,
+    rng: &mut ChaCha8Rng,
 ) -> (Vec<u32>, Vec<u32>) {
-    let mut of_class: Vec<Vec<u32>> = vec![Vec::new(); labels.classes.len()];
+    let class_of = |row: u32| classes.get(row as usize).copied().unwrap_or_default() as usize;
+    let mut of_class: Vec<Vec<u32>> = vec![Vec::new(); class_count];
     for &row in rows {
-        let class = labels.of_row.get(row as usize).copied().unwrap_or_default();
-        if let Some(of_class) = of_class.get_mut(class as usize) {
+        if let Some(of_class) = of_class.get_mut(class_of(row)) {
             of_class.push(row);
         }
     }
-    let exact: Vec<f64> = of_class.iter().map(|rows| rows.len() as f64 * share).collect();
-    let mut take: Vec<usize> = exact.iter().map(|n| n.floor() as usize).collect();
-    let total = (rows.len() as f64 * share).round() as usize;
-    let mut order: Vec<usize> = (0..exact.len()).collect();
-    let remainder = |class: usize| exact.get(class).map_or(0.0, |n| n.fract());
-    order.sort_by(|&a, &b| remainder(b).total_cmp(&remainder(a)).then(a.cmp(&b)));
-    for class in order.into_iter().take(total.saturating_sub(take.iter().sum())) {
-        if let (Some(take), true) = (take.get_mut(class), remainder(class) > 0.0) {
-            *take += 1;
-        }
-    }
-    let mut rng = stream(seed, purpose);
+    let counts = share.counts(&of_class.iter().map(Vec::len).collect::<Vec<_>>());
     let (mut others, mut chosen) = (Vec::new(), Vec::new());
-    for (mut rows, take) in of_class.into_iter().zip(take) {
-        shuffle(&mut rng, &mut rows);
-        // A class's only row stays in training.
-        let take = if rows.len() < 2 { 0 } else { take };
-        others.extend(rows.split_off(take));
+    for (mut rows, count) in of_class.into_iter().zip(counts) {
+        shuffle(rng, &mut rows);
+        let count = if rows.len() < 2 { 0 } else { count };
+        others.extend(rows.split_off(count));
         chosen.extend(rows);
     }
     others.sort_unstable();
@@ -177,10 +223,10 @@ fn stratified(
     (others, chosen)
 }
 
-/// (others, the fold's): each class's rows are dealt out one by one, in an order of chance.
+/// (others, the fold's): each class's rows are assigned to the folds in turn, in random order.
 fn folds(rows: &[u32], labels: &Labels, fold: u32, of: u32, seed: u64) -> (Vec<u32>, Vec<u32>) {
     let mut shuffled = rows.to_vec();
-    shuffle(&mut stream(seed, Purpose::TestSplit), &mut shuffled);
+    shuffle(&mut rng(seed, Stream::TestSplit), &mut shuffled);
     let class = |row: u32| labels.of_row.get(row as usize).copied().unwrap_or_default();
     shuffled.sort_by_key(|&row| class(row));
     let parts = shuffled.into_iter().zip((0..of.max(1)).cycle());
@@ -191,7 +237,7 @@ fn folds(rows: &[u32], labels: &Labels, fold: u32, of: u32, seed: u64) -> (Vec<u
     (others, chosen)
 }
 
-/// (earlier, latest `share`) of each capture's rows, by timestamp, then by place in the file.
+/// (earlier, latest `share`) of each capture's rows, by timestamp, then by position in the file.
 fn latest(table: &Table, rows: &[u32], share: f64) -> (Vec<u32>, Vec<u32>) {
     use citronella_sensor::detect::Value;
     let time = table.column("timestamp").unwrap_or(usize::MAX);
@@ -208,8 +254,8 @@ fn latest(table: &Table, rows: &[u32], share: f64) -> (Vec<u32>, Vec<u32>) {
     let (mut earlier, mut latest) = (Vec::new(), Vec::new());
     for mut rows in of_source {
         rows.sort_by(|&a, &b| at(a).total_cmp(&at(b)).then(a.cmp(&b)));
-        let keep = rows.len() - (rows.len() as f64 * share).round() as usize;
-        latest.extend(rows.split_off(keep));
+        let first = rows.len() - (rows.len() as f64 * share).round() as usize;
+        latest.extend(rows.split_off(first));
         earlier.extend(rows);
     }
     earlier.sort_unstable();
@@ -217,12 +263,12 @@ fn latest(table: &Table, rows: &[u32], share: f64) -> (Vec<u32>, Vec<u32>) {
     (earlier, latest)
 }
 
-/// Of each scenario with two captures or more: a share of them, at least one and never all.
+/// The captures of the test: of each scenario with two or more a share, at least one and never all.
 fn captures_to_test(table: &Table, plan: &SplitPlan) -> Vec<usize> {
     let mut scenarios: Vec<&str> = table.sources().iter().map(|s| s.scenario.as_str()).collect();
     scenarios.sort_unstable();
     scenarios.dedup();
-    let mut rng = stream(plan.seed, Purpose::TestSplit);
+    let mut rng = rng(plan.seed, Stream::TestSplit);
     let mut chosen = Vec::new();
     for scenario in scenarios {
         let of_scenario = table.sources().iter().enumerate().filter(|(_, s)| s.scenario == scenario);

@@ -142,7 +142,7 @@ impl Pool {
         let mut all = Pool::new();
         for pool in pools {
             all.parts.extend(pool.parts.iter().cloned());
-            all.limits.join(&pool.limits);
+            all.limits.merge(&pool.limits);
         }
         all
     }
@@ -165,7 +165,7 @@ impl Pool {
         traffic.walk(capture, variant, |_, Walked { class, beside_attack, row, .. }| {
             let slot = row.slot as usize;
             if as_it_is && class == 0 && !beside_attack {
-                limits.see(&row.features);
+                limits.observe(&row.features);
             }
             if row.is_new {
                 if slot >= places.len() {

@@ -33,7 +33,7 @@ pub struct ScoredFlow {
     pub times: Vec<i64>,
     /// What the model said after each packet.
     pub said: Vec<Probabilities>,
-    /// How far its initiator was beyond benign hosts of training after each packet: [`Limits::beyond`].
+    /// How far its initiator was beyond benign hosts of training after each packet: [`Limits::excess`].
     pub beyond: Vec<f32>,
     /// The class that the manifest gives it.
     pub truth: u32,
@@ -117,7 +117,7 @@ fn score_capture(
             }
             flow.times.push(time_nanos);
             flow.said.push(said);
-            flow.beyond.push(limits.beyond(&row.features));
+            flow.beyond.push(limits.excess(&row.features));
         },
     );
     outcome?;

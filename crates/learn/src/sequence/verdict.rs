@@ -2,7 +2,7 @@
 //! recordings that the network had not seen.
 
 use citronella_sensor::feature::sequence::{
-    unknown::{Limits, NEVER, Unknown},
+    unknown::{Limits, NO_EXCESS, Unknown},
     verdict::{Benign, MOST_PACKETS, RunningVerdict, Settings, attack_log_odds},
 };
 
@@ -105,7 +105,7 @@ pub fn benign_beyond(flows: &[&ScoredFlow], settings: &Settings) -> Unknown {
     // As a verdict has it: from the packet on that a call needs, or the last.
     let furthest = |flow: &&ScoredFlow| {
         let from = wanted.min(flow.beyond.len()).saturating_sub(1);
-        flow.beyond.iter().skip(from).copied().fold(NEVER, f32::max)
+        flow.beyond.iter().skip(from).copied().fold(NO_EXCESS, f32::max)
     };
     let mut benign: Vec<f32> =
         flows.iter().filter(|flow| flow.truth == 0 && !flow.beside_attack).map(furthest).collect();
@@ -153,7 +153,7 @@ mod tests {
             protocol: 6,
             times: (0..attack.len() as i64).collect(),
             said: attack.iter().map(said).collect(),
-            beyond: vec![NEVER; attack.len()],
+            beyond: vec![NO_EXCESS; attack.len()],
             truth,
             beside_attack: false,
         }

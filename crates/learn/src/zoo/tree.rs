@@ -1,35 +1,41 @@
-//! Decision trees and random forests with exact splits by entropy, as scikit-learn's CART grows them.
+//! Decision trees and random forests with exact splits by entropy, as scikit-learn's CART grows them; and a shallow tree
+//! over bins by class-balanced Gini impurity.
 //!
-//! In: training rows, `f32`. Out: trees whose leaves hold the classes' shares. A split `x <= t` lies halfway between two
-//! neighbouring values; a node is split until it is pure or no input can split it. Ties go to the input that comes first
-//! in a random order, drawn at each node.
+//! In: training rows, `f32`. Out: trees with the classes' shares in each leaf. A threshold lies halfway between two
+//! neighbouring values. A node is split until it is pure or all inputs are constant. Of equal splits the first in a
+//! random order of the inputs wins, drawn for each node.
 
+mod binned;
+mod gini;
 mod grow;
 mod ranks;
+mod split;
+
+pub(crate) use binned::BinnedTree;
 
 use rand::RngExt;
 use rayon::prelude::*;
 use serde_json::json;
 
 use super::{Classifier, Method, ZooError, method::check};
-use crate::prepare::{Matrix, Purpose, TrainSet, stream, with_threads};
+use crate::prepare::{Matrix, Stream, TrainSet, rng, with_threads};
 use grow::Grower;
 use ranks::Ranks;
 
 /// A decision tree (entropy), grown until its leaves are pure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DecisionTree {
-    /// Seed of the order in which inputs are tried.
+    /// Seed of the order of inputs.
     pub seed: u64,
 }
 
-/// A random forest (entropy): each tree on rows drawn with replacement, each split over the best of a few inputs drawn
-/// anew (the square root of their number).
+/// A random forest (entropy): each tree on a bootstrap sample, each split over a random choice of as many inputs as the
+/// square root of their number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RandomForest {
-    /// How many trees (10 in Hindy et al. 2020).
+    /// The number of trees (10 in Hindy et al. 2020).
     pub trees: usize,
-    /// Seed of all draws.
+    /// Seed of all random choices.
     pub seed: u64,
 }
 
@@ -47,9 +53,9 @@ impl Method for DecisionTree {
         let grow = || {
             let ranks = Ranks::new(train.x());
             let weights = vec![1; train.x().rows()];
-            let mut rng = stream(self.seed, Purpose::Model);
-            let tree =
-                Grower::new(&ranks, train.y(), train.classes(), train.x().width).grow(&weights, &mut rng);
+            let mut rng = rng(self.seed, Stream::Model);
+            let tree = Grower::new(&ranks, train.y(), train.classes(), train.x().width)
+                .grow(&weights, Some(&mut rng));
             Forest { trees: vec![tree], classes: train.classes() }
         };
         Ok(Box::new(with_threads(threads, grow)))
@@ -72,14 +78,14 @@ impl Method for RandomForest {
         let grow = || {
             let ranks = Ranks::new(train.x());
             let one = |tree: usize| {
-                let mut rng = stream(self.seed.wrapping_add(tree as u64), Purpose::Model);
+                let mut rng = rng(self.seed.wrapping_add(tree as u64), Stream::Model);
                 let mut weights = vec![0u32; rows];
                 for _ in 0..rows {
                     if let Some(weight) = weights.get_mut(rng.random_range(0..rows)) {
                         *weight += 1;
                     }
                 }
-                Grower::new(&ranks, train.y(), train.classes(), inputs.max(1)).grow(&weights, &mut rng)
+                Grower::new(&ranks, train.y(), train.classes(), inputs.max(1)).grow(&weights, Some(&mut rng))
             };
             let trees = (0..self.trees.max(1)).into_par_iter().map(one).collect();
             Forest { trees, classes: train.classes() }
@@ -88,13 +94,13 @@ impl Method for RandomForest {
     }
 }
 
-/// Trees that vote with their leaves' shares; a decision tree is a forest of one.
+/// Trees whose leaves' shares are averaged; a decision tree is a forest of one.
 struct Forest {
     trees: Vec<Tree>,
     classes: usize,
 }
 
-/// Nodes from the root on; a leaf's shares stand in `shares`.
+/// Nodes, the root first, and the leaves' shares, leaves x classes.
 pub(super) struct Tree {
     nodes: Vec<Node>,
     shares: Vec<f32>,
@@ -102,11 +108,11 @@ pub(super) struct Tree {
 
 #[derive(Clone, Copy)]
 pub(super) struct Node {
-    /// The input that is compared; [`LEAF`] where none is.
+    /// The input to compare; [`LEAF`] in a leaf.
     input: u32,
     /// `x <= threshold` goes left.
     threshold: f32,
-    /// The left child; the right one follows it. Of a leaf, its place in `shares`, in leaves.
+    /// The left child, which the right one follows; in a leaf its number.
     next: u32,
 }
 
@@ -114,20 +120,26 @@ const LEAF: u32 = u32::MAX;
 
 impl Tree {
     fn shares_of(&self, row: &[f32], classes: usize) -> &[f32] {
+        let first = self.leaf(|input| row.get(input).copied().unwrap_or(f32::NAN)) * classes;
+        self.shares.get(first..first + classes).unwrap_or_default()
+    }
+
+    /// The number of the leaf of a row, given as its inputs' values; NaN goes right.
+    #[inline]
+    fn leaf(&self, value: impl Fn(usize) -> f32) -> usize {
         let mut at = 0usize;
         while let Some(node) = self.nodes.get(at) {
             if node.input == LEAF {
-                let first = node.next as usize * classes;
-                return self.shares.get(first..first + classes).unwrap_or_default();
+                return node.next as usize;
             }
-            let left = row.get(node.input as usize).is_some_and(|x| *x <= node.threshold);
-            at = node.next as usize + usize::from(!left);
+            let is_left = value(node.input as usize) <= node.threshold;
+            at = node.next as usize + usize::from(!is_left);
         }
-        &[]
+        0
     }
 }
 
-/// Rows that a thread takes at a time.
+/// Rows of a parallel chunk.
 const ROWS: usize = 1024;
 
 impl Classifier for Forest {

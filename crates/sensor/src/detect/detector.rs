@@ -9,7 +9,7 @@ use crate::feature::{
     schema::Level,
     sequence::{
         SEQUENCE, WIDTH,
-        unknown::NEVER,
+        unknown::NO_EXCESS,
         verdict::{MOST_CLASSES, Settings},
     },
 };
@@ -151,13 +151,13 @@ impl Detector {
         }
     }
 
-    /// How far the initiator exceeds benign hosts, from the network's input; [`NEVER`] where the model has no limits, or
+    /// How far the initiator exceeds benign hosts, from the network's input; `NO_EXCESS` where the model has no limits, or
     /// selects or scales its inputs.
     #[inline]
     pub fn beyond(&self, x: &[f32]) -> f32 {
         match (&self.inputs, &self.settings.unknown, x.first_chunk()) {
-            (Inputs::Row, Some(unknown), Some(row)) => unknown.limits.beyond(row),
-            _ => NEVER,
+            (Inputs::Row, Some(unknown), Some(row)) => unknown.limits.excess(row),
+            _ => NO_EXCESS,
         }
     }
 

@@ -212,7 +212,7 @@ fn rows(
     let (mut before, mut packets) = (0u64, Capture::open(capture)?);
     while let Some(packet) = packets.next()? {
         let Some(row) = level.packet(&packet).filter(|row| row.flow == flow) else { continue };
-        if detector.settings().begins_anew(before) {
+        if detector.settings().begins_window(before) {
             window.packets.clear();
             states.reset(0);
         }

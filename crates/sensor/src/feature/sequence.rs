@@ -1,17 +1,18 @@
-//! The sequence level: a vector of numbers for each packet of a conversation, as it arrives.
+//! The sequence level: one feature vector for each packet of a conversation, as it arrives.
 //!
-//! In: packets in capture order. Out: a [`SequenceRow`] each: the conversation it belongs to (policy `live`) and
-//! [`WIDTH`] numbers between 0 and 1, and the conversations that ended before it. Addresses, ports and absolute time
-//! are not among the numbers: they only find what is counted. Training and detection run this code.
+//! In: packets in capture order. Out: for each a [`SequenceRow`]: its conversation (policy `live`) and [`WIDTH`]
+//! features between 0 and 1; and the conversations that ended before it. Addresses, ports and absolute time are keys
+//! of counts and never features. Training and detection run this code.
 //!
-//! Memory: [`Config`] caps flows, hosts and service ends; 112 bytes a flow beside the table's own. O(1) a packet.
+//! Memory: [`Config`] caps flows, hosts and service endpoints; 112 bytes a flow on top of the flow table's. O(1) a
+//! packet.
 
 mod columns;
 mod counts;
-mod ends;
 mod facts;
 mod live;
 mod mqtt;
+mod responders;
 mod service;
 pub mod unknown;
 pub mod verdict;
@@ -22,10 +23,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use citronella_wire::{Frame, Transport, decode_frame};
 
 pub use columns::{SEQUENCE, WIDTH};
-use counts::{count, tell, write_host};
-use ends::Responders;
+use counts::{count_host, count_responder, write_host};
 pub use facts::PacketFacts;
 use live::LiveFlow;
+use responders::Responders;
 
 use crate::capture::Packet;
 use crate::flow::fragments::{self, Fragments};
@@ -33,74 +34,74 @@ use crate::flow::initiator::{self, Initiators};
 use crate::flow::table::{self, EndReason};
 use crate::flow::{Flow, FlowEvent, FlowPacket, FlowTable};
 
-/// Caps and seeds.
+/// Caps and hash seed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Datagrams in fragments.
+    /// Caps of IP reassembly.
     pub fragments: fragments::Limits,
-    /// The table of flows.
+    /// Caps and timeouts of the flow table.
     pub flows: table::Limits,
-    /// The hosts' behaviour.
+    /// Caps of the hosts' behaviour.
     pub hosts: initiator::Limits,
-    /// Responders that are remembered: ends (address and port) with their service, and as many hosts.
-    pub max_service_ends: usize,
-    /// Of the hashes. The same seed gives the same rows.
+    /// Cap of responders: of endpoints (address and port) with their service, and of hosts.
+    pub max_service_endpoints: usize,
+    /// Seed of the hashes. The same seed gives the same rows.
     pub seed: u64,
 }
 
 impl Default for Config {
-    /// The tables' defaults, 65,536 service ends, seed 42.
+    /// The tables' defaults, 65,536 service endpoints, seed 42.
     fn default() -> Config {
         Config {
             fragments: fragments::Limits::default(),
             flows: table::Limits::default(),
             hosts: initiator::Limits::default(),
-            max_service_ends: 1 << 16,
+            max_service_endpoints: 1 << 16,
             seed: 42,
         }
     }
 }
 
-/// A packet as the model reads it.
+/// A packet as input of the model.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SequenceRow {
-    /// The flow's place, its own until it has ended; below [`table::Limits::max_flows`].
+    /// Slot of the flow until it has ended; below [`table::Limits::max_flows`].
     pub slot: u32,
-    /// Rank of the flow among all flows.
+    /// Number of the flow among all flows, by begin.
     pub flow: u64,
-    /// Whether the flow begins with this packet: its slot may have been another's.
+    /// Whether the flow begins with this packet; its slot may have been another flow's.
     pub is_new: bool,
-    /// In the order of [`SEQUENCE`].
+    /// Features, in the order of [`SEQUENCE`].
     pub features: [f32; WIDTH],
 }
 
 /// A flow that has ended.
 #[derive(Clone, Copy, Debug)]
 pub struct EndedFlow {
-    /// The place it had.
+    /// The slot it had.
     pub slot: u32,
     /// As [`SequenceLevel::actor`].
     pub actor: IpAddr,
-    /// The flow: its 5-tuple, initiator first, its times and statistics.
+    /// The flow: 5-tuple, initiator first, times and statistics.
     pub flow: Flow,
     /// Why it ended.
     pub reason: EndReason,
 }
 
-/// What did not fit.
+/// Entries evicted because a table was full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Evictions {
-    /// Flows that had to make room.
+    /// Flows.
     pub flows: u64,
-    /// Hosts whose behaviour was forgotten.
+    /// Hosts, with their behaviour.
     pub hosts: u64,
-    /// Responders that were forgotten.
+    /// Endpoints and hosts of responders.
     pub endpoints: u64,
-    /// Datagrams in fragments that had to make room.
+    /// Incomplete datagrams of IP reassembly.
     pub datagrams: u64,
 }
 
-/// What shards know together: what hosts did of late, who serves what, and what came to nothing there.
+/// State that shards share: recent behaviour of hosts, and services, refusals and failures of responders.
 #[derive(Clone)]
 pub struct Shared {
     /// The hosts' behaviour.
@@ -109,33 +110,33 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// Nothing is known yet.
+    /// Empty state.
     pub fn new(config: &Config) -> Shared {
         Shared::with_hosts(config, Arc::new(Initiators::new(config.hosts, config.seed)))
     }
 
-    /// These hosts are known.
+    /// With the behaviour of these hosts.
     pub fn with_hosts(config: &Config, hosts: Arc<Initiators>) -> Shared {
         Shared {
             hosts,
-            responders: Arc::new(Mutex::new(Responders::new(config.max_service_ends, config.seed))),
+            responders: Arc::new(Mutex::new(Responders::new(config.max_service_endpoints, config.seed))),
         }
     }
 
-    /// Asked when a flow begins, is answered or refused, or its service is recognised, not for every packet.
+    /// Locked when a flow begins, is answered or refused, or its service is recognised; not for every packet.
     fn responders(&self) -> MutexGuard<'_, Responders> {
         self.responders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Makes the rows.
+/// Computes the rows.
 pub struct SequenceLevel {
     fragments: Fragments,
     table: FlowTable,
     flows: Vec<LiveFlow>,
     shared: Shared,
     ended: Vec<EndedFlow>,
-    /// How far [`SequenceLevel::finish_some`] has come.
+    /// First slot that [`SequenceLevel::finish_some`] has not ended.
     finished: u32,
     facts: Option<PacketFacts>,
     mqtt_limits: citronella_wire::mqtt::Limits,
@@ -143,20 +144,20 @@ pub struct SequenceLevel {
 }
 
 impl SequenceLevel {
-    /// Memory a flow, in the table and beside it.
+    /// Bytes of memory a flow: the table's and this level's.
     pub const BYTES_PER_FLOW: usize = table::BYTES_PER_FLOW + size_of::<LiveFlow>();
 
-    /// With hosts of its own.
+    /// A level with its own shared state.
     pub fn new(config: Config) -> SequenceLevel {
         SequenceLevel::with_shared(config, Shared::new(&config))
     }
 
-    /// With hosts that other shards count too.
+    /// A level that shares hosts with others.
     pub fn with_hosts(config: Config, hosts: Arc<Initiators>) -> SequenceLevel {
         SequenceLevel::with_shared(config, Shared::with_hosts(&config, hosts))
     }
 
-    /// Knowing what other shards know.
+    /// A level that shares all state with others.
     pub fn with_shared(config: Config, shared: Shared) -> SequenceLevel {
         SequenceLevel {
             fragments: Fragments::new(config.fragments),
@@ -171,15 +172,15 @@ impl SequenceLevel {
         }
     }
 
-    /// Takes a packet. `None` where it has no TCP, UDP or ICMP header. [`SequenceLevel::ended`] has the flows that
-    /// ended before it: look there first, their slots may be others' now.
+    /// Takes a packet; `None` if it has no TCP, UDP or ICMP header. The flows that ended before it are in
+    /// [`SequenceLevel::ended`]: handle them first, their slots may be reused.
     #[inline]
     pub fn packet(&mut self, packet: &Packet<'_>) -> Option<SequenceRow> {
         self.frame(packet.time_nanos, &decode_frame(packet.link, packet.bytes))
     }
 
-    /// Takes a packet that is decoded already; nanoseconds since 1970-01-01 UTC. A datagram in fragments is the packet
-    /// that completes it; the others give no row.
+    /// Takes a decoded packet; time in nanoseconds since 1970-01-01 UTC. A fragmented datagram gives one row, with the
+    /// fragment that completes it.
     #[inline]
     pub fn frame(&mut self, time_nanos: i64, frame: &Frame<'_>) -> Option<SequenceRow> {
         if frame.is_fragment() {
@@ -217,27 +218,27 @@ impl SequenceLevel {
         }
         let live = self.flows.get_mut(slot as usize)?;
         if begun {
-            let (expected, refused) = self.shared.responders().end(flow.dst(), time_nanos);
-            // An ICMP error is its doing that sent what it answers.
-            let of_responder = matches!(transport, Transport::Icmp(icmp) if icmp.is_error());
-            *live = LiveFlow::new(time_nanos, &packet, of_responder, expected);
-            live.end_refused = refused;
+            let (expected, refused) = self.shared.responders().endpoint(flow.dst(), time_nanos);
+            // An ICMP error counts for the host that sent what it answers.
+            let is_of_responder = matches!(transport, Transport::Icmp(icmp) if icmp.is_error());
+            *live = LiveFlow::new(time_nanos, &packet, is_of_responder, expected);
+            live.endpoint_refused = refused;
         }
         let way = usize::from(!from_initiator);
-        let happened = live.packet(&packet, frame, way, begun, &self.mqtt_limits, &self.hash);
-        if happened.tells_of_responder() {
-            tell(&mut self.shared.responders(), &happened, live, flow.dst(), time_nanos);
+        let events = live.packet(&packet, frame, way, begun, &self.mqtt_limits, &self.hash);
+        if events.changes_responder() {
+            count_responder(&mut self.shared.responders(), &events, live, flow.dst(), time_nanos);
         }
         let mut features = [0.0; WIDTH];
         let dst = flow.dst();
         let actor = live.actor(flow);
         self.shared.hosts.with(actor, time_nanos, |behaviour, secs| {
-            count(behaviour, &happened, live, dst, &self.hash);
+            count_host(behaviour, &events, live, dst, &self.hash);
             write_host(behaviour, secs, &mut features);
-            self.facts = PacketFacts::of(behaviour, &happened, live, actor);
+            self.facts = PacketFacts::of(behaviour, &events, live, actor);
         });
-        live.write(&happened, &packet, way, flow, &mut features);
-        live.passed(time_nanos);
+        live.write(&events, &packet, way, flow, &mut features);
+        live.set_last(time_nanos);
         Some(SequenceRow { slot, flow: flow.id, is_new: begun, features })
     }
 
@@ -246,13 +247,13 @@ impl SequenceLevel {
         &self.ended
     }
 
-    /// What the last packet brought that rules look at.
+    /// The facts of the last packet, if a rule applies to it.
     pub fn facts(&self) -> Option<&PacketFacts> {
         self.facts.as_ref()
     }
 
-    /// Whose behaviour the flow in a slot belongs to: its initiator's; of an ICMP error, the host's that sent what it
-    /// answers.
+    /// The host whose behaviour the flow in a slot belongs to: its initiator; of an ICMP error, the host that sent
+    /// what it answers.
     pub fn actor(&self, slot: u32) -> Option<IpAddr> {
         Some(self.flows.get(slot as usize)?.actor(self.table.get(slot)?))
     }
@@ -262,7 +263,8 @@ impl SequenceLevel {
         self.table.get(slot)
     }
 
-    /// No packet has come until now (nanoseconds since 1970-01-01 UTC): ends the flows whose time is up.
+    /// Ends the flows that have timed out by `now_nanos`, nanoseconds since 1970-01-01 UTC; no packet came since the
+    /// last.
     pub fn tick(&mut self, now_nanos: i64) -> &[EndedFlow] {
         self.ended.clear();
         let SequenceLevel { table, ended, .. } = self;
@@ -288,7 +290,7 @@ impl SequenceLevel {
         &self.ended
     }
 
-    /// Ends up to `most` flows, in the order of their slots: to be called until none comes.
+    /// Ends up to `most` flows, in the order of their slots; call it until it returns none.
     pub fn finish_some(&mut self, most: usize) -> &[EndedFlow] {
         self.ended.clear();
         let SequenceLevel { table, ended, finished, .. } = self;
@@ -312,22 +314,22 @@ impl SequenceLevel {
         self.table.is_empty()
     }
 
-    /// What did not fit.
+    /// Entries evicted so far.
     pub fn evictions(&self) -> Evictions {
         Evictions {
             flows: self.table.counters().evicted,
             hosts: self.shared.hosts.evicted(),
-            endpoints: self.shared.responders().forgotten(),
+            endpoints: self.shared.responders().evicted(),
             datagrams: self.fragments.counters().evicted,
         }
     }
 
-    /// What a flow still held of its host is given back.
+    /// Subtracts ended flows from their hosts' held and idle connections.
     fn release_ended(&mut self) {
         for ended in &mut self.ended {
             let Some(live) = self.flows.get_mut(ended.slot as usize) else { continue };
             ended.actor = live.actor(&ended.flow);
-            let (held, idle) = live.let_go();
+            let (held, idle) = live.take_held();
             if held || idle {
                 self.shared.hosts.with(ended.actor, ended.flow.last_nanos, |host, _| {
                     host.held = host.held.saturating_sub(held.into());

@@ -1,12 +1,13 @@
-//! From packets to MQTT messages: flows, both directions of each TCP connection in order, one session a connection.
+//! Sessions: from packets to flows, TCP streams and MQTT messages; one MQTT session a connection.
 //!
-//! In: packets in capture order. Out: [`SessionEvent`]s: messages with their violations and exchange, bytes that are
-//! missing or contradict each other, a client's TLS hello, flows that ended. Fragments are put together first. A connection is recognised by its bytes,
-//! with the port as a hint; MQTT over WebSocket by its handshake; a tunnel is looked into one level deep. A password
-//! leaves only through the message itself ([`citronella_wire::mqtt::Password::reveal`]).
+//! In: packets in capture order, decoded or not. Out: [`SessionEvent`]s: messages with their violations and exchange,
+//! missing or contradictory bytes, TLS ClientHellos, ended flows. Fragments are reassembled first; one level of
+//! tunnel is decapsulated. A connection is recognised by its bytes, with the port as a hint; MQTT over WebSocket by
+//! its handshake. A password is readable only through the message itself
+//! ([`citronella_wire::mqtt::Password::reveal`]).
 //!
-//! All time is packet time. Memory is bounded by [`Limits`]; what did not fit is in [`Counters`]. A connection whose
-//! bytes are nobody's costs as much as its flow, and one without payload, too.
+//! All time is packet time. Memory is bounded by [`Limits`]; [`Counters`] say what did not fit. A connection without
+//! payload, or of another protocol, costs as much as its flow.
 
 mod connection;
 mod event;
@@ -22,28 +23,28 @@ use super::table::{self, EndReason, FlowEvent, FlowTable};
 use super::{Flow, FlowPacket};
 use crate::capture::Packet;
 use connection::Connection;
-pub use event::{Application, BadFragment, FlowEnd, Place, SessionEvent};
+pub use event::{Application, BadFragment, EventContext, FlowEnd, SessionEvent};
 
-/// Bounds of everything that is kept.
+/// Bounds of all state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Of flows.
+    /// Of the flow table.
     pub flows: table::Limits,
-    /// Of datagrams in fragments, outside of tunnels and again within them.
+    /// Of IP reassembly: outside of tunnels, and again within them.
     pub fragments: fragments::Limits,
     /// Of TCP reassembly.
     pub reassembly: reassembly::Limits,
-    /// Of MQTT, for each connection.
+    /// Of MQTT, per connection.
     pub mqtt: mqtt::Limits,
-    /// Connections that are read at a time; others are counted as flows only.
+    /// Connections read at a time; further ones are counted as flows only.
     pub connections: usize,
-    /// Bytes kept of messages and heads that are not whole, in all connections together.
-    pub bytes_in_all: usize,
+    /// Buffered bytes of incomplete messages and WebSocket handshakes, in all connections together.
+    pub total_bytes: usize,
 }
 
 impl Default for Limits {
-    /// 65,536 connections at a time and 256 MiB of unfinished messages. Flows end after an hour of silence and never
-    /// for their age: an MQTT session may be long, and quiet for its keep-alive.
+    /// 65,536 connections at a time and 256 MiB of incomplete messages. An open flow ends after an idle hour and
+    /// never for its age: an MQTT session may be long, and idle for its keep-alive.
     fn default() -> Limits {
         Limits {
             flows: table::Limits {
@@ -55,37 +56,37 @@ impl Default for Limits {
             reassembly: reassembly::Limits::default(),
             mqtt: mqtt::Limits { subscriptions: 64, topics: 16, aliases: 32, ..mqtt::Limits::default() },
             connections: 65_536,
-            bytes_in_all: 256 << 20,
+            total_bytes: 256 << 20,
         }
     }
 }
 
-/// What was done, and what did not fit.
+/// Totals, and what did not fit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Packets without a TCP, UDP or ICMP header; fragments that wait for others are among them.
+    /// Packets without a TCP, UDP or ICMP header, incomplete datagrams included.
     pub packets_without_flow: u64,
-    /// Packets that were read within a tunnel.
+    /// Decapsulated packets.
     pub tunnelled_packets: u64,
     /// MQTT messages.
     pub messages: u64,
     /// Connections that were not read because [`Limits::connections`] was reached.
     pub connections_over_cap: u64,
-    /// Connections given up because [`Limits::bytes_in_all`] was reached.
-    pub connections_given_up: u64,
-    /// Bytes of unfinished messages and heads kept now.
-    pub kept_bytes: usize,
-    /// Connections that are read now.
+    /// Connections abandoned because [`Limits::total_bytes`] was reached.
+    pub connections_abandoned: u64,
+    /// Bytes buffered now, of incomplete messages and WebSocket handshakes.
+    pub buffered_bytes: usize,
+    /// Connections read now.
     pub connections: usize,
-    /// Of flows.
+    /// Of the flow table.
     pub flows: table::Counters,
     /// Of TCP reassembly.
     pub reassembly: reassembly::Counters,
-    /// Of fragments outside of tunnels, and within them.
+    /// Of IP reassembly outside of tunnels, and within them.
     pub fragments: [fragments::Counters; 2],
 }
 
-/// What is known of a flow beside the table's own.
+/// State of a flow beyond the table's.
 #[derive(Default)]
 struct Track {
     wire_bytes: [u64; 2],
@@ -93,29 +94,30 @@ struct Track {
     icmp: Option<(u8, u8)>,
     syns: [Option<u32>; 2],
     application: Application,
-    follow: Follow,
+    reading: Reading,
 }
 
-/// Whether a flow's bytes are read.
+/// Whether a flow's payload is read.
 #[derive(Default)]
-enum Follow {
+enum Reading {
     /// No payload so far.
     #[default]
-    NotYet,
-    Read(Box<Connection>),
-    PassedOver,
+    Idle,
+    Active(Box<Connection>),
+    Stopped,
 }
 
-/// Where a frame stands.
+/// Encapsulation of a frame.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Level {
     Outer,
+    /// Within a tunnel.
     Inner,
 }
 
-/// Follows flows and the MQTT sessions in them.
+/// Tracks flows and reads the MQTT sessions in them.
 pub struct Sessions {
-    /// Outside of tunnels, and within them.
+    /// By [`Level`].
     fragments: [Fragments; 2],
     table: FlowTable,
     tracks: Vec<Track>,
@@ -136,7 +138,7 @@ impl Default for Sessions {
 }
 
 impl Sessions {
-    /// No flow yet.
+    /// Without flows.
     pub fn new(limits: Limits) -> Sessions {
         Sessions {
             fragments: [limits.fragments; 2].map(Fragments::new),
@@ -150,29 +152,34 @@ impl Sessions {
         }
     }
 
-    /// Takes the next packet; `tell` learns what is seen: first of flows that end, then of the packet's own.
-    pub fn packet(&mut self, packet: &Packet<'_>, mut tell: impl FnMut(SessionEvent<'_>)) {
-        self.part(Level::Outer, packet, decode_frame(packet.link, packet.bytes), &mut tell);
+    /// Takes the next packet; `emit` gets the ends of flows that timed out, then the packet's own events.
+    pub fn packet(&mut self, packet: &Packet<'_>, emit: impl FnMut(SessionEvent<'_>)) {
+        self.frame(packet, &decode_frame(packet.link, packet.bytes), emit);
     }
 
-    /// Takes a frame that may be a part of a datagram.
-    fn part(
+    /// [`Sessions::packet`] for a packet that was decoded already: `frame` is its frame.
+    #[inline]
+    pub fn frame(&mut self, packet: &Packet<'_>, frame: &Frame<'_>, mut emit: impl FnMut(SessionEvent<'_>)) {
+        self.fragment_or_datagram(Level::Outer, packet, frame, &mut emit);
+    }
+
+    fn fragment_or_datagram(
         &mut self,
         level: Level,
         packet: &Packet<'_>,
-        frame: Frame<'_>,
-        tell: &mut impl FnMut(SessionEvent<'_>),
+        frame: &Frame<'_>,
+        emit: &mut impl FnMut(SessionEvent<'_>),
     ) {
         if !frame.is_fragment() {
-            return self.datagram(level, packet, &frame, tell);
+            return self.datagram(level, packet, frame, emit);
         }
-        let Some(place) = self.fragments.get_mut(level as usize) else { return };
-        let mut fragments = std::mem::take(place);
-        let ends = frame.ip.map(|ip| (ip.src, ip.dst, ip.protocol));
-        let whole = fragments.frame(packet.time_nanos, frame, |fault| {
-            if let Some((src, dst, protocol)) = ends {
+        let Some(fragments) = self.fragments.get_mut(level as usize) else { return };
+        let mut fragments = std::mem::take(fragments);
+        let header = frame.ip.map(|ip| (ip.src, ip.dst, ip.protocol));
+        let whole = fragments.frame(packet.time_nanos, *frame, |fault| {
+            if let Some((src, dst, protocol)) = header {
                 let (time_nanos, packet) = (packet.time_nanos, packet.number);
-                tell(SessionEvent::BadFragment(BadFragment {
+                emit(SessionEvent::BadFragment(BadFragment {
                     fault,
                     time_nanos,
                     packet,
@@ -182,9 +189,9 @@ impl Sessions {
                 }));
             }
         });
-        self.datagram(level, packet, &whole, tell);
-        if let Some(place) = self.fragments.get_mut(level as usize) {
-            *place = fragments;
+        self.datagram(level, packet, &whole, emit);
+        if let Some(taken) = self.fragments.get_mut(level as usize) {
+            *taken = fragments;
         }
     }
 
@@ -193,29 +200,29 @@ impl Sessions {
         level: Level,
         packet: &Packet<'_>,
         frame: &Frame<'_>,
-        tell: &mut impl FnMut(SessionEvent<'_>),
+        emit: &mut impl FnMut(SessionEvent<'_>),
     ) {
         let inner = if level == Level::Outer { frame.inner() } else { None };
         match inner.filter(|inner| inner.transport.is_some() || inner.is_fragment()) {
             Some(inner) => {
                 self.shared.counters.tunnelled_packets += 1;
-                self.part(Level::Inner, packet, inner, tell);
+                self.fragment_or_datagram(Level::Inner, packet, &inner, emit);
             }
-            None => self.frame(packet, frame, tell),
+            None => self.track(packet, frame, emit),
         }
     }
 
     /// Ends all flows.
-    pub fn finish(&mut self, mut tell: impl FnMut(SessionEvent<'_>)) {
+    pub fn finish(&mut self, mut emit: impl FnMut(SessionEvent<'_>)) {
         let Sessions { table, tracks, shared, .. } = self;
         table.finish(|event| {
             if let FlowEvent::Ended { slot, flow, reason } = event {
-                shared.end(tracks, slot, flow, reason, &mut tell);
+                shared.end(tracks, slot, flow, reason, &mut emit);
             }
         });
     }
 
-    /// What was done so far, and what did not fit.
+    /// Totals so far, and what did not fit.
     pub fn counters(&self) -> Counters {
         Counters {
             flows: self.table.counters(),
@@ -225,7 +232,8 @@ impl Sessions {
         }
     }
 
-    fn frame(&mut self, packet: &Packet<'_>, frame: &Frame<'_>, tell: &mut impl FnMut(SessionEvent<'_>)) {
+    /// Counts a datagram in its flow and reads its segment.
+    fn track(&mut self, packet: &Packet<'_>, frame: &Frame<'_>, emit: &mut impl FnMut(SessionEvent<'_>)) {
         let Sessions { table, tracks, shared, .. } = self;
         let Some(counted) = FlowPacket::of_frame(packet.time_nanos, frame) else {
             shared.counters.packets_without_flow += 1;
@@ -238,21 +246,21 @@ impl Sessions {
                 }
             }
             FlowEvent::Packet { .. } => {}
-            FlowEvent::Ended { slot, flow, reason } => shared.end(tracks, slot, flow, reason, tell),
+            FlowEvent::Ended { slot, flow, reason } => shared.end(tracks, slot, flow, reason, emit),
         });
         let (Some(flow), Some(track)) = (table.get(slot), tracks.get_mut(slot as usize)) else { return };
         let side = usize::from(counted.direction != flow.initiator);
         if let Some(bytes) = track.wire_bytes.get_mut(side) {
             *bytes += u64::from(packet.wire_len);
         }
-        let place = Place { flow, time_nanos: packet.time_nanos, packet: Some(packet.number) };
+        let context = EventContext { flow, time_nanos: packet.time_nanos, packet: Some(packet.number) };
         match &frame.transport {
             Some(Transport::Tcp(tcp)) => {
                 if let Some(flags) = track.tcp_flags.get_mut(side) {
                     flags.0 |= tcp.flags.0;
                 }
                 if !counted.key.is_loop() {
-                    shared.segment(track, side, tcp, frame, place, tell);
+                    shared.segment(track, side, tcp, frame, context, emit);
                 }
             }
             Some(Transport::Icmp(icmp)) => {
@@ -270,8 +278,8 @@ impl Shared {
         side: usize,
         tcp: &Tcp,
         frame: &Frame<'_>,
-        place: Place<'_>,
-        tell: &mut impl FnMut(SessionEvent<'_>),
+        context: EventContext<'_>,
+        emit: &mut impl FnMut(SessionEvent<'_>),
     ) {
         if tcp.flags.rst() {
             return;
@@ -280,15 +288,15 @@ impl Shared {
             && let Some(syn) = track.syns.get_mut(side)
             && syn.replace(tcp.seq).is_some_and(|before| before != tcp.seq)
         {
-            // The same ends, another connection, and nobody saw the first one's end.
-            self.leave(track, place, tell);
-            track.follow = Follow::NotYet;
+            // A new connection between the same endpoints; the end of the previous one was not captured.
+            self.stop(track, context, emit);
+            track.reading = Reading::Idle;
         }
-        if matches!(track.follow, Follow::NotYet) && frame.payload_len > 0 {
-            track.follow = self.begin(track.syns);
+        if matches!(track.reading, Reading::Idle) && frame.payload_len > 0 {
+            track.reading = self.begin(track.syns);
         }
-        let Follow::Read(connection) = &mut track.follow else { return };
-        let before = connection.kept_bytes();
+        let Reading::Active(connection) = &mut track.reading else { return };
+        let before = connection.buffered_bytes();
         let segment = Segment {
             seq: tcp.seq,
             syn: tcp.flags.syn(),
@@ -298,41 +306,47 @@ impl Shared {
         };
         let ack = tcp.flags.ack().then_some(tcp.ack);
         let messages = &mut self.counters.messages;
-        connection.segment(&mut self.reassembly, side, ack, segment, place, &mut |event| {
+        connection.segment(&mut self.reassembly, side, ack, segment, context, &mut |event| {
             *messages += u64::from(matches!(event, SessionEvent::Message { .. }));
-            tell(event);
+            emit(event);
         });
         if connection.application() != Application::Unknown {
             track.application = connection.application();
         }
-        self.counters.kept_bytes =
-            (self.counters.kept_bytes + connection.kept_bytes()).saturating_sub(before);
-        let over = self.counters.kept_bytes > self.limits.bytes_in_all;
-        self.counters.connections_given_up += u64::from(over);
-        if over || connection.is_of_no_interest() {
-            self.leave(track, place, tell);
+        self.counters.buffered_bytes =
+            (self.counters.buffered_bytes + connection.buffered_bytes()).saturating_sub(before);
+        let is_over = self.counters.buffered_bytes > self.limits.total_bytes;
+        self.counters.connections_abandoned += u64::from(is_over);
+        if is_over || connection.is_other() {
+            self.stop(track, context, emit);
         }
     }
 
-    fn begin(&mut self, syns: [Option<u32>; 2]) -> Follow {
+    fn begin(&mut self, syns: [Option<u32>; 2]) -> Reading {
         if self.counters.connections >= self.limits.connections {
             self.counters.connections_over_cap += 1;
-            return Follow::PassedOver;
+            return Reading::Stopped;
         }
         self.counters.connections += 1;
-        Follow::Read(Box::new(Connection::new(self.limits.mqtt, syns, &mut self.reassembly)))
+        Reading::Active(Box::new(Connection::new(self.limits.mqtt, syns, &mut self.reassembly)))
     }
 
-    /// Reads a connection no further; what it kept is told.
-    fn leave(&mut self, track: &mut Track, place: Place<'_>, tell: &mut impl FnMut(SessionEvent<'_>)) {
-        let follow = std::mem::replace(&mut track.follow, Follow::PassedOver);
-        let Follow::Read(mut connection) = follow else { return };
-        self.counters.kept_bytes = self.counters.kept_bytes.saturating_sub(connection.kept_bytes());
+    /// Stops reading a connection; buffered bytes are flushed as events.
+    fn stop(
+        &mut self,
+        track: &mut Track,
+        context: EventContext<'_>,
+        emit: &mut impl FnMut(SessionEvent<'_>),
+    ) {
+        let reading = std::mem::replace(&mut track.reading, Reading::Stopped);
+        let Reading::Active(mut connection) = reading else { return };
+        self.counters.buffered_bytes =
+            self.counters.buffered_bytes.saturating_sub(connection.buffered_bytes());
         self.counters.connections -= 1;
         let messages = &mut self.counters.messages;
-        connection.finish(&mut self.reassembly, place, &mut |event| {
+        connection.finish(&mut self.reassembly, context, &mut |event| {
             *messages += u64::from(matches!(event, SessionEvent::Message { .. }));
-            tell(event);
+            emit(event);
         });
     }
 
@@ -342,13 +356,13 @@ impl Shared {
         slot: u32,
         flow: &Flow,
         reason: EndReason,
-        tell: &mut impl FnMut(SessionEvent<'_>),
+        emit: &mut impl FnMut(SessionEvent<'_>),
     ) {
         let Some(track) = tracks.get_mut(slot as usize) else { return };
         let mut track = std::mem::take(track);
-        let place = Place { flow, time_nanos: flow.last_nanos, packet: None };
-        self.leave(&mut track, place, tell);
+        let context = EventContext { flow, time_nanos: flow.last_nanos, packet: None };
+        self.stop(&mut track, context, emit);
         let Track { wire_bytes, tcp_flags, icmp, application, .. } = track;
-        tell(SessionEvent::FlowEnded(FlowEnd { flow, reason, application, wire_bytes, tcp_flags, icmp }));
+        emit(SessionEvent::FlowEnded(FlowEnd { flow, reason, application, wire_bytes, tcp_flags, icmp }));
     }
 }

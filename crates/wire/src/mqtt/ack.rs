@@ -1,14 +1,14 @@
-//! PUBACK, PUBREC, PUBREL and PUBCOMP, which have one form (MQTT 3.1.1, 3.4 to 3.7; MQTT 5.0, 3.4 to 3.7).
+//! PUBACK, PUBREC, PUBREL and PUBCOMP, which share one form (MQTT 3.1.1, 3.4 to 3.7; MQTT 5.0, 3.4 to 3.7).
 
 use super::Properties;
 use super::body::Body;
 
-/// An answer within the handshakes of QoS 1 and 2.
+/// A response within the handshakes of QoS 1 and 2.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ack<'a> {
-    /// Which PUBLISH it belongs to.
+    /// Packet identifier of the PUBLISH.
     pub packet_id: u16,
-    /// Version 5's reason code; one left out is 0. `None` before version 5.
+    /// Version 5's reason code, 0 if omitted. `None` before version 5.
     pub reason_code: Option<u8>,
     /// Version 5's properties.
     pub properties: Properties<'a>,

@@ -6,7 +6,7 @@ use super::{Properties, kind};
 /// A step of enhanced authentication.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Auth<'a> {
-    /// Reason code; one left out is 0. `None` before version 5, where the type does not exist.
+    /// Reason code, 0 if omitted. `None` before version 5, where the type does not exist.
     pub reason_code: Option<u8>,
     /// Properties.
     pub properties: Properties<'a>,

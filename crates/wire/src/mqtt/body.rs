@@ -1,9 +1,10 @@
-//! Reading a message's body: a cursor, the version it is read by, and the faults found on the way.
+//! Decoding of a message's body: a cursor, the protocol version, and the violations so far.
 
+use super::primitive::prefixed;
 use super::{Limits, Properties, Version, Violation, Violations, text};
 use crate::cursor::Cursor;
 
-/// The unread rest of a body.
+/// A body while it is decoded.
 pub(super) struct Body<'a> {
     pub(super) cursor: Cursor<'a>,
     pub(super) version: Version,
@@ -11,35 +12,12 @@ pub(super) struct Body<'a> {
     pub(super) found: Violations,
 }
 
-/// Reads a variable byte integer of at most four bytes (MQTT 5.0, 1.5.5).
-pub(super) fn variable(cursor: &mut Cursor<'_>, found: &mut Violations) -> Option<usize> {
-    let mut value = 0;
-    for shift in [0, 7, 14, 21] {
-        let byte = cursor.u8()?;
-        value |= usize::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            found.insert_if(byte == 0 && shift > 0, Violation::RemainingLengthNotMinimal);
-            return Some(value);
-        }
-    }
-    None
-}
-
-/// Reads binary data or a text: two bytes of length, then as many bytes.
-pub(super) fn prefixed<'a>(cursor: &mut Cursor<'a>) -> Option<&'a [u8]> {
-    let mut ahead = *cursor;
-    let len = ahead.u16()?;
-    let bytes = ahead.take(usize::from(len))?;
-    *cursor = ahead;
-    Some(bytes)
-}
-
 impl<'a> Body<'a> {
     pub(super) fn new(bytes: &'a [u8], version: Version, limits: &Limits) -> Self {
         Self { cursor: Cursor::new(bytes), version, topic_bytes: limits.topic_bytes, found: Violations::NONE }
     }
 
-    /// Ends the reading: `None` means that a field was not reached, otherwise nothing may be left.
+    /// Returns the violations. `reached` is `None` if a field was not reached; otherwise no bytes may be left.
     pub(super) fn end(mut self, reached: Option<()>) -> Violations {
         match reached {
             None => {
@@ -74,7 +52,7 @@ impl<'a> Body<'a> {
         id
     }
 
-    /// Reads a list of properties where the version has them; keeps what could be read of a bad one.
+    /// Decodes a property list, if the version has one; of a malformed list, the part before the fault.
     pub(super) fn properties(&mut self, owner: u8, list: &mut Properties<'a>) -> Option<()> {
         if self.version != Version::V5 {
             return Some(());
@@ -89,7 +67,7 @@ impl<'a> Body<'a> {
         self.found.insert_if(!known, Violation::UnknownReasonCode);
     }
 
-    /// A reason code and properties at a message's end: either may be left out from the end (MQTT 5.0, 3.4.2).
+    /// Decodes a reason code and properties at the end of a message; each may be omitted (MQTT 5.0, 3.4.2).
     pub(super) fn reason(
         &mut self,
         kind: u8,

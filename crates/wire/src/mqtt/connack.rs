@@ -3,10 +3,10 @@
 use super::body::Body;
 use super::{Decoded, Limits, Properties, Version, Violation, kind};
 
-/// A server's answer to CONNECT.
+/// A server's response to CONNECT.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Connack<'a> {
-    /// The server has a session of this client.
+    /// The server resumes a session of this client.
     pub session_present: bool,
     /// Return code (before version 5) or reason code: 0 accepts.
     pub code: u8,
@@ -14,7 +14,7 @@ pub struct Connack<'a> {
     pub properties: Properties<'a>,
 }
 
-/// Reads the body of a CONNACK whose version is not known: two bytes are one before version 5.
+/// Decodes the body of a CONNACK of unknown version: two bytes mean a version before 5.
 pub fn connack(body: &[u8]) -> Decoded<Connack<'_>> {
     let version = if body.len() > 2 { Version::V5 } else { Version::V311 };
     let mut body = Body::new(body, version, &Limits::default());
@@ -30,7 +30,7 @@ pub(super) fn read<'a>(body: &mut Body<'a>, message: &mut Connack<'a>) -> Option
     message.code = body.cursor.u8()?;
     body.check_code(kind::CONNACK, message.code);
     body.found.insert_if(message.session_present && message.code != 0, Violation::SessionPresentOnError);
-    // A server that does not know version 5 refuses by an older CONNACK (MQTT 5.0, 3.1.2.2).
+    // A server without version 5 refuses with an older CONNACK (MQTT 5.0, 3.1.2.2).
     if body.cursor.is_empty() && matches!(message.code, 1..0x80) {
         return Some(());
     }

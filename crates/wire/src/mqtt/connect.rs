@@ -7,7 +7,7 @@ use super::properties::WILL;
 use super::version::BRIDGE;
 use super::{Decoded, Limits, Properties, Version, Violation, kind};
 
-/// A client's wish to connect.
+/// A client's request to connect.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Connect<'a> {
     /// `MQTT`, or `MQIsdp` for version 3.1.
@@ -16,23 +16,23 @@ pub struct Connect<'a> {
     pub level: u8,
     /// The connect flags.
     pub flags: ConnectFlags,
-    /// Seconds; 0 turns it off.
+    /// Keep-alive in seconds; 0 turns it off.
     pub keep_alive: u16,
-    /// Whether protocol name, level, flags and keep-alive were reached.
+    /// Whether protocol name, level, flags and keep-alive were decoded.
     pub header_read: bool,
     /// Version 5's properties.
     pub properties: Properties<'a>,
     /// Client identifier.
     pub client_id: &'a [u8],
-    /// The will, where the flags announce one.
+    /// The will, if the flags announce one.
     pub will: Option<Will<'a>>,
-    /// User name, where the flags announce one.
+    /// User name, if the flags announce one.
     pub username: Option<&'a [u8]>,
-    /// Password, where the flags announce one.
+    /// Password, if the flags announce one.
     pub password: Option<Password<'a>>,
 }
 
-/// The message that the server publishes when the client is lost. Its QoS and RETAIN are in the connect flags.
+/// The message that the server publishes when the client disconnects abnormally. Its QoS and RETAIN are in the flags.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Will<'a> {
     /// Version 5's properties of the will.
@@ -43,18 +43,18 @@ pub struct Will<'a> {
     pub payload: &'a [u8],
 }
 
-/// A password: shows its length only, unless asked to [`reveal`](Password::reveal) it.
+/// A password; its `Debug` output is its length. [`Password::reveal`] returns it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Password<'a>(&'a [u8]);
 
 impl<'a> Password<'a> {
-    /// Bytes.
+    /// Length in bytes.
     #[allow(clippy::len_without_is_empty)]
     pub fn len(self) -> usize {
         self.0.len()
     }
 
-    /// The password itself: to be logged with `--log-passwords` alone, or hashed.
+    /// The password: only for hashing, or for logs that the user enabled (`--log-passwords`).
     pub fn reveal(self) -> &'a [u8] {
         self.0
     }
@@ -89,7 +89,7 @@ impl ConnectFlags {
         self.0 & 0x20 != 0
     }
 
-    /// QoS of the will: 0 to 2, or 3, which cannot be.
+    /// QoS of the will: 0 to 2, or 3, which is invalid.
     #[inline]
     pub fn will_qos(self) -> u8 {
         (self.0 >> 3) & 3
@@ -115,7 +115,7 @@ impl ConnectFlags {
 }
 
 impl Connect<'_> {
-    /// The version asked for; `None` where name and level do not name one.
+    /// The requested version; `None` if protocol name and level are not a known pair.
     pub fn version(&self) -> Option<Version> {
         match (self.protocol_name, Version::from_level(self.level)?) {
             (b"MQIsdp", Version::V31) => Some(Version::V31),
@@ -124,13 +124,13 @@ impl Connect<'_> {
         }
     }
 
-    /// Whether the level has the bit by which Mosquitto's bridges mark themselves.
+    /// Whether the level has the bit of Mosquitto's bridges.
     pub fn is_bridge(&self) -> bool {
         self.level & BRIDGE != 0 && self.version().is_some()
     }
 }
 
-/// Reads the body of a CONNECT, by the version that it names; by 3.1.1 where it names none.
+/// Decodes the body of a CONNECT by the version that it names, or by 3.1.1 if it names none.
 pub fn connect(body: &[u8]) -> Decoded<Connect<'_>> {
     let mut body = Body::new(body, Version::V311, &Limits::default());
     let mut message = Connect::default();
@@ -140,11 +140,11 @@ pub fn connect(body: &[u8]) -> Decoded<Connect<'_>> {
 
 pub(super) fn read<'a>(body: &mut Body<'a>, message: &mut Connect<'a>) -> Option<()> {
     message.protocol_name = body.binary()?;
-    let known_name = matches!(message.protocol_name, b"MQTT" | b"MQIsdp");
-    body.found.insert_if(!known_name, Violation::UnknownProtocolName);
+    let is_known_name = matches!(message.protocol_name, b"MQTT" | b"MQIsdp");
+    body.found.insert_if(!is_known_name, Violation::UnknownProtocolName);
     message.level = body.cursor.u8()?;
     body.version = Version::from_level(message.level).unwrap_or_default();
-    body.found.insert_if(known_name && message.version().is_none(), Violation::UnknownProtocolLevel);
+    body.found.insert_if(is_known_name && message.version().is_none(), Violation::UnknownProtocolLevel);
     message.flags = ConnectFlags(body.cursor.u8()?);
     check_flags(body, message.flags);
     message.keep_alive = body.cursor.u16()?;

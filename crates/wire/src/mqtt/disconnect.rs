@@ -3,10 +3,10 @@
 use super::body::Body;
 use super::{Properties, kind};
 
-/// The end of a connection, announced: by the client, and from version 5 on by the server, too.
+/// Announces the end of a connection; sent by the client, from version 5 on also by the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Disconnect<'a> {
-    /// Version 5's reason code; one left out is 0. `None` before version 5.
+    /// Version 5's reason code, 0 if omitted. `None` before version 5.
     pub reason_code: Option<u8>,
     /// Version 5's properties.
     pub properties: Properties<'a>,

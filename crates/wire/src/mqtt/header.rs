@@ -15,21 +15,21 @@ pub struct FixedHeader {
     pub header_len: usize,
 }
 
-/// How far reading came.
+/// Result of an incremental read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step<T> {
-    /// Read.
+    /// Complete.
     Done(T),
-    /// The bytes end too early: at least this many in all are needed.
+    /// The input is too short.
     Incomplete {
-        /// Bytes, those at hand included.
+        /// Bytes needed in total, at least.
         needed: usize,
     },
-    /// No number of further bytes makes this valid.
+    /// Invalid, whatever follows.
     Malformed(Violation),
 }
 
-/// Reads a fixed header. `Malformed` only for a Remaining Length of more than four bytes.
+/// Decodes a fixed header; malformed only with a Remaining Length of more than four bytes.
 #[inline]
 pub fn fixed_header(bytes: &[u8]) -> Step<FixedHeader> {
     let Some(first) = bytes.first() else { return Step::Incomplete { needed: 2 } };
@@ -57,7 +57,7 @@ impl FixedHeader {
         self.flags & 8 != 0
     }
 
-    /// QoS of a PUBLISH: 0 to 2, or 3, which cannot be.
+    /// QoS of a PUBLISH: 0 to 2, or 3, which is invalid.
     #[inline]
     pub fn qos(&self) -> u8 {
         (self.flags >> 1) & 3
@@ -69,14 +69,14 @@ impl FixedHeader {
         self.flags & 1 != 0
     }
 
-    /// Bytes of the whole message.
+    /// Bytes of the message with its fixed header.
     #[inline]
     pub fn total_len(&self) -> u64 {
         self.header_len as u64 + u64::from(self.remaining_length)
     }
 
-    /// What the fixed header alone breaks. Version 3.1 lets these messages be sent again with DUP, and says nothing
-    /// about flags that are not used.
+    /// Violations of the fixed header alone. Version 3.1 allows DUP on these messages and does not restrict unused
+    /// flags.
     pub fn violations(&self, version: Version) -> Violations {
         use super::kind::{PUBLISH, PUBREL, RESERVED, SUBSCRIBE, UNSUBSCRIBE};
         let mut found = Violations::NONE;

@@ -1,23 +1,23 @@
-//! The caps of everything that MQTT decoding keeps or judges, in one place.
+//! Limits of MQTT decoding and sessions.
 
-/// What decoding keeps at most, per connection, and from where on a topic is called too long.
+/// Caps of the state of a connection, and the longest topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of a message's body that a [`super::Stream`] keeps; a longer one becomes a record of its first bytes.
+    /// Bytes of a message's body that a [`super::Stream`] buffers; the record of a longer one is cut to them.
     pub message_bytes: u32,
-    /// A topic of more bytes is a violation.
+    /// Longest topic in bytes; a longer one is a violation.
     pub topic_bytes: usize,
-    /// Bytes that a session keeps of a client identifier, user name, topic or filter.
+    /// Bytes that a session stores of a client identifier, user name, topic or filter.
     pub text_bytes: usize,
-    /// Exchanges that may be open at once.
+    /// Open exchanges.
     pub exchanges: usize,
-    /// Messages that an exchange may have.
+    /// Messages of an exchange.
     pub exchange_messages: u32,
-    /// Subscriptions that a session keeps.
+    /// Subscriptions that a session stores.
     pub subscriptions: usize,
-    /// Different publish topics that a session keeps.
+    /// Distinct publish topics that a session stores.
     pub topics: usize,
-    /// Topic aliases that a session keeps, per direction.
+    /// Topic aliases that a session stores, per direction.
     pub aliases: usize,
 }
 

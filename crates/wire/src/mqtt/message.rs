@@ -10,42 +10,42 @@ use super::{ack, auth, connack, connect, disconnect, publish, suback, subscribe,
 /// A control packet, borrowed from the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Message<'a> {
-    /// Type 0, which is forbidden: its body.
+    /// Type 0, which is forbidden, with its body.
     Reserved(&'a [u8]),
-    /// A client asks for a connection.
+    /// A client requests a connection.
     Connect(Connect<'a>),
-    /// The server's answer to CONNECT.
+    /// The server's response to CONNECT.
     Connack(Connack<'a>),
     /// A message to or from a topic.
     Publish(Publish<'a>),
-    /// Answer to a PUBLISH of QoS 1.
+    /// Response to a PUBLISH of QoS 1.
     Puback(Ack<'a>),
-    /// First answer to a PUBLISH of QoS 2.
+    /// First response to a PUBLISH of QoS 2.
     Pubrec(Ack<'a>),
-    /// Answer to PUBREC.
+    /// Response to PUBREC.
     Pubrel(Ack<'a>),
-    /// Answer to PUBREL.
+    /// Response to PUBREL.
     Pubcomp(Ack<'a>),
-    /// A client asks for topics.
+    /// A client subscribes to topics.
     Subscribe(Subscribe<'a>),
-    /// Answer to SUBSCRIBE.
+    /// Response to SUBSCRIBE.
     Suback(Suback<'a>),
-    /// A client gives up topics.
+    /// A client unsubscribes from topics.
     Unsubscribe(Unsubscribe<'a>),
-    /// Answer to UNSUBSCRIBE.
+    /// Response to UNSUBSCRIBE.
     Unsuback(Unsuback<'a>),
-    /// A client says that it is alive.
+    /// A client's keep-alive request.
     Pingreq,
-    /// Answer to PINGREQ.
+    /// Response to PINGREQ.
     Pingresp,
-    /// The end, announced.
+    /// Announces the end of the connection.
     Disconnect(Disconnect<'a>),
     /// Enhanced authentication.
     Auth(Auth<'a>),
 }
 
 impl Message<'_> {
-    /// The packet identifier, where the message has one.
+    /// The packet identifier, if the message has one.
     pub fn packet_id(&self) -> Option<u16> {
         match self {
             Self::Publish(message) => message.packet_id,
@@ -61,8 +61,8 @@ impl Message<'_> {
     }
 }
 
-/// Reads a message's body; the fixed header's own violations are among those returned. A CONNECT is read by the
-/// version that it names.
+/// Decodes a message's body; the fixed header's violations are included. A CONNECT is decoded by the version that it
+/// names.
 pub fn decode<'a>(
     header: &FixedHeader,
     bytes: &'a [u8],
@@ -100,7 +100,7 @@ pub fn decode<'a>(
     Decoded { message, violations }
 }
 
-/// Fills an empty message by `read`, which tells whether it came to the end, and wraps it.
+/// Fills an empty message by `read`, which returns whether it reached the end, and wraps it.
 #[inline]
 fn of<'a, T>(
     mut empty: T,

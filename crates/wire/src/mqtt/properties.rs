@@ -1,13 +1,14 @@
-//! Version 5's properties: one table, a borrowed list, its faults (MQTT 5.0, 2.2.2).
+//! Version 5's properties: their table, a borrowed list of them, and its violations (MQTT 5.0, 2.2.2).
 
 use super::kind::{
     AUTH, CONNACK, CONNECT, DISCONNECT, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, SUBACK, SUBSCRIBE,
     UNSUBACK, UNSUBSCRIBE,
 };
-use super::{Violation, Violations, body, text};
+use super::primitive::{prefixed, variable};
+use super::{Violation, Violations, text};
 use crate::cursor::Cursor;
 
-/// How a property's value is encoded.
+/// Encoding of a property's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ValueKind {
     /// One byte.
@@ -39,24 +40,24 @@ pub enum Value<'a> {
     Pair(&'a [u8], &'a [u8]),
 }
 
-/// A row of the properties' table.
+/// A row of the property table.
 #[derive(Clone, Copy, Debug)]
 pub struct PropertyRule {
     /// Its identifier.
     pub id: u8,
-    /// Its name in snake case, as EVE records use it.
+    /// Its name in snake case, as in EVE records.
     pub name: &'static str,
-    /// How its value is encoded.
+    /// Encoding of its value.
     pub kind: ValueKind,
-    /// A bit for each control packet type that may have it; bit 0 is the will.
+    /// Bit per control packet type that may have it; bit 0 is the will.
     owners: u16,
-    /// The types among the owners where it may stand more than once.
+    /// Bit per control packet type that may have it more than once.
     repeats: u16,
     smallest: u32,
     largest: u32,
 }
 
-/// The owner of a will's properties, which stand within a CONNECT.
+/// Owner of a will's properties, which are part of a CONNECT.
 pub(super) const WILL: u8 = 0;
 
 const fn owners(kinds: &[u8]) -> u16 {
@@ -140,7 +141,7 @@ const RESPONSE_TOPIC: u8 = 8;
 const AUTHENTICATION_METHOD: u8 = 21;
 const AUTHENTICATION_DATA: u8 = 22;
 
-/// A property read.
+/// A decoded property.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Property<'a> {
     /// Its identifier (see [`PROPERTIES`]).
@@ -168,7 +169,7 @@ pub struct Properties<'a> {
 }
 
 impl<'a> Properties<'a> {
-    /// Each property that can be read, in the order sent.
+    /// The properties up to the first malformed one, in the order sent.
     pub fn iter(&self) -> impl Iterator<Item = Property<'a>> + use<'a> {
         let mut cursor = Cursor::new(self.bytes);
         std::iter::from_fn(move || next(&mut cursor).ok())
@@ -179,7 +180,7 @@ impl<'a> Properties<'a> {
         self.bytes.is_empty()
     }
 
-    /// The number of the first property with this identifier.
+    /// Value of the first numeric property with this identifier.
     pub fn number(&self, id: u8) -> Option<u32> {
         self.iter().find_map(|property| match property.value {
             Value::Number(number) if property.id == id => Some(number),
@@ -187,7 +188,7 @@ impl<'a> Properties<'a> {
         })
     }
 
-    /// The text of the first property with this identifier.
+    /// Value of the first text property with this identifier.
     pub fn text(&self, id: u8) -> Option<&'a [u8]> {
         self.iter().find_map(|property| match property.value {
             Value::Text(text) if property.id == id => Some(text),
@@ -195,9 +196,10 @@ impl<'a> Properties<'a> {
         })
     }
 
-    /// Reads a list and its length. `None`: what follows cannot be found; the list has what could be read.
+    /// Decodes a list and its length. `None` if the end of the list cannot be located; the list then has the rest of
+    /// the body.
     pub(super) fn read(cursor: &mut Cursor<'a>, owner: u8, found: &mut Violations) -> (Self, Option<()>) {
-        let Some(len) = body::variable(cursor, found) else {
+        let Some(len) = variable(cursor, found) else {
             found.insert(Violation::PropertyLength);
             return (Self::default(), None);
         };
@@ -246,28 +248,27 @@ impl<'a> Properties<'a> {
                 Value::Binary(_) => {}
             }
         }
-        // MQTT 5.0, 3.1.2.11.10: data belong to a method.
+        // MQTT 5.0, 3.1.2.11.10: data require a method.
         let lone = seen & (1 << AUTHENTICATION_DATA) != 0 && seen & (1 << AUTHENTICATION_METHOD) == 0;
         found.insert_if(lone, Violation::PropertyValue);
     }
 }
 
-/// The next property; the violation where none can be read.
+/// Decodes the next property, or returns its violation.
 fn next<'a>(cursor: &mut Cursor<'a>) -> Result<Property<'a>, Violation> {
     let mut ignored = Violations::NONE;
-    let id = body::variable(cursor, &mut ignored).ok_or(Violation::PropertyLength)?;
+    let id = variable(cursor, &mut ignored).ok_or(Violation::PropertyLength)?;
     let rule = u8::try_from(id).ok().and_then(find).ok_or(Violation::PropertyUnknown)?;
     let value = match rule.kind {
         ValueKind::Byte => cursor.u8().map(|number| Value::Number(number.into())),
         ValueKind::TwoByte => cursor.u16().map(|number| Value::Number(number.into())),
         ValueKind::FourByte => cursor.u32().map(Value::Number),
-        ValueKind::Variable => {
-            body::variable(cursor, &mut ignored).map(|number| Value::Number(number as u32))
+        ValueKind::Variable => variable(cursor, &mut ignored).map(|number| Value::Number(number as u32)),
+        ValueKind::Binary => prefixed(cursor).map(Value::Binary),
+        ValueKind::Text => prefixed(cursor).map(Value::Text),
+        ValueKind::Pair => {
+            prefixed(cursor).and_then(|name| prefixed(cursor).map(|value| Value::Pair(name, value)))
         }
-        ValueKind::Binary => body::prefixed(cursor).map(Value::Binary),
-        ValueKind::Text => body::prefixed(cursor).map(Value::Text),
-        ValueKind::Pair => body::prefixed(cursor)
-            .and_then(|name| body::prefixed(cursor).map(|value| Value::Pair(name, value))),
     };
     let value = value.ok_or(Violation::PropertyLength)?;
     Ok(Property { id: rule.id, value })

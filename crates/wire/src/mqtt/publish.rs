@@ -6,9 +6,9 @@ use super::{FixedHeader, Properties, Version, Violation, kind};
 /// A message to a topic. DUP, QoS and RETAIN are in the fixed header.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Publish<'a> {
-    /// Topic name; may be empty in version 5, where a topic alias stands for it.
+    /// Topic name; may be empty in version 5, with a topic alias.
     pub topic: &'a [u8],
-    /// Packet identifier; only with QoS 1 and 2 (and read with 3, which cannot be).
+    /// Packet identifier; with QoS 1 and 2 (and with the invalid 3).
     pub packet_id: Option<u16>,
     /// Version 5's properties.
     pub properties: Properties<'a>,

@@ -1,9 +1,10 @@
-//! Return codes and version 5's reason codes: names and where each may stand (MQTT 5.0, table 2-6).
+//! Return codes and version 5's reason codes: their names and the control packets that may have them (MQTT 5.0, table
+//! 2-6).
 
 use super::Version;
 use super::kind::{AUTH, CONNACK, DISCONNECT, PUBACK, PUBCOMP, PUBREC, PUBREL, SUBACK, UNSUBACK};
 
-/// Code, name, and the control packets that may carry it.
+/// Code, name, and the control packets that may have it.
 type Row = (u8, &'static str, &'static [u8]);
 
 const REASONS: &[Row] = &[
@@ -68,8 +69,8 @@ const RETURN_CODES: &[Row] = &[
     (0x80, "Failure", &[SUBACK]),
 ];
 
-/// The standard's name of a return or reason code in a control packet of the given type; `None` where it may not
-/// stand there. Types without a code have none.
+/// The standard's name of a return or reason code in a control packet of the given type; `None` if that type may not
+/// have it.
 pub fn reason_name(version: Version, kind: u8, code: u8) -> Option<&'static str> {
     let table = if version == Version::V5 { REASONS } else { RETURN_CODES };
     table.iter().find(|(row, _, kinds)| *row == code && kinds.contains(&kind)).map(|(_, name, _)| *name)

@@ -1,54 +1,23 @@
-//! One MQTT connection: a state machine that is fed both directions' records and says what their order breaks.
+//! One MQTT connection: a state machine over the records of both directions.
 //!
-//! In: records in the order seen, with packet time in microseconds. Out: for each the message, its violations and
-//! the exchange it belongs to; and at any time what is known of the connection. Memory is bounded by [`Limits`]: what
-//! does not fit is counted. A password is never kept: only its length.
+//! In: records in capture order, with packet time in microseconds. Out: for each the message, its violations (also
+//! those of order) and its exchange; and the connection's state. Memory is bounded by [`Limits`]; what does not fit
+//! is counted. Of a password only the length is stored.
 
 mod exchange;
 mod observe;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::order::{Direction, Handshake, keep_alive_nanos};
 use super::{FixedHeader, Limits, Message, RecordState, SubscriptionOptions, Version, Violations};
 use exchange::Exchanges;
 
-/// Whom a message goes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Direction {
-    /// From the client.
-    ToServer,
-    /// From the server.
-    ToClient,
-}
-
-impl Direction {
-    /// The other one.
-    pub fn reverse(self) -> Self {
-        match self {
-            Self::ToServer => Self::ToClient,
-            Self::ToClient => Self::ToServer,
-        }
-    }
-
-    /// Where a control packet of this type must go; `None` for those that both sides send.
-    pub fn of(kind: u8, version: Version) -> Option<Self> {
-        use super::kind::{
-            CONNACK, CONNECT, DISCONNECT, PINGREQ, PINGRESP, SUBACK, SUBSCRIBE, UNSUBACK, UNSUBSCRIBE,
-        };
-        match kind {
-            CONNECT | SUBSCRIBE | UNSUBSCRIBE | PINGREQ => Some(Self::ToServer),
-            CONNACK | SUBACK | UNSUBACK | PINGRESP => Some(Self::ToClient),
-            DISCONNECT if version != Version::V5 => Some(Self::ToServer),
-            _ => None,
-        }
-    }
-}
-
-/// The exchange of messages that a message belongs to: CONNECT and CONNACK, PUBLISH and its answers, SUBSCRIBE and
-/// SUBACK, UNSUBSCRIBE and UNSUBACK; any other message is an exchange by itself.
+/// The exchange of a message: CONNECT and CONNACK, PUBLISH and its acknowledgments, SUBSCRIBE and SUBACK, UNSUBSCRIBE
+/// and UNSUBACK; any other message is an exchange of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exchange {
-    /// Its number within the connection, from 1.
+    /// Number within the connection, from 1.
     pub number: u64,
     /// This message is its first.
     pub opened: bool,
@@ -56,33 +25,33 @@ pub struct Exchange {
     pub closed: bool,
 }
 
-/// What is said of a record.
+/// A record's message in the context of its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Observed<'a> {
     /// Its fixed header.
     pub header: FixedHeader,
     /// The message.
     pub message: Message<'a>,
-    /// Whether its body is whole.
+    /// Whether its body is complete.
     pub state: RecordState,
-    /// Everything wrong with it, by itself and in its place.
+    /// Its violations, of form and of order.
     pub violations: Violations,
-    /// The version it was read by.
+    /// The version it was decoded by.
     pub version: Version,
-    /// No CONNECT said so: the version is a guess.
+    /// No CONNECT was seen: the version is a guess.
     pub version_assumed: bool,
     /// The exchange it belongs to.
     pub exchange: Exchange,
-    /// The connection was seen from its begin without losses. Otherwise violations of order may be the recording's.
+    /// The connection was seen from its begin, without losses. Otherwise violations of order may come from the capture.
     pub complete_view: bool,
 }
 
-/// How the connection's end was announced.
+/// How the end of the connection was announced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closed {
     /// A DISCONNECT.
     Disconnect {
-        /// Where it went.
+        /// Its direction.
         direction: Direction,
         /// Version 5's reason code.
         code: Option<u8>,
@@ -91,12 +60,12 @@ pub enum Closed {
     Refused(u8),
 }
 
-/// The will of a session; its payload's length only.
+/// The will of a session, without its payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionWill {
     /// Its topic, cut to [`Limits::text_bytes`].
     pub topic: Box<[u8]>,
-    /// Bytes of its payload.
+    /// Length of its payload in bytes.
     pub payload_bytes: usize,
     /// Its QoS.
     pub qos: u8,
@@ -106,29 +75,29 @@ pub struct SessionWill {
 
 /// A subscription of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeptSubscription {
+pub struct SessionSubscription {
     /// Topic filter, cut to [`Limits::text_bytes`].
     pub filter: Box<[u8]>,
-    /// What was asked for.
+    /// The requested options.
     pub options: SubscriptionOptions,
-    /// SUBACK's code: the QoS granted, or a failure.
+    /// SUBACK's code: the granted QoS, or a failure.
     pub granted: Option<u8>,
     exchange: u64,
     position: u32,
 }
 
-impl KeptSubscription {
+impl SessionSubscription {
     /// Whether the filter has a wildcard.
     pub fn has_wildcard(&self) -> bool {
         self.filter.iter().any(|byte| matches!(byte, b'+' | b'#'))
     }
 }
 
-/// What is kept of the topics that one side publishes to by alias.
+/// Topic aliases of one direction.
 #[derive(Clone, Debug, Default)]
 struct Aliases {
     topics: BTreeMap<u16, Box<[u8]>>,
-    /// What the receiver announced; `None` while not known.
+    /// The receiver's Topic Alias Maximum; `None` while unknown.
     maximum: Option<u16>,
 }
 
@@ -140,10 +109,9 @@ pub struct Session {
     version: Option<Version>,
     guess: Version,
     counts: [[u32; 16]; 2],
-    /// The CONNECT's exchange, while its CONNACK is awaited.
+    /// The CONNECT's exchange, until its CONNACK.
     connecting: Option<Exchange>,
-    introduced: bool,
-    connack_code: Option<u8>,
+    handshake: Handshake,
     session_present: bool,
     client_id: Box<[u8]>,
     username: Option<Box<[u8]>>,
@@ -156,14 +124,14 @@ pub struct Session {
     disconnected: [bool; 2],
     closed: Option<Closed>,
     exchanges: Exchanges,
-    subscriptions: Vec<KeptSubscription>,
+    subscriptions: Vec<SessionSubscription>,
     topics: BTreeSet<Box<[u8]>>,
     aliases: [Aliases; 2],
     dropped: u64,
 }
 
 impl Session {
-    /// A connection that is seen from its begin.
+    /// A connection seen from its begin.
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
@@ -172,8 +140,7 @@ impl Session {
             guess: Version::default(),
             counts: [[0; 16]; 2],
             connecting: None,
-            introduced: false,
-            connack_code: None,
+            handshake: Handshake::default(),
             session_present: false,
             client_id: Box::default(),
             username: None,
@@ -193,37 +160,37 @@ impl Session {
         }
     }
 
-    /// A connection that was picked up in its midst.
+    /// A connection picked up in mid-stream.
     pub fn mid_stream(limits: Limits) -> Self {
         Self { complete_view: false, ..Self::new(limits) }
     }
 
-    /// Bytes of either direction were lost: from now on what is missing may be the recording's.
+    /// Takes a loss of bytes in either direction: the view is no longer complete.
     pub fn gap(&mut self) {
         self.complete_view = false;
     }
 
-    /// The version, and whether it is a guess because no CONNECT told it.
+    /// The version, and whether it is a guess because no CONNECT was seen.
     pub fn version(&self) -> (Version, bool) {
         (self.version.unwrap_or(self.guess), self.version.is_none())
     }
 
-    /// Messages of a control packet type in a direction.
+    /// Number of messages of a control packet type in a direction.
     pub fn count(&self, direction: Direction, kind: u8) -> u32 {
         self.counts.get(direction as usize).and_then(|row| row.get(usize::from(kind))).copied().unwrap_or(0)
     }
 
-    /// Messages in a direction.
+    /// Number of messages in a direction.
     pub fn messages(&self, direction: Direction) -> u64 {
         self.counts.get(direction as usize).map_or(0, |row| row.iter().map(|count| u64::from(*count)).sum())
     }
 
     /// Whether a CONNECT was seen.
-    pub fn is_introduced(&self) -> bool {
-        self.introduced
+    pub fn has_connect(&self) -> bool {
+        self.handshake.has_connect()
     }
 
-    /// Client identifier, cut to [`Limits::text_bytes`]; the one that the server assigned, if it did.
+    /// Client identifier, cut to [`Limits::text_bytes`]; the server-assigned one, if any.
     pub fn client_id(&self) -> &[u8] {
         &self.client_id
     }
@@ -233,7 +200,7 @@ impl Session {
         self.username.as_deref()
     }
 
-    /// Bytes of the password.
+    /// Length of the password in bytes.
     pub fn password_bytes(&self) -> Option<usize> {
         self.password_bytes
     }
@@ -243,24 +210,24 @@ impl Session {
         self.will.as_ref()
     }
 
-    /// Clean Start, before version 5 Clean Session.
+    /// Clean Start (version 5) or Clean Session (before).
     pub fn clean_start(&self) -> bool {
         self.clean_start
     }
 
-    /// Whether the client marked itself as a Mosquitto bridge.
+    /// Whether the client is a Mosquitto bridge.
     pub fn is_bridge(&self) -> bool {
         self.is_bridge
     }
 
-    /// Keep-alive in seconds, 0 is off; the one that the server set, if it did (MQTT 5.0, 3.2.2.3.14).
+    /// Keep-alive in seconds, 0 if off; the server's, if it set one (MQTT 5.0, 3.2.2.3.14).
     pub fn keep_alive_secs(&self) -> u16 {
         self.keep_alive_secs
     }
 
     /// CONNACK's code.
     pub fn connack_code(&self) -> Option<u8> {
-        self.connack_code
+        self.handshake.connack_code()
     }
 
     /// CONNACK's Session Present.
@@ -268,41 +235,43 @@ impl Session {
         self.session_present
     }
 
-    /// How the end was announced, if it was.
+    /// How the end of the connection was announced, if it was.
     pub fn closed(&self) -> Option<Closed> {
         self.closed
     }
 
-    /// Subscriptions asked for and not given up, at most [`Limits::subscriptions`].
-    pub fn subscriptions(&self) -> &[KeptSubscription] {
+    /// Current subscriptions, at most [`Limits::subscriptions`].
+    pub fn subscriptions(&self) -> &[SessionSubscription] {
         &self.subscriptions
     }
 
-    /// Different topics published to, at most [`Limits::topics`].
+    /// Distinct publish topics, at most [`Limits::topics`].
     pub fn topics(&self) -> impl Iterator<Item = &[u8]> {
         self.topics.iter().map(AsRef::as_ref)
     }
 
-    /// The topic that an alias stands for in a direction (version 5).
+    /// The topic of an alias in a direction (version 5).
     pub fn aliased_topic(&self, direction: Direction, alias: u16) -> Option<&[u8]> {
         self.aliases.get(direction as usize)?.topics.get(&alias).map(AsRef::as_ref)
     }
 
-    /// Exchanges that await an answer.
+    /// Number of open exchanges.
     pub fn open_exchanges(&self) -> usize {
         self.exchanges.open_count()
     }
 
-    /// What did not fit the limits: exchanges, subscriptions, topics and aliases.
+    /// Number of exchanges, subscriptions, topics and aliases beyond the limits.
     pub fn dropped(&self) -> u64 {
         self.dropped + self.exchanges.evicted()
     }
 
-    /// Whether at this packet time, in microseconds, the client has been silent for more than one and a half times
-    /// its keep-alive (MQTT 3.1.1, 3.1.2.10).
+    /// Whether the client has been silent for longer than its keep-alive allows, at a packet time in microseconds; see
+    /// [`keep_alive_nanos`].
     pub fn keep_alive_exceeded(&self, now_micros: i64) -> bool {
-        let Some(last) = self.client_seen_micros else { return false };
-        let allowed_micros = i64::from(self.keep_alive_secs) * 1_500_000;
-        self.keep_alive_secs > 0 && now_micros.saturating_sub(last) > allowed_micros
+        let Some((last, allowed)) = self.client_seen_micros.zip(keep_alive_nanos(self.keep_alive_secs))
+        else {
+            return false;
+        };
+        now_micros.saturating_sub(last) > allowed / 1_000
     }
 }

@@ -3,14 +3,14 @@
 use super::body::Body;
 use super::{Properties, Violation, kind};
 
-/// A server's answer to SUBSCRIBE.
+/// A server's response to SUBSCRIBE.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Suback<'a> {
-    /// Which SUBSCRIBE it answers.
+    /// Packet identifier of the SUBSCRIBE.
     pub packet_id: u16,
     /// Version 5's properties.
     pub properties: Properties<'a>,
-    /// A code for each topic filter, in its order: the QoS granted, or 0x80 and above for a failure.
+    /// A code for each topic filter, in order: the granted QoS, or 0x80 and above for a failure.
     pub codes: &'a [u8],
 }
 

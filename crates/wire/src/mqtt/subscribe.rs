@@ -1,10 +1,11 @@
 //! SUBSCRIBE (MQTT 3.1.1, 3.8; MQTT 5.0, 3.8).
 
-use super::body::{Body, prefixed};
+use super::body::Body;
+use super::primitive::prefixed;
 use super::{Properties, Version, Violation, kind, text};
 use crate::cursor::Cursor;
 
-/// A client's wish for topics.
+/// A client's request to subscribe to topics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Subscribe<'a> {
     /// Packet identifier.
@@ -35,29 +36,29 @@ pub struct Subscription<'a> {
 pub struct SubscriptionOptions(pub u8);
 
 impl SubscriptionOptions {
-    /// The highest QoS wanted: 0 to 2, or 3, which cannot be.
+    /// Maximum QoS: 0 to 2, or 3, which is invalid.
     pub fn qos(self) -> u8 {
         self.0 & 3
     }
 
-    /// The client's own messages are not to come back.
+    /// Do not forward the client's own messages to it.
     pub fn no_local(self) -> bool {
         self.0 & 0x04 != 0
     }
 
-    /// RETAIN is to be handed on as published.
+    /// Forward RETAIN as published.
     pub fn retain_as_published(self) -> bool {
         self.0 & 0x08 != 0
     }
 
-    /// 0: retained messages at once, 1: only for a new subscription, 2: never; 3 cannot be.
+    /// Send retained messages: 0 always, 1 for a new subscription, 2 never; 3 is invalid.
     pub fn retain_handling(self) -> u8 {
         (self.0 >> 4) & 3
     }
 }
 
 impl<'a> Subscriptions<'a> {
-    /// Each subscription that can be read, in the order sent.
+    /// The subscriptions up to the first malformed one, in the order sent.
     pub fn iter(&self) -> impl Iterator<Item = Subscription<'a>> + use<'a> {
         let mut cursor = Cursor::new(self.bytes);
         std::iter::from_fn(move || next(&mut cursor))
@@ -80,7 +81,7 @@ pub(super) fn read<'a>(body: &mut Body<'a>, message: &mut Subscribe<'a>) -> Opti
         body.found.extend(text::check_filter(filter, body.topic_bytes, v5));
         body.found.insert_if(options.qos() == 3, Violation::InvalidQosLevel);
         let reserved = if v5 { options.0 & 0xc0 } else { options.0 & 0xfc };
-        // MQTT-3.8.3-4 (version 5): no "no local" on a shared subscription.
+        // MQTT-3.8.3-4 (version 5): a shared subscription must not have No Local.
         let local_share = v5 && options.no_local() && filter.starts_with(b"$share/");
         let bad = reserved != 0 || (v5 && options.retain_handling() == 3) || local_share;
         body.found.insert_if(bad, Violation::BadSubscriptionOptions);

@@ -2,7 +2,7 @@
 
 use super::{Violation, Violations};
 
-/// What is wrong with a text.
+/// Violations of a text.
 pub(super) fn check(text: &[u8]) -> Violations {
     let mut found = Violations::NONE;
     if text.iter().all(|byte| (0x20..0x7f).contains(byte)) {
@@ -20,13 +20,13 @@ pub(super) fn check(text: &[u8]) -> Violations {
     found
 }
 
-/// Control characters and Unicode's non-characters, which a text should not have.
+/// Whether a character should not be in a text: control characters and Unicode non-characters.
 fn is_discouraged(char: char) -> bool {
     let code = u32::from(char);
     char.is_control() || code & 0xfffe == 0xfffe || (0xfdd0..=0xfdef).contains(&code)
 }
 
-/// What is wrong with a topic name of at most `longest` bytes.
+/// Violations of a topic name of at most `longest` bytes.
 pub(super) fn check_topic(topic: &[u8], longest: usize) -> Violations {
     let mut found = check(topic);
     found.insert_if(topic.iter().any(|byte| matches!(byte, b'+' | b'#')), Violation::WildcardInTopic);
@@ -34,12 +34,12 @@ pub(super) fn check_topic(topic: &[u8], longest: usize) -> Violations {
     found
 }
 
-/// What is wrong with a topic filter of at most `longest` bytes; `shared`: the version knows shared subscriptions.
+/// Violations of a topic filter of at most `longest` bytes; `shared`: the version has shared subscriptions.
 pub(super) fn check_filter(filter: &[u8], longest: usize, shared: bool) -> Violations {
     let mut found = check(filter);
     found.insert_if(filter.is_empty(), Violation::EmptyTopic);
     found.insert_if(filter.len() > longest, Violation::TopicTooLong);
-    found.insert_if(!wildcards_stand_right(filter), Violation::BadTopicFilter);
+    found.insert_if(!has_valid_wildcards(filter), Violation::BadTopicFilter);
     if shared && let Some(rest) = filter.strip_prefix(b"$share/") {
         // MQTT-4.8.2-1 and -2: a share name of at least one character without wildcards, then a filter.
         let mut parts = rest.splitn(2, |byte| *byte == b'/');
@@ -51,8 +51,8 @@ pub(super) fn check_filter(filter: &[u8], longest: usize, shared: bool) -> Viola
     found
 }
 
-/// MQTT-4.7.1-2 and -3: `#` and `+` fill a level, `#` the last one.
-fn wildcards_stand_right(filter: &[u8]) -> bool {
+/// Whether `#` and `+` occupy whole levels, `#` the last one (MQTT-4.7.1-2, MQTT-4.7.1-3).
+fn has_valid_wildcards(filter: &[u8]) -> bool {
     let mut levels = filter.split(|byte| *byte == b'/').peekable();
     while let Some(level) = levels.next() {
         let multi = level.contains(&b'#');
@@ -66,8 +66,8 @@ fn wildcards_stand_right(filter: &[u8]) -> bool {
     true
 }
 
-/// Whether a topic filter matches a topic name (MQTT 4.7): wildcards at the first level leave topics with `$` out.
-/// A shared subscription's filter is the part after its share name.
+/// Whether a topic filter matches a topic name (MQTT 4.7): wildcards at the first level do not match topics that begin
+/// with `$`. Of a shared subscription, the part after the share name is matched.
 pub fn filter_matches(filter: &[u8], topic: &[u8]) -> bool {
     let filter = match filter.strip_prefix(b"$share/") {
         Some(shared) => match shared.iter().position(|byte| *byte == b'/') {
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn filters_match_as_the_standard_shows() {
+    fn filters_match_as_in_the_standard() {
         for (filter, topic, wanted) in [
             ("sport/tennis/player1/#", "sport/tennis/player1", true),
             ("sport/tennis/player1/#", "sport/tennis/player1/score/wimbledon", true),
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn wildcards_in_the_wrong_place_are_named() {
+    fn misplaced_wildcards_are_violations() {
         for bad in ["a#", "a/#/b", "a+/b", "+a", "##"] {
             let found = check_filter(bad.as_bytes(), 100, true);
             assert!(found.contains(Violation::BadTopicFilter), "{bad}");
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_judged() {
+    fn text_violations() {
         assert!(check("grün/ü€𝄞".as_bytes()).is_empty());
         assert!(check(b"\xff").contains(Violation::BadUtf8));
         // A surrogate, encoded (MQTT-1.5.4-1).

@@ -3,14 +3,14 @@
 use super::body::Body;
 use super::{Properties, Version, Violation, kind};
 
-/// A server's answer to UNSUBSCRIBE.
+/// A server's response to UNSUBSCRIBE.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Unsuback<'a> {
-    /// Which UNSUBSCRIBE it answers.
+    /// Packet identifier of the UNSUBSCRIBE.
     pub packet_id: u16,
     /// Version 5's properties.
     pub properties: Properties<'a>,
-    /// Version 5: a reason code for each topic filter, in its order.
+    /// Version 5: a reason code for each topic filter, in order.
     pub codes: &'a [u8],
 }
 

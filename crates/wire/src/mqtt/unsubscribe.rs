@@ -1,10 +1,11 @@
 //! UNSUBSCRIBE (MQTT 3.1.1, 3.10; MQTT 5.0, 3.10).
 
-use super::body::{Body, prefixed};
+use super::body::Body;
+use super::primitive::prefixed;
 use super::{Properties, Version, Violation, kind, text};
 use crate::cursor::Cursor;
 
-/// A client gives up topics.
+/// A client's request to unsubscribe from topics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Unsubscribe<'a> {
     /// Packet identifier.
@@ -22,7 +23,7 @@ pub struct Filters<'a> {
 }
 
 impl<'a> Filters<'a> {
-    /// Each filter that can be read, in the order sent.
+    /// The filters up to the first malformed one, in the order sent.
     pub fn iter(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let mut cursor = Cursor::new(self.bytes);
         std::iter::from_fn(move || prefixed(&mut cursor))

@@ -1,6 +1,6 @@
 //! Protocol versions.
 
-/// The versions of MQTT that are read.
+/// The supported protocol versions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Version {
     /// 3.1, protocol name `MQIsdp`, level 3.
@@ -12,11 +12,11 @@ pub enum Version {
     V5,
 }
 
-/// Mosquitto's bridges set the highest bit of level 3 and 4 to tell that they are bridges.
+/// Bit that Mosquitto's bridges set in protocol level 3 and 4.
 pub(super) const BRIDGE: u8 = 0x80;
 
 impl Version {
-    /// The version of a CONNECT's protocol level, with or without the bit that marks a bridge.
+    /// The version of a CONNECT's protocol level, with or without the bridge bit.
     pub fn from_level(level: u8) -> Option<Self> {
         match level {
             3 => Some(Self::V31),

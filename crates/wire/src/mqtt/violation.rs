@@ -1,22 +1,22 @@
-//! Everything that can be wrong with MQTT traffic: one table of ids, clauses and descriptions.
+//! The violations of MQTT traffic: one table of ids, clauses and descriptions.
 
-/// A row of the table: what a violation is called, which clause it breaks, what it means.
+/// A row of the table: id, clause and description of a violation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// Which violation.
+    /// The violation.
     pub violation: Violation,
     /// Its stable id, in snake case; Suricata's event names where it has one.
     pub id: &'static str,
-    /// The statement of MQTT 3.1.1 and, after a semicolon, of MQTT 5.0 where its number differs; `None` where no
-    /// standard forbids it.
+    /// Clause of MQTT 3.1.1 and, after a semicolon, of MQTT 5.0 if its number differs; `None` if no standard forbids
+    /// it.
     pub clause: Option<&'static str>,
-    /// One sentence for people.
+    /// One sentence for a reader.
     pub text: &'static str,
 }
 
 macro_rules! violations {
     ($($name:ident $id:literal $clause:expr, $text:literal;)*) => {
-        /// A named fault of MQTT traffic.
+        /// A violation of the standard, or of a limit.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(u8)]
         pub enum Violation { $(#[doc = $text] $name,)* }
@@ -38,7 +38,7 @@ macro_rules! violations {
 }
 
 violations! {
-    // A connection's course (Suricata's names first).
+    // Suricata's events.
     MissingConnect "missing_connect" Some("MQTT-3.2.0-1"), "A CONNACK answers no CONNECT.";
     MissingPublish "missing_publish" Some("MQTT-4.3.2-2, MQTT-4.3.3-2; MQTT-4.3.2-4, MQTT-4.3.3-8"), "A PUBACK, PUBREC, PUBREL or PUBCOMP belongs to no PUBLISH.";
     MissingSubscribe "missing_subscribe" Some("MQTT-3.8.4-1"), "A SUBACK answers no SUBSCRIBE.";
@@ -106,7 +106,7 @@ impl Violation {
         self.rule().id
     }
 
-    /// The event by which Suricata would report it: its own name, or the one that covers it.
+    /// Suricata's event for it: of the same name, or the one that covers it.
     pub fn suricata_event(self) -> Option<&'static str> {
         match self {
             _ if self <= Self::TooManyMessages => Some(self.id()),
@@ -118,7 +118,7 @@ impl Violation {
         }
     }
 
-    /// The clause of the standard, where one exists.
+    /// The clause of the standard, if there is one.
     pub fn clause(self) -> Option<&'static str> {
         self.rule().clause
     }
@@ -140,7 +140,7 @@ impl Violations {
         self.0 |= 1 << violation as u8;
     }
 
-    /// Adds one where `condition` holds.
+    /// Adds one if `condition` holds.
     #[inline]
     pub fn insert_if(&mut self, condition: bool, violation: Violation) {
         self.0 |= u64::from(condition) << violation as u8;
@@ -152,7 +152,7 @@ impl Violations {
         self.0 |= other.0;
     }
 
-    /// Takes one out.
+    /// Removes one.
     #[inline]
     pub fn remove(&mut self, violation: Violation) {
         self.0 &= !(1 << violation as u8);
@@ -164,18 +164,18 @@ impl Violations {
         self.0 & (1 << violation as u8) != 0
     }
 
-    /// Whether nothing is wrong.
+    /// Whether the set is empty.
     #[inline]
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// How many.
+    /// Number of violations.
     pub fn len(self) -> usize {
         self.0.count_ones() as usize
     }
 
-    /// Each of them, in the table's order.
+    /// The violations, in the table's order.
     pub fn iter(self) -> impl Iterator<Item = Violation> {
         Violation::TABLE.iter().map(|rule| rule.violation).filter(move |violation| self.contains(*violation))
     }

@@ -1,4 +1,4 @@
-//! What several tests need: captures, connections cut out of them, and builders that share no code with the decoder.
+//! Test support: captures, their connections, and builders that share no code with the decoder.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -24,17 +24,17 @@ pub struct Captured {
     pub bytes: Vec<u8>,
 }
 
-/// The shared captures, which a plain clone does not have: `None`, and says so.
+/// A capture outside of the repository; `None`, with a note on stdout, if it is missing.
 pub fn shared_data(name: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data").join(name);
     if path.exists() {
         return Some(path);
     }
-    println!("skipped: {name} is not here");
+    println!("skipped: {name} is missing");
     None
 }
 
-/// The recordings that the repository has.
+/// The repository's recordings.
 pub fn lab_captures() -> Vec<PathBuf> {
     let lab = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/lab");
     let mut files = Vec::new();
@@ -52,7 +52,7 @@ pub fn lab_captures() -> Vec<PathBuf> {
     files
 }
 
-/// Reads a little-endian pcap with microseconds, plain or .zst; anything else is `None`.
+/// Reads a little-endian pcap with microsecond times, plain or .zst; `None` for other formats.
 pub fn read_pcap(path: &Path) -> Option<Vec<Captured>> {
     let mut bytes = std::fs::read(path).unwrap();
     if path.extension().is_some_and(|ext| ext == "zst") {
@@ -76,7 +76,7 @@ pub fn read_pcap(path: &Path) -> Option<Vec<Captured>> {
 
 type Host = (IpAddr, u16);
 
-/// An MQTT connection of a capture, followed by the crate's own parts and a naive reassembly.
+/// An MQTT connection of a capture, read with a naive reassembly.
 pub struct Connection {
     pub session: Session,
     streams: [Stream; 2],

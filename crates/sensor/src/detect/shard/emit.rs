@@ -52,7 +52,7 @@ impl Shard {
                 }
                 observer.scored(step.number, step.flow, probabilities);
                 let calls = flow_state.running.step(probabilities, detector.beyond(x), settings);
-                if !flow_state.is_watched && flow_state.running.would_be_called(settings) {
+                if !flow_state.is_watched && flow_state.running.would_be_flagged(settings) {
                     flow_state.is_watched = true;
                     idle_watch.watch(step.slot, step.flow, step.time_nanos, step.time_nanos);
                 }
@@ -74,7 +74,7 @@ impl Shard {
             Event::Ended(ended) => {
                 counters.flows += 1;
                 let Some(flow_state) = flow_states.get_mut(ended.slot as usize) else { return };
-                let before = flow_state.running.called(settings).map(|called| called.class);
+                let before = flow_state.running.classification(settings).map(|called| called.class);
                 let called = flow_state.running.end(settings);
                 let is_new = called.map(|called| called.class) != before && !flow_state.is_reported();
                 if is_new
@@ -103,7 +103,7 @@ impl Shard {
                 continue;
             };
             let Some(flow_state) = flow_states.get_mut(entry.slot as usize) else { continue };
-            if !flow_state.running.would_be_called(detector.settings()) {
+            if !flow_state.running.would_be_flagged(detector.settings()) {
                 flow_state.is_watched = false;
                 continue;
             }
@@ -130,7 +130,7 @@ fn finding(
     settings: &Settings,
     (flow, initiator): (&Flow, IpAddr),
 ) -> Option<Finding> {
-    let called = running.called(settings)?;
+    let called = running.classification(settings)?;
     Some(Finding {
         time_nanos: flow.last_nanos,
         packet: None,

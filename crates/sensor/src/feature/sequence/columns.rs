@@ -1,16 +1,16 @@
-//! The sequence level's schema: one table for the names, the places in the vector, `docs/schema.md` and the model.
+//! The sequence level's schema: one table for column names, indices in the vector, `docs/schema.md` and the model.
 
 use crate::feature::schema::{Column, Kind, Role};
 
 macro_rules! features {
-    ($($place:ident $name:literal $unit:literal $meaning:literal;)*) => {
-        /// The place of a feature in the vector.
+    ($($feature:ident $name:literal $unit:literal $meaning:literal;)*) => {
+        /// Index of a feature in the vector.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(usize)]
-        pub(super) enum Place { $($place,)* }
+        pub(super) enum Feature { $($feature,)* }
 
-        /// The columns of the sequence level: numbers between 0 and 1, a vector a packet.
-        pub const SEQUENCE: [Column; [$(Place::$place),*].len()] = [
+        /// The columns of the sequence level, one vector a packet: numbers between 0 and 1.
+        pub const SEQUENCE: [Column; [$(Feature::$feature),*].len()] = [
             $(Column {
                 name: $name,
                 kind: Kind::Float,
@@ -23,7 +23,7 @@ macro_rules! features {
     };
 }
 
-/// Numbers in a vector.
+/// Features in a vector.
 pub const WIDTH: usize = SEQUENCE.len();
 
 features! {
@@ -39,8 +39,8 @@ features! {
     Fin "fin" "0 or 1" "TCP FIN";
     Rst "rst" "0 or 1" "TCP RST";
     MidStream "mid_stream" "0 or 1" "a TCP flow whose begin was not seen";
-    NewEnd "new_end" "0 or 1" "the initiator had not met this responder and port of late when the flow began";
-    // The service, from the bytes of this flow or of another to the same end.
+    NewEndpoint "new_end" "0 or 1" "the initiator had not met this responder and port of late when the flow began";
+    // The service, from the bytes of this flow or of an earlier one to the same endpoint.
     Mqtt "mqtt" "0 or 1" "the responder speaks MQTT";
     Ssh "ssh" "0 or 1" "the responder speaks SSH";
     OtherService "other_service" "0 or 1" "the responder speaks TLS or HTTP";
@@ -57,12 +57,12 @@ features! {
     KeepAlive "mqtt_keep_alive" "log seconds" "of the connection's CONNECT";
     HasUser "mqtt_has_user" "0 or 1" "the connection's CONNECT names a user";
     NewClient "mqtt_new_client" "0 or 1" "the connection's client identifier was new to the initiator";
-    Hasty "mqtt_hasty" "0 or 1" "the flow had a message with no fault but that it did not wait for the CONNACK: allowed, and rare";
+    EarlyMessage "mqtt_hasty" "0 or 1" "the flow had a message with no fault but that it did not wait for the CONNACK: allowed, and rare";
     Faulty "mqtt_faulty" "0 or 1" "a message that breaks the standard or did not wait for the CONNACK";
     FlowFaults "mqtt_flow_faults" "log messages" "such messages in the flow so far";
-    // What others see of the responder too: decayed counts, as they were when the flow began, was refused or answered.
-    EndRefused60 "end_refused_60s" "log count" "SSH logins that the responder's port refused, whoever tried";
-    PeerFailed60 "responder_failed_60s" "log count" "flows to the responder not answered or by RST, whoever began them";
+    // Counts of the responder over all initiators, decayed, as of the flow's begin, refusal or answer.
+    EndpointRefused60 "end_refused_60s" "log count" "SSH logins that the responder's port refused, whoever tried";
+    ResponderFailed60 "responder_failed_60s" "log count" "flows to the responder not answered or by RST, whoever began them";
     // The initiator's recent behaviour: decayed counts.
     Flows10 "host_flows_10s" "log count" "flows begun";
     Flows60 "host_flows_60s" "log count" "flows begun";
@@ -82,28 +82,28 @@ features! {
     Held "host_held" "log count" "MQTT connections, open and without a PUBLISH so far";
 }
 
-/// A count of so much, and more, is 1 in its column.
+/// A count of this much or more is 1 in its column.
 pub(super) const MOST_COUNT: f32 = 1_000.0;
-/// Bytes of one unit of `host_bytes_10s`.
+/// Unit of `host_bytes_10s`, in bytes.
 pub(super) const BYTES_UNIT: f32 = 100.0;
-/// As [`MOST_COUNT`], of `host_bytes_10s`.
+/// [`MOST_COUNT`] of `host_bytes_10s`, in bytes.
 pub(super) const MOST_BYTES: f32 = 1e8;
 
 const _: () = assert!(WIDTH <= 48, "the sequence level has 48 features or fewer");
 
-/// `ln(1 + x / unit) / ln(1 + most / unit)`, between 0 and 1: 0 at 0, 1 from `most` on. Called with constants for
-/// `unit` and `most`, it costs one short polynomial.
+/// `ln(1 + x / unit) / ln(1 + most / unit)`, clamped to 0..=1: 0 at 0, 1 from `most` on. With constants for `unit` and
+/// `most`, it costs one short polynomial.
 #[inline(always)]
 pub(super) fn log_scaled(x: f32, unit: f32, most: f32) -> f32 {
-    // Most counts of most hosts.
+    // The most frequent case.
     if x == 0.0 {
         return 0.0;
     }
     (ln(1.0 + x * (1.0 / unit)) * (1.0 / ln(1.0 + most * (1.0 / unit)))).clamp(0.0, 1.0)
 }
 
-/// The natural logarithm of a number from 1 on, within 1e-7 of it or of 1; the same bits on every machine. The
-/// polynomial is that of Cephes' `logf` (Moshier 1992).
+/// The natural logarithm of `x >= 1`, with an error below 1e-7 (absolute up to e, relative above); bit-identical on
+/// every machine. The polynomial is that of Cephes' `logf` (Moshier 1992).
 #[inline(always)]
 #[expect(clippy::excessive_precision, reason = "the constants as published")]
 fn ln(x: f32) -> f32 {
@@ -126,7 +126,7 @@ fn ln(x: f32) -> f32 {
         p = p * y + coefficient;
     }
     let low = p * y * square - 2.121_944_4e-4 * exponent - 0.5 * square;
-    // ln 2 in two parts.
+    // ln 2, split in two for precision.
     (y + low) + 0.693_359_375 * exponent
 }
 
@@ -135,7 +135,7 @@ mod tests {
     use super::{ln, log_scaled};
 
     #[test]
-    fn the_logarithm_is_that_of_the_library() {
+    fn ln_matches_the_standard_library() {
         let worst = |from: f32, to: f32| {
             let (mut x, mut worst) = (from, 0.0f64);
             while x < to {
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_odd_stays_between_0_and_1() {
+    fn extreme_inputs_stay_between_0_and_1() {
         for x in [f32::MAX, f32::INFINITY, 1e30, -1.0, 65_536.0] {
             assert!((0.0..=1.0).contains(&log_scaled(x, 4.0, 65_536.0)), "{x}");
         }

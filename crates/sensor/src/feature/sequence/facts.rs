@@ -1,22 +1,22 @@
-//! What a packet brought that rules look at, with what its host did of late. No number of a row comes from here.
+//! Input of the rules: what a packet did, with the recent counts of its host. No feature is made from it.
 
 use std::net::IpAddr;
 
-use super::live::{Happened, LiveFlow};
+use super::live::{LiveFlow, PacketEvents};
 use super::service::Service;
 use crate::flow::initiator::{Behaviour, Count};
 
-/// Of a packet that brought something: a login refused, a CONNECT, a fault, a silence, a connection held, a
-/// subscription to everything.
+/// A packet with something for a rule: a refused login, a CONNECT, a violation, an exceeded keep-alive, a held
+/// connection, a subscription to everything.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PacketFacts {
-    /// Whose behaviour it is.
+    /// The host whose behaviour is counted.
     pub actor: IpAddr,
-    /// MQTT logins that it refuses.
+    /// MQTT logins refused.
     pub refused_mqtt: bool,
-    /// SSH logins.
+    /// SSH logins refused.
     pub refused_ssh: bool,
-    /// A client introduces itself.
+    /// A CONNECT.
     pub connects: bool,
     /// Messages that break the standard.
     pub violates: bool,
@@ -24,47 +24,47 @@ pub struct PacketFacts {
     pub holds: bool,
     /// The client had been silent for more than one and a half times its keep-alive ([MQTT-3.1.2-24]).
     pub overdue: bool,
-    /// A SUBSCRIBE to `#` or to what is below `$SYS`.
+    /// A SUBSCRIBE to `#`, or to a wildcard below `$SYS/`.
     pub wildcard: bool,
-    /// Decayed counts of the host, over about 60 s.
+    /// Logins refused to the host; decayed over about 60 s.
     pub refused_60s: f32,
-    /// See `refused_60s`.
+    /// User names new to the host; decayed over about 60 s.
     pub users_60s: f32,
-    /// See `refused_60s`.
+    /// Client identifiers new to the host; decayed over about 60 s.
     pub clients_60s: f32,
-    /// Connections whose keep-alive was not kept.
+    /// Connections whose keep-alive was exceeded; decayed over about 60 s.
     pub overdue_60s: f32,
-    /// Over about 10 s.
+    /// Messages that break the standard; decayed over about 10 s.
     pub violations_10s: f32,
-    /// Connections that are held now.
+    /// Connections held now.
     pub held: u32,
-    /// Since when the host is known, nanoseconds since 1970-01-01 UTC.
+    /// The host's first packet, nanoseconds since 1970-01-01 UTC.
     pub known_since_nanos: i64,
 }
 
 impl PacketFacts {
-    /// What a packet brought; `None` where no rule would look at it.
+    /// The facts of a packet; `None` where no rule applies.
     #[inline]
     pub(super) fn of(
         host: &Behaviour,
-        happened: &Happened,
+        events: &PacketEvents,
         live: &LiveFlow,
         actor: IpAddr,
     ) -> Option<PacketFacts> {
-        let said = &happened.said;
-        let connects = said.client.is_some();
-        let holds = happened.holds == Some(true);
-        let (overdue, wildcard) = (happened.overdue, said.wildcard);
-        if !(connects || holds || overdue || wildcard) && happened.refused == 0 && said.faulty == 0 {
+        let messages = &events.messages;
+        let connects = messages.client.is_some();
+        let holds = events.held_changed == Some(true);
+        let (overdue, wildcard) = (events.is_overdue, messages.wildcard);
+        if !(connects || holds || overdue || wildcard) && events.refused == 0 && messages.faulty == 0 {
             return None;
         }
-        let refuses = |service| happened.refused > 0 && live.service() == service;
+        let refuses = |service| events.refused > 0 && live.service() == service;
         Some(PacketFacts {
             actor,
             refused_mqtt: refuses(Service::Mqtt),
             refused_ssh: refuses(Service::Ssh),
             connects,
-            violates: said.faulty > 0,
+            violates: messages.faulty > 0,
             holds,
             overdue,
             wildcard,

@@ -1,21 +1,22 @@
-//! MQTT as the sequence level reads it: what each segment says, with constant memory a connection.
+//! MQTT at the sequence level: what the messages of each segment are, in constant memory a connection.
 //!
-//! In: the segments of both directions in capture order. Out: what the messages that begin in a segment say
-//! ([`Said`]). A message that lies in one segment, as nearly all do, is decoded whole; of one that goes on in later
-//! segments only the fixed header counts (of a CONNECT also what its first segment holds), and its body is passed
-//! over. Bytes that come twice are read once; what comes out of order counts as lost and a footing is looked for.
+//! In: segments of both directions in capture order. Out: a summary of the messages that begin in each
+//! ([`SegmentMessages`]). `wire`'s [`Framer`] finds them. A message within one segment, as nearly all are, is decoded
+//! whole; of a longer one the fixed header counts, with the fields of a CONNECT that its first segment holds.
+//! Retransmitted bytes are read once. There is no reassembly: a segment ahead of its turn is a loss, after which the
+//! reader resynchronises at the start of a segment. Training and detection depend on exactly this.
 
 use std::hash::BuildHasher;
 
 use citronella_wire::mqtt::{
-    Direction, FixedHeader, Limits, Message, Step, Version, Violation, Violations, decode, fixed_header,
-    kind, looks_like_mqtt,
+    Direction, FixedHeader, Framer, Handshake, Limits, Message, OrderFault, Part, Resync, SyncState, Version,
+    Violations, decode,
 };
 
-/// What a segment's messages say.
+/// The messages that begin in a segment.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Said {
-    /// Messages that begin in it.
+pub(super) struct SegmentMessages {
+    /// How many.
     pub(super) messages: u32,
     /// Bit per control packet type.
     pub(super) kinds: u16,
@@ -24,73 +25,53 @@ pub(super) struct Said {
     pub(super) remaining_length: u32,
     /// Highest QoS of a PUBLISH.
     pub(super) qos: u8,
-    /// CONNACK's code.
+    /// Code of a CONNACK.
     pub(super) connack: Option<u8>,
-    /// Messages with violations.
+    /// Messages with violations, early ones included.
     pub(super) faulty: u32,
-    /// A SUBSCRIBE to everything, or to all of the broker's own topics.
+    /// Of those, messages whose only fault is that they preceded the CONNACK: allowed, and rare.
+    pub(super) early: u32,
+    /// A SUBSCRIBE to all topics, or to all of the broker's own.
     pub(super) wildcard: bool,
-    /// Of those, messages with no fault but that they did not wait for the answer to the CONNECT: allowed, and rare.
-    pub(super) hasty: u32,
-    /// Client identifier, user name, and user name with password of a CONNECT, hashed.
+    /// Hashes of a CONNECT's client identifier, user name, and user name with password.
     pub(super) client: Option<u64>,
     pub(super) user: Option<u64>,
     pub(super) credential: Option<u64>,
 }
 
-impl Said {
+impl SegmentMessages {
     pub(super) fn has(&self, kind: u8) -> bool {
         self.kinds & (1 << (kind & 15)) != 0
     }
 }
 
-/// One direction's place in its bytes.
+/// Read position in one direction.
 #[derive(Clone, Copy, Debug, Default)]
 struct Reader {
-    footing: Footing,
+    /// `None` before the first segment.
+    framer: Option<Framer>,
     /// Sequence number of the next byte.
     next: u32,
-    /// Bytes of the present message still to come.
-    to_come: u32,
-    /// A fixed header begun.
-    head: [u8; 4],
-    head_len: u8,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Footing {
-    /// No segment yet.
-    #[default]
-    Unseen,
-    /// At a message's begin, or within one.
-    Firm,
-    /// Bytes were lost: looking for a message's begin.
-    Lost,
-    /// A length that cannot be: nothing after it can be read.
-    Broken,
-}
-
-/// A connection as far as it matters here.
+/// State of a connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Connection {
     readers: [Reader; 2],
-    /// Both directions were seen from their begin, without a loss.
-    complete: [bool; 2],
+    /// The direction was seen from its SYN and in sync ever since.
+    is_complete: [bool; 2],
     version: Option<Version>,
-    /// Seconds, of the CONNECT; 0 before it.
+    /// Of the CONNECT, in seconds; 0 before it.
     pub(super) keep_alive_secs: u16,
-    /// The CONNECT names a user.
+    /// The CONNECT has a user name.
     pub(super) has_user: bool,
-    introduced: bool,
-    /// A CONNACK came.
-    pub(super) answered: bool,
-    pub(super) accepted: bool,
+    pub(super) handshake: Handshake,
     /// A DISCONNECT was sent.
-    pub(super) closed: bool,
-    /// PUBLISH, SUBSCRIBE or UNSUBSCRIBE of the client, or a PUBLISH to it.
-    pub(super) used: bool,
-    /// A PUBLISH, either way: who only subscribes may be waiting for one, or holding the connection.
-    pub(super) published: bool,
+    pub(super) is_closed: bool,
+    /// The client sent PUBLISH, SUBSCRIBE or UNSUBSCRIBE, or received a PUBLISH.
+    pub(super) is_used: bool,
+    /// A PUBLISH was sent either way: a client that only subscribes may be waiting for one, or holding the connection.
+    pub(super) has_publish: bool,
 }
 
 /// A segment with payload.
@@ -104,96 +85,90 @@ pub(super) struct Segment<'a> {
 }
 
 impl Connection {
-    /// A direction (0 from the initiator) begins: its first byte has this sequence number.
+    /// A direction (0 from the initiator) begins; `seq` is the sequence number of its first byte.
     pub(super) fn begin(&mut self, way: usize, seq: u32) {
         if let Some(reader) = self.readers.get_mut(way) {
-            *reader = Reader { footing: Footing::Firm, next: seq, ..Reader::default() };
+            *reader = Reader { framer: Some(Framer::new()), next: seq };
         }
-        if let Some(complete) = self.complete.get_mut(way) {
-            *complete = true;
+        if let Some(is_complete) = self.is_complete.get_mut(way) {
+            *is_complete = true;
         }
     }
 
-    /// Reads a segment of a direction. `hash` makes hashes of names.
+    /// Reads a segment of a direction. `hash` hashes names.
     pub(super) fn segment(
         &mut self,
         way: usize,
         segment: Segment<'_>,
         limits: &Limits,
         hash: &impl BuildHasher,
-    ) -> Said {
-        let mut said = Said::default();
-        let Some(mut reader) = self.readers.get(way).copied() else { return said };
-        let mut rest = reader.take(&segment);
-        if matches!(reader.footing, Footing::Lost)
-            && let Some(complete) = self.complete.get_mut(way)
+    ) -> SegmentMessages {
+        let mut found = SegmentMessages::default();
+        let Some(reader) = self.readers.get_mut(way) else { return found };
+        let (mut framer, mut rest) = reader.take(&segment);
+        if framer.state() == SyncState::Lost
+            && let Some(is_complete) = self.is_complete.get_mut(way)
         {
-            *complete = false;
+            *is_complete = false;
         }
-        let complete = self.complete == [true; 2];
-        while !rest.is_empty() {
-            rest = match reader.step(rest) {
-                Found::Nothing => break,
-                Found::Passed(rest) => rest,
-                Found::Fault => {
-                    said.messages += 1;
-                    said.faulty += 1;
+        let is_readable = match framer.state() {
+            SyncState::InSync => true,
+            SyncState::Lost => framer.resync(rest, Resync::AtChunkStart).is_some(),
+            SyncState::Broken => false,
+        };
+        while is_readable && !rest.is_empty() {
+            rest = match framer.next(rest) {
+                Part::Header => break,
+                Part::Body { rest, .. } => rest,
+                Part::BadLength { .. } => {
+                    found.messages += 1;
+                    found.faulty += 1;
                     break;
                 }
-                Found::Message { header, body, whole, rest } => {
-                    self.message(&mut said, way, &header, body, whole, complete, limits, hash);
+                Part::Message { header, body, rest, .. } => {
+                    self.message(&mut found, way, (&header, body), limits, hash);
                     rest
                 }
             };
         }
-        let missing = segment.wire_len.saturating_sub(segment.bytes.len());
-        reader.lose(missing as u32);
-        if let Some(place) = self.readers.get_mut(way) {
-            *place = reader;
+        if let Some(reader) = self.readers.get_mut(way) {
+            reader.framer = Some(framer);
+            reader.lose(segment.wire_len.saturating_sub(segment.bytes.len()) as u32);
         }
-        said
+        found
     }
 
-    #[allow(clippy::too_many_arguments)]
+    /// Takes a message of which the bytes in the segment are `body`.
     fn message(
         &mut self,
-        said: &mut Said,
+        found: &mut SegmentMessages,
         way: usize,
-        header: &FixedHeader,
-        body: &[u8],
-        whole: bool,
-        complete: bool,
+        (header, body): (&FixedHeader, &[u8]),
         limits: &Limits,
         hash: &impl BuildHasher,
     ) {
-        let (message, mut found) = self.decode(header, body, limits);
-        if !whole {
-            found = Violations::NONE;
-        }
-        let mut faultless = false;
-        if complete {
+        let (message, violations) = self.decode(header, body, limits);
+        let is_whole = body.len() == header.remaining_length as usize;
+        let mut is_faulty = is_whole && !violations.is_empty();
+        let mut is_early = false;
+        if self.is_complete == [true; 2] {
             let from = if way == 0 { Direction::ToServer } else { Direction::ToClient };
             let version = self.version.unwrap_or_default();
-            let wrong = Direction::of(header.kind, version).is_some_and(|right| right != from);
-            found.insert_if(wrong, Violation::WrongDirection);
-            let twice = header.kind == kind::CONNECT && self.introduced;
-            found.insert_if(twice, Violation::DoubleConnect);
-            // MQTT-3.1.0-1: the first message is a CONNECT.
-            let early = !self.introduced && header.kind != kind::CONNECT;
-            found.insert_if(early, Violation::UnintroducedMessage);
-            // Allowed (3.1.4), and rare: a client that does not wait for the answer to its CONNECT.
-            let may_be_early = matches!(header.kind, kind::CONNECT | kind::AUTH | kind::DISCONNECT);
-            faultless = found.is_empty();
-            let hasty = way == 0 && self.introduced && !self.answered && !may_be_early;
-            found.insert_if(hasty, Violation::EarlyMessage);
+            is_faulty |= Direction::of(header.kind, version).is_some_and(|right| right != from);
+            match self.handshake.check(from, header.kind) {
+                Some(OrderFault::SecondConnect | OrderFault::BeforeConnect) => is_faulty = true,
+                Some(OrderFault::ClientBeforeConnack) => is_early = true,
+                // Not part of the columns' definition.
+                Some(OrderFault::ServerBeforeConnack | OrderFault::AfterRefusal) | None => {}
+            }
         }
-        if said.messages == 0 {
-            said.remaining_length = header.remaining_length;
+        if found.messages == 0 {
+            found.remaining_length = header.remaining_length;
         }
-        said.messages += 1;
-        said.kinds |= 1 << (header.kind & 15);
-        said.faulty += u32::from(!found.is_empty());
-        said.hasty += u32::from(faultless && !found.is_empty());
+        found.messages += 1;
+        found.kinds |= 1 << (header.kind & 15);
+        found.faulty += u32::from(is_faulty || is_early);
+        found.early += u32::from(is_early && !is_faulty);
         match message {
             Message::Connect(connect) => {
                 if connect.header_read {
@@ -201,33 +176,33 @@ impl Connection {
                     self.has_user = connect.flags.username();
                     self.version = connect.version().or(self.version);
                 }
-                self.introduced = true;
-                said.client = Some(hash.hash_one(connect.client_id));
-                said.user = connect.username.map(|name| hash.hash_one(name));
+                self.handshake.connect();
+                found.client = Some(hash.hash_one(connect.client_id));
+                found.user = connect.username.map(|name| hash.hash_one(name));
                 let password = connect.password.map(|password| password.reveal());
-                said.credential = password.map(|password| hash.hash_one((connect.username, password)));
+                found.credential = password.map(|password| hash.hash_one((connect.username, password)));
             }
             Message::Connack(connack) => {
-                said.connack = Some(connack.code);
-                self.answered = true;
-                self.accepted = connack.code == 0;
+                found.connack = Some(connack.code);
+                self.handshake.connack(connack.code);
             }
             Message::Publish(_) => {
-                said.publishes += 1;
-                said.qos = said.qos.max(header.qos());
-                (self.used, self.published) = (true, true);
+                found.publishes += 1;
+                found.qos = found.qos.max(header.qos());
+                (self.is_used, self.has_publish) = (true, true);
             }
             Message::Subscribe(subscribe) => {
-                self.used = true;
-                said.wildcard |= subscribe.subscriptions.iter().any(|wish| is_everything(wish.filter));
+                self.is_used = true;
+                let mut subscriptions = subscribe.subscriptions.iter();
+                found.wildcard |= subscriptions.any(|subscription| is_everything(subscription.filter));
             }
-            Message::Unsubscribe(_) => self.used = true,
-            Message::Disconnect(_) => self.closed = true,
+            Message::Unsubscribe(_) => self.is_used = true,
+            Message::Disconnect(_) => self.is_closed = true,
             _ => {}
         }
     }
 
-    /// By the CONNECT's version; without one, by the version that finds least wrong.
+    /// Decodes by the CONNECT's version; where none was seen, by the version that gives fewer violations.
     fn decode<'a>(&self, header: &FixedHeader, body: &'a [u8], limits: &Limits) -> (Message<'a>, Violations) {
         let by = |version| decode(header, body, version, limits);
         let first = by(self.version.unwrap_or_default());
@@ -240,26 +215,19 @@ impl Connection {
     }
 }
 
-/// `#`, and `$SYS/#` or what has a wildcard below it.
+/// Whether a topic filter is `#`, or begins with `$SYS/` and has a wildcard.
 fn is_everything(filter: &[u8]) -> bool {
-    let wild = |filter: &[u8]| filter.iter().any(|byte| matches!(byte, b'#' | b'+'));
-    filter == b"#" || (filter.starts_with(b"$SYS/") && wild(filter))
-}
-
-enum Found<'a> {
-    Nothing,
-    Passed(&'a [u8]),
-    Fault,
-    Message { header: FixedHeader, body: &'a [u8], whole: bool, rest: &'a [u8] },
+    let has_wildcard = |filter: &[u8]| filter.iter().any(|byte| matches!(byte, b'#' | b'+'));
+    filter == b"#" || (filter.starts_with(b"$SYS/") && has_wildcard(filter))
 }
 
 impl Reader {
-    /// The segment's bytes that are new, after what was lost before them.
-    fn take<'a>(&mut self, segment: &Segment<'a>) -> &'a [u8] {
-        if self.footing == Footing::Unseen {
-            *self = Reader { footing: Footing::Lost, next: segment.seq, ..Reader::default() };
+    /// The framer, after the loss before the segment, and the segment's bytes that are new.
+    fn take<'a>(&mut self, segment: &Segment<'a>) -> (Framer, &'a [u8]) {
+        if self.framer.is_none() {
+            *self = Reader { framer: Some(Framer::mid_stream()), next: segment.seq };
         }
-        // RFC 9293, 3.4: numbers wrap; the sign of the difference says before or after.
+        // Sequence numbers wrap (RFC 9293, 3.4): the sign of the difference says before or after.
         let ahead = segment.seq.wrapping_sub(self.next) as i32;
         let bytes = if ahead < 0 {
             segment.bytes.get(ahead.unsigned_abs() as usize..).unwrap_or_default()
@@ -268,57 +236,13 @@ impl Reader {
             segment.bytes
         };
         self.next = self.next.wrapping_add(bytes.len() as u32);
-        bytes
+        (self.framer.unwrap_or_default(), bytes)
     }
 
     fn lose(&mut self, len: u32) {
-        if len == 0 {
-            return;
-        }
         self.next = self.next.wrapping_add(len);
-        self.head_len = 0;
-        if self.footing == Footing::Firm {
-            match self.to_come.checked_sub(len) {
-                Some(left) if self.to_come > 0 => self.to_come = left,
-                _ => (self.to_come, self.footing) = (0, Footing::Lost),
-            }
-        }
-    }
-
-    fn step<'a>(&mut self, bytes: &'a [u8]) -> Found<'a> {
-        match self.footing {
-            Footing::Unseen | Footing::Broken => return Found::Nothing,
-            Footing::Lost if looks_like_mqtt(bytes, true) => self.footing = Footing::Firm,
-            Footing::Lost => return Found::Nothing,
-            Footing::Firm => {}
-        }
-        if self.to_come > 0 {
-            let passed = bytes.len().min(self.to_come as usize);
-            self.to_come -= passed as u32;
-            return Found::Passed(bytes.get(passed..).unwrap_or_default());
-        }
-        let before = usize::from(self.head_len);
-        let mut joined = [0; 8];
-        let head = self.head.iter().take(before).chain(bytes);
-        let len = joined.iter_mut().zip(head).map(|(to, from)| *to = *from).count();
-        match fixed_header(joined.get(..len).unwrap_or_default()) {
-            Step::Incomplete { .. } => {
-                self.head.iter_mut().zip(joined).for_each(|(to, from)| *to = from);
-                self.head_len = len.min(4) as u8;
-                Found::Nothing
-            }
-            Step::Malformed(_) => {
-                self.footing = Footing::Broken;
-                Found::Fault
-            }
-            Step::Done(header) => {
-                self.head_len = 0;
-                let after = bytes.get(header.header_len.saturating_sub(before)..).unwrap_or_default();
-                let len = header.remaining_length as usize;
-                let (body, rest) = after.split_at_checked(len).unwrap_or((after, &[]));
-                self.to_come = (len - body.len()) as u32;
-                Found::Message { header, body, whole: body.len() == len, rest }
-            }
+        if let Some(framer) = &mut self.framer {
+            framer.lose(len.into());
         }
     }
 }

@@ -1,11 +1,11 @@
-//! What a responder speaks, from the bytes alone; and how an SSH login went, from lengths alone.
+//! A responder's service, from payload bytes alone, and the outcome of an SSH login, from segment lengths alone.
 
 use citronella_wire::{mqtt, tls};
 
-/// A service as the bytes show it.
+/// A service, as its bytes show it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Service {
-    /// None that is known, or none yet.
+    /// Not recognised, or not yet.
     #[default]
     Unknown,
     Mqtt,
@@ -14,12 +14,12 @@ pub(super) enum Service {
     Http,
 }
 
-/// Segments with payload that are looked at before a service is given up.
+/// Segments with payload that are inspected before recognition gives up.
 const TRIES: u8 = 12;
-/// Short messages that anything could be (an acknowledgment, a ping) settle it when so many come.
+/// Short, ambiguous messages (an acknowledgment, a ping) that suffice together.
 const ENOUGH_WEAK: u8 = 3;
 
-/// What is known of a connection's service.
+/// Recognition of a connection's service.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Recognition {
     pub(super) service: Service,
@@ -28,8 +28,8 @@ pub(super) struct Recognition {
 }
 
 impl Recognition {
-    /// Looks at a segment's payload; whether the service is settled by it.
-    pub(super) fn look(&mut self, payload: &[u8]) -> bool {
+    /// Inspects a segment's payload; returns whether it settled the service.
+    pub(super) fn inspect(&mut self, payload: &[u8]) -> bool {
         if self.service != Service::Unknown || self.tries >= TRIES || payload.is_empty() {
             return false;
         }
@@ -60,11 +60,11 @@ fn is_http(payload: &[u8]) -> bool {
     BEGINS.iter().any(|begin| payload.starts_with(begin))
 }
 
-/// How an SSH login goes on (RFC 4252): encrypted, but a server refuses in the same number of bytes each time, and
-/// USERAUTH_SUCCESS, a single byte, is the shortest answer there is.
+/// An SSH login (RFC 4252). It is encrypted, but a server's refusals all have the same length, and USERAUTH_SUCCESS, a
+/// single byte, is the shortest answer.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Login {
-    /// NEWKEYS of either end was seen.
+pub(super) struct SshLogin {
+    /// NEWKEYS of the client, of the server was seen.
     encrypted: [bool; 2],
     /// Encrypted segments of the server.
     answers: u8,
@@ -75,21 +75,21 @@ pub(super) struct Login {
     refused: bool,
 }
 
-/// What a segment says of a login.
+/// Outcome of a login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum LoginOutcome {
     Refused,
     Accepted,
 }
 
-/// Answers that come before a login can have succeeded: to the request for the service, and one more.
+/// Answers before a login can have succeeded: to the service request, and one more.
 const ANSWERS_BEFORE: u8 = 2;
-/// RFC 4252, 5.1: USERAUTH_FAILURE lists methods; one with padding and MAC stays below.
+/// Upper bound, in bytes, of a USERAUTH_FAILURE (RFC 4252, 5.1: a list of methods) with padding and MAC.
 const LONGEST_REFUSAL: usize = 160;
 
-impl Login {
+impl SshLogin {
     /// Reads a segment's payload; `way` 0 is the client's.
-    pub(super) fn segment(&mut self, way: usize, payload: &[u8]) -> Option<Answer> {
+    pub(super) fn segment(&mut self, way: usize, payload: &[u8]) -> Option<LoginOutcome> {
         let [client, server] = self.encrypted;
         if !(client && server) {
             if let Some(flag) = self.encrypted.get_mut(way) {
@@ -110,22 +110,22 @@ impl Login {
         self.shortest_len = if self.answers == 1 { len } else { len.min(self.shortest_len) };
         if in_time && shorter {
             self.accepted = true;
-            return Some(Answer::Accepted);
+            return Some(LoginOutcome::Accepted);
         }
         if repeated && payload.len() <= LONGEST_REFUSAL {
             self.refused = true;
-            return Some(Answer::Refused);
+            return Some(LoginOutcome::Refused);
         }
         None
     }
 
-    /// Whether the connection ends now without a login that went well, though one was tried.
+    /// Whether a login was tried and its outcome was not recognised: to be read at the connection's end.
     pub(super) fn is_fruitless(&self) -> bool {
         !self.accepted && !self.refused && self.answers > 0
     }
 }
 
-/// Walks the binary packets of a segment (RFC 4253, 6) for NEWKEYS.
+/// Whether one of a segment's first binary packets (RFC 4253, 6) is NEWKEYS.
 fn has_new_keys(payload: &[u8]) -> bool {
     const NEW_KEYS: u8 = 21;
     let mut rest = payload;
@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn services_show_by_their_bytes() {
+    fn services_are_recognised_by_their_bytes() {
         let cases: [(&[u8], Service); 6] = [
             (b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01a", Service::Mqtt),
             (b"SSH-2.0-x\r\n", Service::Ssh),
@@ -160,18 +160,18 @@ mod tests {
         ];
         for (bytes, service) in cases {
             let mut recognition = Recognition::default();
-            assert_eq!(recognition.look(bytes), service != Service::Unknown);
+            assert_eq!(recognition.inspect(bytes), service != Service::Unknown);
             assert_eq!(recognition.service, service);
         }
         let mut pings = Recognition::default();
-        let looks = [pings.look(b"\xc0\x00"), pings.look(b"\xd0\x00"), pings.look(b"\xc0\x00")];
-        assert_eq!((looks, pings.service), ([false, false, true], Service::Mqtt));
+        let settled = [pings.inspect(b"\xc0\x00"), pings.inspect(b"\xd0\x00"), pings.inspect(b"\xc0\x00")];
+        assert_eq!((settled, pings.service), ([false, false, true], Service::Mqtt));
     }
 
     #[test]
-    fn the_same_length_again_is_a_refusal_and_a_shorter_answer_is_none() {
+    fn a_repeated_length_is_a_refusal_and_a_shorter_answer_is_acceptance() {
         let new_keys = [0, 0, 0, 12, 10, 21, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-        let mut login = Login::default();
+        let mut login = SshLogin::default();
         for way in [1, 0] {
             assert_eq!(login.segment(way, &new_keys), None);
         }
@@ -182,9 +182,9 @@ mod tests {
         assert_eq!([answer(300), answer(40), answer(56)], [None, None, None]);
         assert_eq!(
             [answer(56), answer(104), answer(56)],
-            [Some(Answer::Refused), None, Some(Answer::Refused)]
+            [Some(LoginOutcome::Refused), None, Some(LoginOutcome::Refused)]
         );
-        assert_eq!(answer(32), Some(Answer::Accepted));
+        assert_eq!(answer(32), Some(LoginOutcome::Accepted));
         assert_eq!(answer(32), None);
         assert!(!login.is_fruitless());
     }

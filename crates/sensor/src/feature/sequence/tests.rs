@@ -1,4 +1,4 @@
-//! The level as a whole: what rows may depend on, and what they may not.
+//! The level as a whole: what rows depend on, and what they must not depend on.
 
 use std::net::Ipv4Addr;
 
@@ -35,8 +35,8 @@ fn add(level: &mut SequenceLevel, at: i64, bytes: &[u8]) -> SequenceRow {
 }
 
 fn value(row: &SequenceRow, name: &str) -> f32 {
-    let place = SEQUENCE.iter().position(|column| column.name == name).unwrap();
-    row.features[place]
+    let index = SEQUENCE.iter().position(|column| column.name == name).unwrap();
+    row.features[index]
 }
 
 fn small() -> Config {
@@ -44,7 +44,7 @@ fn small() -> Config {
     Config { flows, ..Config::default() }
 }
 
-/// A login that is refused, or one that is accepted and not used.
+/// A login with this CONNACK code; the connection is not used afterwards.
 fn login(level: &mut SequenceLevel, at: i64, port: u16, code: u8) -> SequenceRow {
     login_of(level, at, (5, port), code)
 }
@@ -58,7 +58,7 @@ fn login_of(level: &mut SequenceLevel, at: i64, client: (u8, u16), code: u8) -> 
 }
 
 #[test]
-fn logins_are_counted_where_the_broker_answers() {
+fn logins_are_counted_by_the_brokers_response() {
     let mut level = SequenceLevel::new(small());
     let row = login(&mut level, SECOND, 40_000, 5);
     assert_eq!(value(&row, "login_refused"), 1.0);
@@ -69,7 +69,7 @@ fn logins_are_counted_where_the_broker_answers() {
     let row = login(&mut level, SECOND * 2, 42_000, 0);
     assert_eq!(value(&row, "login_accepted"), 1.0);
     assert!((value(&row, "host_held") - columns::log_scaled(5.0, 1.0, 1_000.0)).abs() < 1e-6);
-    // A FIN lets go of one, the end of the capture of all.
+    // A FIN releases one, the end of the capture all.
     let row = add(&mut level, SECOND * 3, &segment((5, 42_000), (9, 1883), 116, FIN_ACK, b""));
     assert!((value(&row, "host_held") - columns::log_scaled(4.0, 1.0, 1_000.0)).abs() < 1e-6);
     assert_eq!(level.finish().len(), 6);
@@ -77,9 +77,9 @@ fn logins_are_counted_where_the_broker_answers() {
     assert_eq!(left, Some((0, 0)));
 }
 
-/// A device that tries its outdated password again and again is no guesser.
+/// A device that retries its outdated password does not guess.
 #[test]
-fn new_passwords_count_and_the_same_again_does_not() {
+fn new_passwords_count_and_repeated_ones_do_not() {
     let counted = |password: &dyn Fn(u8) -> u8| {
         let mut level = SequenceLevel::new(small());
         let mut last = None;
@@ -99,7 +99,7 @@ fn new_passwords_count_and_the_same_again_does_not() {
     assert_eq!(counted(&|n| b'a' + n), scaled(20.0));
 }
 
-/// Each source of a spread attack does little; what it does all comes to one target.
+/// Each source of a distributed attack does little, but all of it hits one target.
 #[test]
 fn an_attack_from_many_sources_shows_at_its_target() {
     let mut level = SequenceLevel::new(small());
@@ -109,23 +109,23 @@ fn an_attack_from_many_sources_shows_at_its_target() {
         assert_eq!(value(&row, "host_refused_60s"), scaled(1.0));
         assert_eq!(value(&row, "end_refused_60s"), scaled(f32::from(n)));
     }
-    // Whoever comes next sees it from the first packet on; who goes to another port does not.
+    // The next flow to this port has the count from its first packet on; a flow to another port does not.
     let next = add(&mut level, SECOND, &segment((5, 40_000), (9, 22), 1, SYN, b""));
     assert_eq!(value(&next, "end_refused_60s"), scaled(3.0));
     let other = add(&mut level, SECOND, &segment((5, 40_001), (9, 1884), 1, SYN, b""));
     assert_eq!((value(&other, "end_refused_60s"), value(&other, "responder_failed_60s")), (0.0, scaled(2.0)));
     let answer = add(&mut level, SECOND, &segment((9, 1884), (5, 40_001), 1, SYN_ACK, b""));
     assert_eq!(value(&answer, "responder_failed_60s"), scaled(1.0));
-    // A reset is no answer.
+    // A reset is not an answer.
     add(&mut level, SECOND, &segment((6, 40_001), (9, 1885), 1, SYN, b""));
     let reset = add(&mut level, SECOND, &segment((9, 1885), (6, 40_001), 1, RST | 16, b""));
     assert_eq!(value(&reset, "responder_failed_60s"), scaled(2.0));
-    // Of MQTT the credentials can be read: a device with an outdated password is not the guesser beside it.
+    // MQTT credentials are readable: a device with an outdated password is not counted with a guesser.
     let row = login(&mut level, SECOND, 41_000, 5);
     assert_eq!((value(&row, "login_refused"), value(&row, "end_refused_60s")), (1.0, 0.0));
 }
 
-/// An SSH connection that ends without a login that went well; the row of its FIN.
+/// An SSH connection that ends without an accepted login; returns the row of its FIN.
 fn ssh_refused(level: &mut SequenceLevel, client: (u8, u16)) -> SequenceRow {
     const NEW_KEYS: [u8; 16] = [0, 0, 0, 12, 10, 21, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     let server = (9, 22);
@@ -138,7 +138,7 @@ fn ssh_refused(level: &mut SequenceLevel, client: (u8, u16)) -> SequenceRow {
     add(level, SECOND, &segment(client, server, 127, FIN_ACK, b""))
 }
 
-/// Who only waits for what somebody publishes may be holding, until something comes.
+/// A client that only waits for messages counts as held until one arrives.
 #[test]
 fn a_connection_without_a_publish_is_held() {
     let mut level = SequenceLevel::new(small());
@@ -148,7 +148,7 @@ fn a_connection_without_a_publish_is_held() {
     let subscribe = b"\x82\x06\x00\x01\x00\x01a\x00";
     let row = add(&mut level, SECOND, &segment(client, broker, 116, PSH_ACK, subscribe));
     assert_eq!((value(&row, "mqtt_subscribe"), value(&row, "host_held")), (1.0, scaled(1.0)));
-    // One that never says CONNECT is held from its handshake on.
+    // A connection without CONNECT is held from its TCP handshake on.
     add(&mut level, SECOND, &segment((5, 40_001), broker, 1, SYN, b""));
     let row = add(&mut level, SECOND, &segment(broker, (5, 40_001), 1, SYN_ACK, b""));
     assert_eq!(value(&row, "host_held"), scaled(2.0));
@@ -158,9 +158,9 @@ fn a_connection_without_a_publish_is_held() {
     assert_eq!(value(&row, "host_held"), 0.0);
 }
 
-/// A scan of more ports than are remembered meets new ends to its last.
+/// A scan of more ports than are stored has new endpoints to its end.
 #[test]
-fn a_long_scan_meets_new_ends() {
+fn a_long_scan_has_new_endpoints() {
     let mut level = SequenceLevel::new(small());
     let probe = |level: &mut SequenceLevel, n: u16, port: u16| {
         let row = add(level, SECOND * i64::from(n), &segment((5, 50_000), (9, port), 1, SYN, b""));
@@ -174,7 +174,7 @@ fn a_long_scan_meets_new_ends() {
 }
 
 #[test]
-fn a_scan_shows_at_once_and_an_answer_takes_its_failure_back() {
+fn a_scan_counts_failures_at_once_and_an_answer_takes_one_back() {
     let mut level = SequenceLevel::new(small());
     let mut last = None;
     for port in 1..=30 {
@@ -192,17 +192,17 @@ fn a_scan_shows_at_once_and_an_answer_takes_its_failure_back() {
 }
 
 #[test]
-fn a_service_is_known_by_its_end_before_its_bytes_come() {
+fn a_service_is_known_by_its_endpoint_before_its_first_bytes() {
     let mut level = SequenceLevel::new(small());
     assert_eq!(value(&login(&mut level, SECOND, 40_000, 0), "mqtt"), 1.0);
     let row = add(&mut level, SECOND * 9, &segment((6, 40_000), (9, 1883), 1, SYN, b""));
     assert_eq!(value(&row, "mqtt"), 1.0);
-    // The port itself says nothing.
+    // The port alone is not evidence.
     let row = add(&mut level, SECOND * 9, &segment((6, 40_000), (8, 1883), 1, SYN, b""));
     assert_eq!(value(&row, "mqtt"), 0.0);
 }
 
-/// What the level may not know: addresses, ports and the time of day.
+/// Rows do not depend on addresses, ports and the time of day.
 #[test]
 fn other_addresses_ports_and_times_give_the_same_rows() {
     let rows = |host: u8, port: u16, at: i64| {
@@ -224,7 +224,7 @@ fn other_addresses_ports_and_times_give_the_same_rows() {
 }
 
 #[test]
-fn every_number_lies_between_0_and_1_whatever_comes() {
+fn every_feature_is_between_0_and_1_on_any_input() {
     let mut level = SequenceLevel::new(small());
     let mut state = 7u64;
     let mut random = || {
@@ -247,9 +247,9 @@ fn every_number_lies_between_0_and_1_whatever_comes() {
     assert!(level.evictions().flows > 0);
 }
 
-/// A packet's row depends on what came before, not on how the packets are handed over or what comes after.
+/// A packet's row depends only on earlier packets, not on the calling API or on later packets.
 #[test]
-fn rows_streamed_and_rows_gathered_are_the_same() {
+fn streamed_and_collected_rows_are_equal() {
     let frames: Vec<(i64, Vec<u8>)> = (0..300u32)
         .map(|n| {
             let client = ((n % 5) as u8, 40_000 + (n % 7) as u16);
@@ -280,7 +280,7 @@ fn rows_streamed_and_rows_gathered_are_the_same() {
 }
 
 #[test]
-fn shards_that_share_their_hosts_see_one_scanner() {
+fn shards_with_shared_hosts_count_one_scanner() {
     let hosts = Arc::new(Initiators::new(initiator::Limits::default(), 42));
     let mut shards: Vec<SequenceLevel> =
         (0..2).map(|_| SequenceLevel::with_hosts(small(), Arc::clone(&hosts))).collect();
@@ -308,7 +308,7 @@ fn fragments(frame: &[u8], size: usize) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn fragments_give_the_row_of_their_datagram() {
+fn fragments_give_the_row_of_the_datagram() {
     let (mut whole, mut parts) = (SequenceLevel::new(small()), SequenceLevel::new(small()));
     let syn = segment((5, 40_000), (9, 1883), 100, SYN, b"");
     assert_eq!(add(&mut whole, SECOND, &syn), add(&mut parts, SECOND, &syn));

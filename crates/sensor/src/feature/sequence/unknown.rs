@@ -1,47 +1,47 @@
-//! What no benign host did: the initiator's counts, held against the highest that benign traffic of training reached.
+//! Unknown attacks: the initiator's counts, compared with the highest that benign traffic of training reached.
 //!
-//! A classifier knows what it was shown: traffic of a class that training did not have passes for benign, or for a
-//! neighbour. What such traffic has in common is that somebody does more of something than honest hosts do. In: a
-//! packet's numbers. Out: by how much the count that stands out most exceeds the highest of benign traffic, as the
-//! natural logarithm of a ratio. It looks at the counts of the initiator's recent behaviour and at nothing else, so
-//! that a new size or a new service alone condemns nobody. Some five nanoseconds a packet, nothing is kept.
+//! A classifier knows only the classes of its training: another kind of attack passes as benign or as a similar
+//! class. What such traffic has in common is that a host does more of something than any benign host. In: a packet's
+//! features. Out: the log ratio (natural) of the count that exceeds its benign maximum most. Only counts of the
+//! initiator's recent behaviour are compared, so a new payload size or service alone flags nothing. About 5 ns a
+//! packet; no state.
 
-use super::columns::{BYTES_UNIT, MOST_BYTES, MOST_COUNT, Place, SEQUENCE, WIDTH};
+use super::columns::{BYTES_UNIT, Feature, MOST_BYTES, MOST_COUNT, SEQUENCE, WIDTH};
 
-/// The counts that are looked at, each with the column that a conversation must show itself (not be 0) for the count to
-/// speak against it: the counts are the host's, and a host inside that attacks goes on with its honest work. A scan's
-/// conversations go to new ends, a guess is refused, a fuzzer's conversation holds faults. Where nothing tells, none.
-const COUNTS: [(Place, Option<Place>); 16] = [
-    (Place::Flows10, Some(Place::NewEnd)),
-    (Place::Flows60, Some(Place::NewEnd)),
-    (Place::Failed10, Some(Place::NewEnd)),
-    (Place::Failed60, Some(Place::NewEnd)),
-    (Place::Ports60, Some(Place::NewEnd)),
-    (Place::Hosts60, Some(Place::NewEnd)),
-    (Place::Refused10, Some(Place::Refused)),
-    (Place::Refused60, Some(Place::Refused)),
-    (Place::Accepted60, None),
-    (Place::Publishes10, None),
-    (Place::Bytes10, None),
-    (Place::Clients60, Some(Place::NewClient)),
-    (Place::Users60, Some(Place::Refused)),
-    (Place::Credentials60, Some(Place::Refused)),
-    (Place::Violations60, Some(Place::FlowFaults)),
-    (Place::Held, Some(Place::NewClient)),
+/// The counts that are compared, each with the feature that must not be 0 for the count to apply to a conversation. The
+/// counts are the host's, and an internal host that attacks goes on with its regular work: a scan's conversations go to
+/// new endpoints, a guess is refused, a fuzzer's conversation has faults. `None` where no feature distinguishes them.
+const COUNTS: [(Feature, Option<Feature>); 16] = [
+    (Feature::Flows10, Some(Feature::NewEndpoint)),
+    (Feature::Flows60, Some(Feature::NewEndpoint)),
+    (Feature::Failed10, Some(Feature::NewEndpoint)),
+    (Feature::Failed60, Some(Feature::NewEndpoint)),
+    (Feature::Ports60, Some(Feature::NewEndpoint)),
+    (Feature::Hosts60, Some(Feature::NewEndpoint)),
+    (Feature::Refused10, Some(Feature::Refused)),
+    (Feature::Refused60, Some(Feature::Refused)),
+    (Feature::Accepted60, None),
+    (Feature::Publishes10, None),
+    (Feature::Bytes10, None),
+    (Feature::Clients60, Some(Feature::NewClient)),
+    (Feature::Users60, Some(Feature::Refused)),
+    (Feature::Credentials60, Some(Feature::Refused)),
+    (Feature::Violations60, Some(Feature::FlowFaults)),
+    (Feature::Held, Some(Feature::NewClient)),
 ];
 
-/// Beyond nothing.
-pub const NEVER: f32 = f32::NEG_INFINITY;
+/// The excess where no count applies.
+pub const NO_EXCESS: f32 = f32::NEG_INFINITY;
 
-/// The natural logarithm that 1 in a column stands for, of 1 + the count or 100 + the bytes.
-fn nats(place: Place) -> f32 {
-    match place {
-        Place::Bytes10 => (1.0 + MOST_BYTES / BYTES_UNIT).ln(),
+/// Nats of a feature's value 1: the natural logarithm of 1 + the count, or of 1 + the bytes / 100.
+fn nats(feature: Feature) -> f32 {
+    match feature {
+        Feature::Bytes10 => (1.0 + MOST_BYTES / BYTES_UNIT).ln(),
         _ => (1.0 + MOST_COUNT).ln(),
     }
 }
 
-/// The highest that benign traffic reached in each count.
+/// The highest value of each count in benign traffic.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "Vec<Limit>", into = "Vec<Limit>")]
 pub struct Limits {
@@ -49,54 +49,55 @@ pub struct Limits {
     nats: [f32; COUNTS.len()],
 }
 
-/// A count and the highest of it.
+/// The highest value of one count.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 struct Limit {
     column: String,
-    /// As the column has it, between 0 and 1.
+    /// In the column's scale, between 0 and 1.
     highest: f32,
 }
 
 impl Default for Limits {
-    /// Of no traffic: every count is 0.
+    /// Limits of no traffic: every count is 0.
     fn default() -> Limits {
-        Limits { highest: [0.0; COUNTS.len()], nats: COUNTS.map(|(place, _)| nats(place)) }
+        Limits { highest: [0.0; COUNTS.len()], nats: COUNTS.map(|(feature, _)| nats(feature)) }
     }
 }
 
 impl Limits {
-    /// Takes a packet of benign traffic.
-    pub fn see(&mut self, row: &[f32; WIDTH]) {
-        let values = COUNTS.iter().map(|(place, _)| row[*place as usize]);
+    /// Raises the limits to a packet of benign traffic.
+    pub fn observe(&mut self, row: &[f32; WIDTH]) {
+        let values = COUNTS.iter().map(|(feature, _)| row[*feature as usize]);
         self.highest.iter_mut().zip(values).for_each(|(highest, value)| *highest = highest.max(value));
     }
 
-    /// Takes what others saw.
-    pub fn join(&mut self, other: &Limits) {
+    /// Raises the limits to those of other benign traffic.
+    pub fn merge(&mut self, other: &Limits) {
         let both = self.highest.iter_mut().zip(other.highest);
         both.for_each(|(highest, other)| *highest = highest.max(other));
     }
 
-    /// How far the count that stands out most is beyond the highest of benign traffic: the natural logarithm of how
-    /// many times as much (of 1 + the count; of bytes, of 100 + the bytes); below 0 where none is.
+    /// The largest excess of a count over its highest benign value: the natural logarithm of the ratio (of 1 + the
+    /// count; of bytes, of 100 + the bytes); below 0 if no count exceeds it.
     #[inline]
-    pub fn beyond(&self, row: &[f32; WIDTH]) -> f32 {
-        self.each(row).fold(NEVER, |most, (_, beyond)| if beyond > most { beyond } else { most })
+    pub fn excess(&self, row: &[f32; WIDTH]) -> f32 {
+        self.each(row).fold(NO_EXCESS, |most, (_, excess)| if excess > most { excess } else { most })
     }
 
     #[inline]
     fn each(&self, row: &[f32; WIDTH]) -> impl Iterator<Item = (usize, f32)> {
         let limits = self.highest.iter().zip(&self.nats);
-        COUNTS.iter().zip(limits).map(|((place, shows), (highest, nats))| {
-            let is_shown = shows.is_none_or(|shows| row[shows as usize] > 0.0);
-            let beyond = (row[*place as usize] - highest) * nats;
-            (*place as usize, if is_shown { beyond } else { NEVER })
+        COUNTS.iter().zip(limits).map(|((feature, required), (highest, nats))| {
+            let applies = required.is_none_or(|required| row[required as usize] > 0.0);
+            let excess = (row[*feature as usize] - highest) * nats;
+            (*feature as usize, if applies { excess } else { NO_EXCESS })
         })
     }
 
-    /// The counts that are beyond, as places among the level's columns, with [`Limits::beyond`] of each, furthest first.
+    /// The counts above their highest benign value, as indices among the level's columns, each with its excess as in
+    /// [`Limits::excess`]; largest first.
     pub fn exceeded(&self, row: &[f32; WIDTH]) -> Vec<(usize, f32)> {
-        let mut all: Vec<(usize, f32)> = self.each(row).filter(|(_, beyond)| *beyond > 0.0).collect();
+        let mut all: Vec<(usize, f32)> = self.each(row).filter(|(_, excess)| *excess > 0.0).collect();
         all.sort_by(|a, b| b.1.total_cmp(&a.1));
         all
     }
@@ -104,9 +105,9 @@ impl Limits {
 
 impl From<Limits> for Vec<Limit> {
     fn from(limits: Limits) -> Vec<Limit> {
-        let name = |place: Place| SEQUENCE[place as usize].name.to_owned();
+        let name = |feature: Feature| SEQUENCE[feature as usize].name.to_owned();
         let each = COUNTS.into_iter().zip(limits.highest);
-        each.map(|((place, _), highest)| Limit { column: name(place), highest }).collect()
+        each.map(|((feature, _), highest)| Limit { column: name(feature), highest }).collect()
     }
 }
 
@@ -115,41 +116,39 @@ impl TryFrom<Vec<Limit>> for Limits {
 
     fn try_from(all: Vec<Limit>) -> Result<Limits, String> {
         let mut limits = Limits::default();
-        for ((place, _), highest) in COUNTS.into_iter().zip(&mut limits.highest) {
-            let name = SEQUENCE[place as usize].name;
+        for ((feature, _), highest) in COUNTS.into_iter().zip(&mut limits.highest) {
+            let name = SEQUENCE[feature as usize].name;
             let limit = all.iter().find(|limit| limit.column == name);
-            *highest = limit.ok_or_else(|| format!("no limit of {name}"))?.highest;
+            *highest = limit.ok_or_else(|| format!("the limit of {name} is missing"))?.highest;
         }
         match all.len() == COUNTS.len() && limits.highest.iter().all(|highest| (0.0..=1.0).contains(highest))
         {
             true => Ok(limits),
-            false => {
-                Err("a limit of a column that is no count, or one that is not between 0 and 1".to_owned())
-            }
+            false => Err("a limit of a column that is not a count, or a limit outside 0..=1".to_owned()),
         }
     }
 }
 
-/// When a conversation of no class is called unknown: stands in a model's card.
+/// When a conversation of no class is unknown; part of a model's card.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Unknown {
-    /// A count of the initiator's is so many times the highest of benign traffic.
+    /// Threshold: the ratio of an initiator's count to its highest benign value.
     pub times: f32,
-    /// How far conversations of benign traffic were beyond the limits of other recordings, furthest first: what
-    /// `times` is chosen from, natural logarithms.
+    /// Excesses of benign conversations over the limits of other recordings, descending, natural logarithms: what
+    /// `times` is chosen from.
     pub benign: Vec<f32>,
     /// The limits.
     pub limits: Limits,
 }
 
 impl Unknown {
-    /// Twice as much is the least that calls: recordings are few, and the next network's honest hosts are others.
+    /// Lowest threshold, twice as much: recordings are few, and another network's benign hosts differ.
     pub(super) const LEAST: f32 = std::f32::consts::LN_2;
 
-    /// Whether a count so far beyond the limits calls.
+    /// Whether an excess reaches the threshold.
     #[inline]
-    pub(super) fn is_reached(&self, beyond: f32) -> bool {
-        beyond > 0.0 && beyond >= self.times.ln()
+    pub(super) fn is_reached(&self, excess: f32) -> bool {
+        excess > 0.0 && excess >= self.times.ln()
     }
 }
 
@@ -158,73 +157,76 @@ mod tests {
     use super::super::columns::log_scaled;
     use super::*;
 
-    fn row(of: &[(Place, f32)]) -> [f32; WIDTH] {
+    fn row(of: &[(Feature, f32)]) -> [f32; WIDTH] {
         let mut row = [0.0; WIDTH];
-        for (place, count) in of {
+        for (feature, count) in of {
             let (unit, most) =
-                if *place == Place::Bytes10 { (BYTES_UNIT, MOST_BYTES) } else { (1.0, MOST_COUNT) };
-            row[*place as usize] = log_scaled(*count, unit, most);
+                if *feature == Feature::Bytes10 { (BYTES_UNIT, MOST_BYTES) } else { (1.0, MOST_COUNT) };
+            row[*feature as usize] = log_scaled(*count, unit, most);
         }
         row
     }
 
     #[test]
-    fn what_is_beyond_is_how_many_times_as_much() {
+    fn the_excess_is_the_log_of_the_ratio() {
         let mut limits = Limits::default();
-        limits.see(&row(&[(Place::Failed10, 9.0), (Place::Bytes10, 900.0)]));
-        limits.see(&row(&[(Place::Failed10, 4.0), (Place::Accepted60, 1.0)]));
-        let of = |row: &[f32; WIDTH]| limits.beyond(row).exp();
-        let new_end = (Place::NewEnd, 1.0);
-        assert!((of(&row(&[new_end, (Place::Failed10, 39.0), (Place::Accepted60, 1.0)])) - 4.0).abs() < 1e-3);
-        assert!((of(&row(&[(Place::Bytes10, 2_900.0)])) - 3.0).abs() < 1e-3);
-        assert!(limits.beyond(&row(&[new_end, (Place::Failed10, 8.0)])) <= 0.0);
-        // What is no count of the initiator's says nothing.
-        assert!(limits.beyond(&row(&[(Place::Payload, 1e3), (Place::KeepAlive, 900.0)])) <= 0.0);
+        limits.observe(&row(&[(Feature::Failed10, 9.0), (Feature::Bytes10, 900.0)]));
+        limits.observe(&row(&[(Feature::Failed10, 4.0), (Feature::Accepted60, 1.0)]));
+        let of = |row: &[f32; WIDTH]| limits.excess(row).exp();
+        let new_endpoint = (Feature::NewEndpoint, 1.0);
+        assert!(
+            (of(&row(&[new_endpoint, (Feature::Failed10, 39.0), (Feature::Accepted60, 1.0)])) - 4.0).abs()
+                < 1e-3
+        );
+        assert!((of(&row(&[(Feature::Bytes10, 2_900.0)])) - 3.0).abs() < 1e-3);
+        assert!(limits.excess(&row(&[new_endpoint, (Feature::Failed10, 8.0)])) <= 0.0);
+        // Only counts of the initiator are compared.
+        assert!(limits.excess(&row(&[(Feature::Payload, 1e3), (Feature::KeepAlive, 900.0)])) <= 0.0);
         let exceeded = limits.exceeded(&row(&[
-            new_end,
-            (Place::Failed10, 39.0),
-            (Place::Accepted60, 7.0),
-            (Place::Hosts60, 1.0),
+            new_endpoint,
+            (Feature::Failed10, 39.0),
+            (Feature::Accepted60, 7.0),
+            (Feature::Hosts60, 1.0),
         ]));
-        let names: Vec<&str> = exceeded.iter().map(|(place, _)| SEQUENCE[*place].name).collect();
+        let names: Vec<&str> = exceeded.iter().map(|(feature, _)| SEQUENCE[*feature].name).collect();
         assert_eq!((names.len(), exceeded[2].1 < exceeded[0].1), (3, true));
         assert!(names.contains(&"host_hosts_60s") && names.contains(&"host_accepted_60s"));
     }
 
     #[test]
-    fn honest_work_of_a_host_that_attacks_does_not_show_what_its_attack_does() {
+    fn regular_work_of_a_host_that_attacks_is_not_flagged() {
         let limits = Limits::default();
         let counts = [
-            (Place::Failed10, 99.0),
-            (Place::Ports60, 99.0),
-            (Place::Refused60, 99.0),
-            (Place::Credentials60, 99.0),
-            (Place::Violations60, 99.0),
-            (Place::Held, 99.0),
+            (Feature::Failed10, 99.0),
+            (Feature::Ports60, 99.0),
+            (Feature::Refused60, 99.0),
+            (Feature::Credentials60, 99.0),
+            (Feature::Violations60, 99.0),
+            (Feature::Held, 99.0),
         ];
-        let with = |shows: &[(Place, f32)]| {
-            limits.exceeded(&row(&counts.iter().chain(shows).copied().collect::<Vec<_>>())).len()
+        let with = |required: &[(Feature, f32)]| {
+            limits.exceeded(&row(&counts.iter().chain(required).copied().collect::<Vec<_>>())).len()
         };
         assert_eq!(with(&[]), 0);
-        assert_eq!(with(&[(Place::NewEnd, 1.0)]), 2);
-        assert_eq!(with(&[(Place::Refused, 1.0)]), 2);
-        assert_eq!(with(&[(Place::FlowFaults, 1.0)]), 1);
-        assert_eq!(with(&[(Place::NewClient, 1.0)]), 1);
+        assert_eq!(with(&[(Feature::NewEndpoint, 1.0)]), 2);
+        assert_eq!(with(&[(Feature::Refused, 1.0)]), 2);
+        assert_eq!(with(&[(Feature::FlowFaults, 1.0)]), 1);
+        assert_eq!(with(&[(Feature::NewClient, 1.0)]), 1);
     }
 
     #[test]
-    fn joined_limits_are_the_higher_of_both() {
+    fn merged_limits_are_the_higher_of_both() {
         let (mut a, mut b) = (Limits::default(), Limits::default());
-        a.see(&row(&[(Place::Publishes10, 5.0)]));
-        b.see(&row(&[(Place::Publishes10, 2.0), (Place::Accepted60, 3.0)]));
-        a.join(&b);
-        assert_eq!(a.beyond(&row(&[(Place::Publishes10, 5.0), (Place::Accepted60, 3.0)])), 0.0);
+        a.observe(&row(&[(Feature::Publishes10, 5.0)]));
+        b.observe(&row(&[(Feature::Publishes10, 2.0), (Feature::Accepted60, 3.0)]));
+        a.merge(&b);
+        assert_eq!(a.excess(&row(&[(Feature::Publishes10, 5.0), (Feature::Accepted60, 3.0)])), 0.0);
     }
 
     #[test]
-    fn limits_go_by_the_columns_names() {
+    fn limits_are_stored_by_column_name() {
         let mut limits = Limits::default();
-        limits.see(&row(&[(Place::Flows10, 5.0), (Place::Clients60, 2.0)]));
+        limits.observe(&row(&[(Feature::Flows10, 5.0), (Feature::Clients60, 2.0)]));
         let json = serde_json::to_string(&limits).unwrap();
         assert_eq!(serde_json::from_str::<Limits>(&json).unwrap(), limits);
         for wrong in [json.replace("host_held", "host_gap"), json.replace("0.0", "2.0"), "[]".to_owned()] {

@@ -1,4 +1,4 @@
-//! What [`super::Sessions`] tells.
+//! Events of [`super::Sessions`].
 
 use std::net::IpAddr;
 
@@ -7,21 +7,21 @@ use citronella_wire::{TcpFlags, mqtt, tls::ClientHello};
 use crate::flow::fragments::Fault;
 use crate::flow::{EndReason, Flow};
 
-/// Where and when something was seen.
+/// Flow, time and packet of an event.
 #[derive(Clone, Copy, Debug)]
-pub struct Place<'a> {
+pub struct EventContext<'a> {
     /// The flow.
     pub flow: &'a Flow,
     /// Packet time, in nanoseconds since 1970-01-01 UTC.
     pub time_nanos: i64,
-    /// The packet's number in its capture; `None` for what the end of a flow brings to light.
+    /// The packet's number in its capture; `None` for events at a flow's end.
     pub packet: Option<u64>,
 }
 
-/// What a flow carries, as far as it was recognised.
+/// The recognised application protocol of a flow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Application {
-    /// Nothing that is known here.
+    /// Not recognised.
     #[default]
     Unknown,
     /// MQTT over TCP.
@@ -44,27 +44,27 @@ impl Application {
     }
 }
 
-/// A flow as it ended.
+/// An ended flow.
 #[derive(Clone, Copy, Debug)]
 pub struct FlowEnd<'a> {
-    /// Its ends, times and packets.
+    /// Its endpoints, times and packets.
     pub flow: &'a Flow,
     /// Why it ended.
     pub reason: EndReason,
-    /// What it carried.
+    /// Its application protocol.
     pub application: Application,
-    /// Bytes of whole frames on the wire: the initiator's, the responder's.
+    /// Bytes of frames on the wire: the initiator's, the responder's.
     pub wire_bytes: [u64; 2],
     /// All TCP flags seen: the initiator's, the responder's.
     pub tcp_flags: [TcpFlags; 2],
-    /// Type and code of an ICMP flow's first message.
+    /// Type and code of the first message of an ICMP flow.
     pub icmp: Option<(u8, u8)>,
 }
 
-/// A fragment of an IP datagram with a fault. It belongs to no flow: the ports may be in another fragment.
+/// A faulty IP fragment. It belongs to no flow: the ports may be in another fragment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadFragment {
-    /// What is wrong with it.
+    /// Its fault.
     pub fault: Fault,
     /// Packet time, in nanoseconds since 1970-01-01 UTC.
     pub time_nanos: i64,
@@ -74,47 +74,47 @@ pub struct BadFragment {
     pub src: IpAddr,
     /// Receiver.
     pub dst: IpAddr,
-    /// IANA protocol number, as this fragment has it.
+    /// IANA protocol number in this fragment's header.
     pub protocol: u8,
 }
 
-/// What was seen.
+/// An event of a session, a stream, a fragment or a flow.
 #[derive(Clone, Copy, Debug)]
 pub enum SessionEvent<'a> {
-    /// An MQTT message, whole or as much of it as was kept; with its exchange and its violations.
+    /// An MQTT message, complete or cut, with its exchange and violations.
     Message {
-        /// Where.
-        place: Place<'a>,
-        /// From the client or to it. The client need not be the flow's initiator in a mid-stream pick-up.
+        /// Flow, time and packet.
+        context: EventContext<'a>,
+        /// From or to the client, who need not be the flow's initiator after a mid-stream pickup.
         direction: mqtt::Direction,
         /// The message.
         observed: &'a mqtt::Observed<'a>,
     },
     /// Bytes of an MQTT connection are missing from the capture.
     Gap {
-        /// Where.
-        place: Place<'a>,
-        /// Whose bytes.
+        /// Flow, time and packet.
+        context: EventContext<'a>,
+        /// Whether the bytes are the initiator's.
         from_initiator: bool,
-        /// How many.
+        /// Number of bytes.
         bytes: u64,
     },
-    /// Bytes of a connection came again, and were others: somebody shows two receivers two streams.
+    /// A retransmission with other bytes: two receivers may see two streams.
     Conflict {
-        /// Where.
-        place: Place<'a>,
-        /// Whose bytes.
+        /// Flow, time and packet.
+        context: EventContext<'a>,
+        /// Whether the bytes are the initiator's.
         from_initiator: bool,
     },
-    /// A fragment that overlaps others, contradicts them, or cannot be.
+    /// A fragment that overlaps or contradicts others, or is invalid.
     BadFragment(BadFragment),
-    /// A client's first TLS message.
+    /// A TLS ClientHello.
     ClientHello {
-        /// Where.
-        place: Place<'a>,
-        /// What it says.
+        /// Flow, time and packet.
+        context: EventContext<'a>,
+        /// Its contents.
         hello: &'a ClientHello,
     },
-    /// A flow ended. Nothing of it follows.
+    /// A flow ended; its last event.
     FlowEnded(FlowEnd<'a>),
 }

@@ -1,4 +1,4 @@
-//! What the first bytes of a TCP connection are. A port is a hint only.
+//! Recognition of a TCP connection's protocol by its first bytes; a port is only a hint.
 
 use citronella_wire::{
     mqtt::{kind, looks_like_mqtt},
@@ -8,30 +8,30 @@ use citronella_wire::{
 
 /// MQTT's registered port (IANA).
 const MQTT: u16 = 1883;
-/// More bytes than this settle what a connection is: a CONNECT is known by its first 13.
+/// Bytes that suffice to decide: a CONNECT is recognised by its first 13.
 const ENOUGH_BYTES: usize = 16;
 
-/// What the bytes are.
+/// The protocol of some bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Mqtt,
     Tls,
     WebSocket,
-    /// Too few bytes to tell.
+    /// Too few bytes to decide.
     Wait,
     /// None of these.
     Other,
 }
 
-/// Whether a connection to or from one of these ports is MQTT's before its bytes say so.
+/// Whether one of the ports hints at MQTT.
 pub(super) fn is_mqtt_port(ports: [u16; 2]) -> bool {
     ports.contains(&MQTT)
 }
 
-/// Recognises the bytes that a side begins with, or, without `from_begin`, those of any segment.
+/// Recognises a side's first bytes or, unless `from_begin`, those of any segment.
 ///
-/// At MQTT's port a connection seen from its begin is MQTT unless it is plainly text or TLS: whoever sends an MQTT
-/// server something broken shall be heard.
+/// On MQTT's port, a connection seen from its begin is MQTT unless it is text or TLS: malformed input to an MQTT server
+/// must be reported.
 pub(super) fn recognise(bytes: &[u8], port_hint: bool, from_begin: bool) -> Kind {
     let Some(first) = bytes.first() else { return Kind::Wait };
     if looks_like_mqtt(bytes, port_hint) {
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_decide_and_the_port_helps() {
+    fn bytes_decide_and_the_port_is_a_hint() {
         let connect = b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x3c\x00\x00";
         assert_eq!(recognise(connect, false, true), Kind::Mqtt);
         for few in 1..8 {

@@ -1,18 +1,18 @@
-//! Open exchanges of a connection: a PUBLISH of QoS 1 or 2, a SUBSCRIBE, an UNSUBSCRIBE, each until its last answer.
+//! Open exchanges of a connection: PUBLISH of QoS 1 or 2, SUBSCRIBE, UNSUBSCRIBE, each until its last response.
 
 use std::collections::BTreeMap;
 
-use super::{Direction, Exchange};
-use crate::mqtt::{Limits, Violation, Violations};
+use super::Exchange;
+use crate::mqtt::{Direction, Limits, Violation, Violations};
 
-/// What an exchange waits for.
+/// The next message of an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Awaits {
     Puback,
     Pubrec,
     Pubrel,
     Pubcomp,
-    /// With the number of topic filters asked for.
+    /// With the number of requested topic filters.
     Suback(u32),
     Unsuback(u32),
 }
@@ -43,13 +43,13 @@ impl Exchanges {
         self.evicted
     }
 
-    /// An exchange of one message, or one that is followed elsewhere.
+    /// An exchange of one message, or one that is tracked elsewhere.
     pub(super) fn single(&mut self, closed: bool) -> Exchange {
         self.last_number += 1;
         Exchange { number: self.last_number, opened: true, closed }
     }
 
-    /// A message that asks for an answer, from the side `by`.
+    /// Takes a message that requires a response, sent in direction `by`.
     pub(super) fn begin(
         &mut self,
         by: Direction,
@@ -64,7 +64,7 @@ impl Exchanges {
             let number = open.number;
             let too_many = open.messages > limits.exchange_messages;
             found.insert_if(too_many, Violation::TooManyMessages);
-            // MQTT-4.4.0-1: sent again after a reconnect, with DUP; anything else reuses an identifier in use.
+            // MQTT-4.4.0-1: a retransmission after a reconnect has DUP; anything else reuses an identifier in use.
             found.insert_if(!dup || open.awaits != awaits, Violation::PacketIdInUse);
             return Exchange { number, opened: false, closed: false };
         }
@@ -85,7 +85,7 @@ impl Exchanges {
         }
     }
 
-    /// A message within the exchange that the side `by` began. `None`: there is no such exchange.
+    /// Takes a message of the exchange that was begun in direction `by`; `None` if there is no such exchange.
     pub(super) fn step(
         &mut self,
         by: Direction,

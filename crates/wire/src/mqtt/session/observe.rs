@@ -1,11 +1,11 @@
-//! What each message does to a session.
+//! State transitions of a session, message by message.
 
 use super::exchange::Awaits;
-use super::{Closed, Direction, Exchange, KeptSubscription, Observed, Session, SessionWill};
+use super::{Closed, Exchange, Observed, Session, SessionSubscription, SessionWill};
 use crate::cursor::first;
 use crate::mqtt::{
-    Ack, Connack, Connect, FixedHeader, Message, Publish, Record, Suback, Subscribe, Unsuback, Unsubscribe,
-    Version, Violation, Violations, kind,
+    Ack, Connack, Connect, Direction, FixedHeader, Message, OrderFault, Publish, Record, Suback, Subscribe,
+    Unsuback, Unsubscribe, Version, Violation, Violations, kind,
 };
 
 const SERVER_KEEP_ALIVE: u8 = 19;
@@ -13,14 +13,14 @@ const ASSIGNED_CLIENT_IDENTIFIER: u8 = 18;
 const TOPIC_ALIAS_MAXIMUM: u8 = 34;
 
 impl Session {
-    /// Takes the next record, seen at a packet time in microseconds.
+    /// Takes the next record; packet time in microseconds.
     pub fn observe<'a>(&mut self, direction: Direction, record: &Record<'a>, at_micros: i64) -> Observed<'a> {
         self.guess_version(record);
         let decoded = record.decode(self.version().0, &self.limits);
         let message = decoded.message;
         let mut found = decoded.violations;
         if let Message::Connect(connect) = &message
-            && !self.introduced
+            && !self.handshake.has_connect()
             && connect.header_read
         {
             self.version = Some(connect.version().or(Version::from_level(connect.level)).unwrap_or_default());
@@ -36,7 +36,7 @@ impl Session {
             found.insert_if(self.keep_alive_exceeded(at_micros), Violation::KeepAliveExceeded);
             self.client_seen_micros = Some(at_micros);
         }
-        self.check_introduced(direction, kind, &mut found);
+        self.check_order(direction, kind, &mut found);
         let exchange = self.take(direction, &record.header, &message, &mut found);
         Observed {
             header: record.header,
@@ -50,13 +50,13 @@ impl Session {
         }
     }
 
-    /// Without a CONNECT, some forms tell version 5 from the versions before.
+    /// Recognises version 5 by the form of some messages, without a CONNECT.
     fn guess_version(&mut self, record: &Record<'_>) {
         if self.version.is_some() || self.guess == Version::V5 {
             return;
         }
         let len = record.header.remaining_length;
-        let newer = match record.header.kind {
+        let is_v5 = match record.header.kind {
             kind::AUTH => true,
             kind::DISCONNECT => len > 0,
             kind::CONNACK | kind::PUBACK | kind::PUBREC | kind::PUBREL | kind::PUBCOMP | kind::UNSUBACK => {
@@ -68,7 +68,7 @@ impl Session {
             }
             _ => false,
         };
-        if newer {
+        if is_v5 {
             self.guess = Version::V5;
         }
     }
@@ -80,19 +80,17 @@ impl Session {
         }
     }
 
-    /// MQTT-3.1.0-1, MQTT-3.2.0-1: the client begins with CONNECT, the server with CONNACK; AUTH stands between the
-    /// two. What a client sends before it has the CONNACK is early, and allowed (3.1.4).
-    fn check_introduced(&mut self, direction: Direction, kind: u8, found: &mut Violations) {
-        let accepted = self.connack_code == Some(0);
-        let waiting = self.introduced && self.connack_code.is_none();
-        match kind {
-            kind::CONNECT | kind::CONNACK | kind::RESERVED => {}
-            _ if accepted => {}
-            kind::AUTH | kind::DISCONNECT if self.introduced => {}
-            _ if waiting && direction == Direction::ToServer => found.insert(Violation::EarlyMessage),
-            // In mid-stream the introduction was before the recording, likely: once a direction is enough.
+    /// Applies the order rules; an unexpected CONNACK is a matter of exchanges.
+    fn check_order(&self, direction: Direction, kind: u8, found: &mut Violations) {
+        let Some(fault) = self.handshake.check(direction, kind) else { return };
+        match fault {
+            _ if matches!(kind, kind::CONNACK | kind::RESERVED) => {}
+            // The CONNACK shows that there was a CONNECT.
+            OrderFault::BeforeConnect if self.handshake.is_accepted() => {}
+            OrderFault::SecondConnect | OrderFault::ClientBeforeConnack => found.insert(fault.violation()),
+            // Picked up in mid-stream, the handshake probably preceded the recording: reported once a direction.
             _ if !self.complete_view && self.messages(direction) > 1 => {}
-            _ => found.insert(Violation::UnintroducedMessage),
+            _ => found.insert(fault.violation()),
         }
     }
 
@@ -104,7 +102,7 @@ impl Session {
         found: &mut Violations,
     ) -> Exchange {
         match message {
-            Message::Connect(connect) => self.connect(connect, found),
+            Message::Connect(connect) => self.connect(connect),
             Message::Connack(connack) => self.connack(connack, found),
             Message::Publish(publish) => self.publish(direction, header, publish, found),
             Message::Puback(ack) => self.puback(direction, ack, found),
@@ -129,24 +127,24 @@ impl Session {
         }
     }
 
-    fn keep(&self, text: &[u8]) -> Box<[u8]> {
+    /// A stored copy of a text, cut to its limit.
+    fn copy(&self, text: &[u8]) -> Box<[u8]> {
         first(text, self.limits.text_bytes).into()
     }
 
-    fn connect(&mut self, connect: &Connect<'_>, found: &mut Violations) -> Exchange {
+    fn connect(&mut self, connect: &Connect<'_>) -> Exchange {
         let exchange = self.exchanges.single(false);
-        if self.introduced {
-            found.insert(Violation::DoubleConnect);
+        if self.handshake.has_connect() {
             self.connecting.get_or_insert(exchange);
             return exchange;
         }
-        self.introduced = true;
+        self.handshake.connect();
         self.connecting = Some(exchange);
-        self.client_id = self.keep(connect.client_id);
-        self.username = connect.username.map(|name| self.keep(name));
+        self.client_id = self.copy(connect.client_id);
+        self.username = connect.username.map(|name| self.copy(name));
         self.password_bytes = connect.password.map(|password| password.len());
         self.will = connect.will.map(|will| SessionWill {
-            topic: self.keep(will.topic),
+            topic: self.copy(will.topic),
             payload_bytes: will.payload.len(),
             qos: connect.flags.will_qos(),
             retain: connect.flags.will_retain(),
@@ -155,7 +153,7 @@ impl Session {
         self.is_bridge = connect.is_bridge();
         self.keep_alive_secs = connect.keep_alive;
         let [_, to_client] = &mut self.aliases;
-        to_client.maximum = Some(maximum(&connect.properties));
+        to_client.maximum = Some(alias_maximum(&connect.properties));
         exchange
     }
 
@@ -167,18 +165,18 @@ impl Session {
                 self.exchanges.single(true)
             }
         };
-        self.connack_code = Some(connack.code);
+        self.handshake.connack(connack.code);
         self.session_present = connack.session_present;
         if connack.code != 0 {
             self.closed.get_or_insert(Closed::Refused(connack.code));
         }
         let [to_server, _] = &mut self.aliases;
-        to_server.maximum = Some(maximum(&connack.properties));
+        to_server.maximum = Some(alias_maximum(&connack.properties));
         if let Some(secs) = connack.properties.number(SERVER_KEEP_ALIVE) {
             self.keep_alive_secs = secs as u16;
         }
         if let Some(id) = connack.properties.text(ASSIGNED_CLIENT_IDENTIFIER) {
-            self.client_id = self.keep(id);
+            self.client_id = self.copy(id);
         }
         exchange
     }
@@ -227,7 +225,7 @@ impl Session {
         }
     }
 
-    /// A message of an exchange that nobody began.
+    /// A response without an exchange.
     fn orphan(&mut self, violation: Violation, found: &mut Violations) -> Exchange {
         found.insert(violation);
         self.exchanges.single(true)
@@ -255,7 +253,7 @@ impl Session {
         let refused = ack.reason_code.is_some_and(|code| code >= 0x80);
         let step =
             self.exchanges.step(by, ack.packet_id, &self.limits, found, |awaits, found| match awaits {
-                // MQTT 5.0, 4.3.3: a refusal ends the exchange.
+                // MQTT 5.0, 4.3.3: a reason code of 0x80 and above ends the exchange.
                 Awaits::Pubrec if refused => None,
                 Awaits::Pubrec => Some(Awaits::Pubrel),
                 _ => {
@@ -277,7 +275,7 @@ impl Session {
         });
         match step {
             Some(exchange) => exchange,
-            // A session goes on: the handshake began on an earlier connection (MQTT-4.4.0-1).
+            // A resumed session: the handshake began on an earlier connection (MQTT-4.4.0-1).
             None if self.session_present => {
                 self.exchanges.begin(by, ack.packet_id, Awaits::Pubcomp, true, &self.limits, found)
             }
@@ -299,23 +297,29 @@ impl Session {
     }
 
     fn subscribe(&mut self, by: Direction, subscribe: &Subscribe<'_>, found: &mut Violations) -> Exchange {
-        let asked = subscribe.subscriptions.iter().count() as u32;
-        let exchange =
-            self.exchanges.begin(by, subscribe.packet_id, Awaits::Suback(asked), false, &self.limits, found);
-        for (position, wish) in (0..).zip(subscribe.subscriptions.iter()) {
-            let filter = self.keep(wish.filter);
-            let kept = KeptSubscription {
+        let requested = subscribe.subscriptions.iter().count() as u32;
+        let exchange = self.exchanges.begin(
+            by,
+            subscribe.packet_id,
+            Awaits::Suback(requested),
+            false,
+            &self.limits,
+            found,
+        );
+        for (position, subscription) in (0..).zip(subscribe.subscriptions.iter()) {
+            let filter = self.copy(subscription.filter);
+            let new = SessionSubscription {
                 filter,
-                options: wish.options,
+                options: subscription.options,
                 granted: None,
                 exchange: exchange.number,
                 position,
             };
-            // MQTT-3.8.4-3: a filter anew replaces the subscription.
-            if let Some(old) = self.subscriptions.iter_mut().find(|old| old.filter == kept.filter) {
-                *old = kept;
+            // MQTT-3.8.4-3: a SUBSCRIBE to the same filter replaces the subscription.
+            if let Some(old) = self.subscriptions.iter_mut().find(|old| old.filter == new.filter) {
+                *old = new;
             } else if self.subscriptions.len() < self.limits.subscriptions {
-                self.subscriptions.push(kept);
+                self.subscriptions.push(new);
             } else {
                 self.dropped += 1;
             }
@@ -327,8 +331,8 @@ impl Session {
         let by = direction.reverse();
         let step =
             self.exchanges.step(by, suback.packet_id, &self.limits, found, |awaits, found| match awaits {
-                Awaits::Suback(asked) => {
-                    found.insert_if(asked as usize != suback.codes.len(), Violation::AnswerMismatch);
+                Awaits::Suback(requested) => {
+                    found.insert_if(requested as usize != suback.codes.len(), Violation::AnswerMismatch);
                     None
                 }
                 _ => {
@@ -338,10 +342,11 @@ impl Session {
             });
         let Some(exchange) = step else { return self.orphan(Violation::MissingSubscribe, found) };
         if exchange.closed {
-            for kept in self.subscriptions.iter_mut().filter(|kept| kept.exchange == exchange.number) {
-                kept.granted = suback.codes.get(kept.position as usize).copied();
-                let over = kept.granted.is_some_and(|code| code < 3 && code > kept.options.qos());
-                found.insert_if(over, Violation::BadGrant);
+            for subscription in self.subscriptions.iter_mut().filter(|one| one.exchange == exchange.number) {
+                subscription.granted = suback.codes.get(subscription.position as usize).copied();
+                let limit = subscription.options.qos();
+                let is_over = subscription.granted.is_some_and(|code| code < 3 && code > limit);
+                found.insert_if(is_over, Violation::BadGrant);
             }
         }
         exchange
@@ -353,13 +358,20 @@ impl Session {
         unsubscribe: &Unsubscribe<'_>,
         found: &mut Violations,
     ) -> Exchange {
-        let mut asked = 0;
+        let mut requested = 0;
         for filter in unsubscribe.filters.iter() {
-            asked += 1;
+            requested += 1;
             let filter = first(filter, self.limits.text_bytes);
-            self.subscriptions.retain(|kept| *kept.filter != *filter);
+            self.subscriptions.retain(|subscription| *subscription.filter != *filter);
         }
-        self.exchanges.begin(by, unsubscribe.packet_id, Awaits::Unsuback(asked), false, &self.limits, found)
+        self.exchanges.begin(
+            by,
+            unsubscribe.packet_id,
+            Awaits::Unsuback(requested),
+            false,
+            &self.limits,
+            found,
+        )
     }
 
     fn unsuback(
@@ -372,8 +384,8 @@ impl Session {
         let v5 = self.version().0 == Version::V5;
         let step =
             self.exchanges.step(by, unsuback.packet_id, &self.limits, found, |awaits, found| match awaits {
-                Awaits::Unsuback(asked) => {
-                    let mismatch = v5 && asked as usize != unsuback.codes.len();
+                Awaits::Unsuback(requested) => {
+                    let mismatch = v5 && requested as usize != unsuback.codes.len();
                     found.insert_if(mismatch, Violation::AnswerMismatch);
                     None
                 }
@@ -386,7 +398,7 @@ impl Session {
     }
 }
 
-/// MQTT 5.0, 3.1.2.11.5 and 3.2.2.3.8: no maximum allows no alias.
-fn maximum(properties: &crate::mqtt::Properties<'_>) -> u16 {
+/// Topic Alias Maximum; 0 if omitted (MQTT 5.0, 3.1.2.11.5 and 3.2.2.3.8).
+fn alias_maximum(properties: &crate::mqtt::Properties<'_>) -> u16 {
     properties.number(TOPIC_ALIAS_MAXIMUM).unwrap_or(0) as u16
 }

@@ -1,9 +1,11 @@
+use citronella_wire::mqtt::kind;
+
 use super::*;
 
 const CONNECT: &[u8] = b"\x10\x10\x00\x04MQTT\x04\x82\x00\x3c\x00\x01a\x00\x01u";
 const PUBLISH: &[u8] = b"\x32\x0a\x00\x03a/b\x00\x01123";
 
-fn read(connection: &mut Connection, way: usize, seq: u32, bytes: &[u8]) -> Said {
+fn read(connection: &mut Connection, way: usize, seq: u32, bytes: &[u8]) -> SegmentMessages {
     let hash = foldhash::fast::FixedState::with_seed(1);
     let segment = Segment { seq, bytes, wire_len: bytes.len() };
     connection.segment(way, segment, &Limits::default(), &hash)
@@ -14,20 +16,20 @@ fn a_login_and_its_first_publish() {
     let mut connection = Connection::default();
     connection.begin(0, 100);
     connection.begin(1, 900);
-    let said = read(&mut connection, 0, 100, CONNECT);
-    assert!(said.has(kind::CONNECT) && said.faulty == 0 && said.user.is_some());
+    let found = read(&mut connection, 0, 100, CONNECT);
+    assert!(found.has(kind::CONNECT) && found.faulty == 0 && found.user.is_some());
     assert_eq!((connection.keep_alive_secs, connection.has_user), (60, true));
     assert_eq!(read(&mut connection, 1, 900, b"\x20\x02\x00\x00").connack, Some(0));
-    assert!(connection.accepted && !connection.used);
-    let said = read(&mut connection, 0, 100 + CONNECT.len() as u32, &[PUBLISH, PUBLISH].concat());
-    assert_eq!((said.messages, said.publishes, said.qos, said.faulty), (2, 2, 1, 0));
-    assert!(connection.used);
-    // Sent again: not read again.
-    assert_eq!(read(&mut connection, 0, 100, CONNECT), Said::default());
+    assert!(connection.handshake.is_accepted() && !connection.is_used);
+    let found = read(&mut connection, 0, 100 + CONNECT.len() as u32, &[PUBLISH, PUBLISH].concat());
+    assert_eq!((found.messages, found.publishes, found.qos, found.faulty), (2, 2, 1, 0));
+    assert!(connection.is_used);
+    // Retransmitted: not read again.
+    assert_eq!(read(&mut connection, 0, 100, CONNECT), SegmentMessages::default());
 }
 
 #[test]
-fn what_breaks_the_rules_is_faulty() {
+fn violations_are_counted_as_faulty() {
     for bytes in [
         &b"\x32\x0a\x00\x03a/b\x00\x01123"[..],
         b"\x10\x02\x00\x09",
@@ -42,7 +44,7 @@ fn what_breaks_the_rules_is_faulty() {
 }
 
 #[test]
-fn what_came_before_the_recording_is_no_fault() {
+fn a_handshake_before_the_recording_is_no_fault() {
     let mut connection = Connection::default();
     for n in 0..5 {
         let at = 77 + n * PUBLISH.len() as u32;
@@ -52,7 +54,7 @@ fn what_came_before_the_recording_is_no_fault() {
 }
 
 #[test]
-fn a_message_over_segments_counts_once_and_its_body_is_passed_over() {
+fn a_message_over_segments_counts_once_and_its_body_is_skipped() {
     let message = [&b"\x30\xe8\x07\x00\x03a/b"[..], &[0x10; 995]].concat();
     for cut in [1, 2, 3, 10, 500] {
         let mut connection = Connection::default();
@@ -68,7 +70,7 @@ fn a_message_over_segments_counts_once_and_its_body_is_passed_over() {
 }
 
 #[test]
-fn a_loss_within_a_body_keeps_the_footing_and_any_other_is_found_again() {
+fn a_loss_within_a_body_keeps_sync_and_after_any_other_the_reader_resynchronises() {
     let mut connection = Connection::default();
     connection.begin(0, 0);
     read(&mut connection, 0, 0, CONNECT);
@@ -81,11 +83,11 @@ fn a_loss_within_a_body_keeps_the_footing_and_any_other_is_found_again() {
 }
 
 #[test]
-fn picked_up_in_mid_stream_nothing_is_called_faulty_for_what_was_not_seen() {
+fn mid_stream_pickup_has_no_faults_of_order() {
     let mut connection = Connection::default();
-    let said = read(&mut connection, 0, 77, PUBLISH);
-    assert_eq!((said.publishes, said.faulty), (1, 0));
+    let found = read(&mut connection, 0, 77, PUBLISH);
+    assert_eq!((found.publishes, found.faulty), (1, 0));
     // Version 5 without its CONNECT.
-    let said = read(&mut connection, 0, 77 + PUBLISH.len() as u32, b"\x82\x08\x00\x01\x00\x00\x02a#\x01");
-    assert_eq!(said.messages, 1);
+    let found = read(&mut connection, 0, 77 + PUBLISH.len() as u32, b"\x82\x08\x00\x01\x00\x00\x02a#\x01");
+    assert_eq!(found.messages, 1);
 }
