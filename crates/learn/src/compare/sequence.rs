@@ -7,18 +7,17 @@ use citronella_sensor::feature::{schema::Level, sequence::verdict::Settings};
 use super::{Cell, CompareError, Data, Entry, Options, Protocol, Task, run::Sum};
 use crate::{
     dataset::{CLASSES, NORMAL},
-    sequence::{self, Deaf, HeldOut, Recording, ScoredFlow, cross_settings, verdict},
+    sequence::{self, HeldOut, Recording, ScoredFlow, Silent, cross_settings, verdict},
 };
 
 /// The sequence detector, each recording with an attack left out in turn; its rows are conversations. Multi-class, binary.
 pub(super) fn entries(data: &Data, options: &Options) -> Result<[Entry; 2], CompareError> {
-    let attacked = |r: &&Recording| r.captures.iter().any(|capture| capture.is_attacked());
     let (mut held_out, mut train_s, mut test_s, mut bytes) = (Vec::new(), 0.0, 0.0, 0u64);
-    for held in data.recordings.iter().filter(attacked) {
+    for held in data.recordings.iter().filter(|recording| recording.is_attacked()) {
         let others: Vec<&Recording> = data.recordings.iter().filter(|r| r.name != held.name).collect();
         let begin = Instant::now();
         let (network, limits) =
-            sequence::train_network(&others, Some(&held.name), &options.sequence, &mut Deaf)?;
+            sequence::train_network(&others, Some(&held.name), &options.sequence, &mut Silent)?;
         train_s += begin.elapsed().as_secs_f64();
         let begin = Instant::now();
         let flows = sequence::score(&network, &limits, options.sequence.steps, &held.captures)?;
@@ -66,7 +65,7 @@ pub(super) fn entries(data: &Data, options: &Options) -> Result<[Entry; 2], Comp
 /// verdict's score does, and tells apart what 1 - p would round to the same. Only what was called gets a probability of
 /// an attack beside it, so that the verdict decides the class.
 fn normal(flow: &ScoredFlow, settings: &Settings) -> f32 {
-    let each = flow.said.iter().map(|said| {
+    let each = flow.probabilities.iter().map(|said| {
         let mut said = *said;
         settings.calibrate(&mut said);
         said.first().copied().unwrap_or_default()
