@@ -28,16 +28,17 @@ fn a_flagged_flow_is_explained_by_row_number_and_by_endpoints() {
     let row = &rows[index];
     let number = (index + 1).to_string();
     let svg = folder.path("heat.svg");
-    let found = json(citronella!("explain", "-r", &capture, "--flow", &number, "--json", "--report", &svg));
-    assert_eq!(found["src_port"].to_string(), cell(row, "src_port"));
-    assert_eq!(found["class"], "mqtt_bruteforce");
-    assert_eq!(found["packets_to_alert"].to_string(), cell(row, "packets_to_alert"));
-    let packets = found["packets"].as_array().unwrap();
-    assert_eq!(packets.last().unwrap()["packet"], found["packets_to_alert"]);
+    let explanation =
+        json(citronella!("explain", "-r", &capture, "--flow", &number, "--json", "--report", &svg));
+    assert_eq!(explanation["src_port"].to_string(), cell(row, "src_port"));
+    assert_eq!(explanation["class"], "mqtt_bruteforce");
+    assert_eq!(explanation["packets_to_alert"].to_string(), cell(row, "packets_to_alert"));
+    let packets = explanation["packets"].as_array().unwrap();
+    assert_eq!(packets.last().unwrap()["packet"], explanation["packets_to_alert"]);
     // Completeness, to 1 %.
-    let total = found["output"].as_f64().unwrap() - found["baseline"].as_f64().unwrap();
+    let total = explanation["output"].as_f64().unwrap() - explanation["baseline"].as_f64().unwrap();
     assert!(total > 1.0, "{total}");
-    for parts in [sum(&found["by_feature"]), sum(&found["packets"])] {
+    for parts in [sum(&explanation["by_feature"]), sum(&explanation["packets"])] {
         assert!((parts - total).abs() <= 0.01 * total, "{parts} of {total}");
     }
     let picture = std::fs::read_to_string(svg).unwrap();
@@ -51,7 +52,7 @@ fn a_flagged_flow_is_explained_by_row_number_and_by_endpoints() {
         cell(row, "src_port")
     );
     let by_endpoints = json(citronella!("explain", "-r", &capture, "--flow", &endpoints, "--json"));
-    assert_eq!(by_endpoints, found);
+    assert_eq!(by_endpoints, explanation);
     let page = folder.path("page");
     let text = done(citronella!("explain", "-r", &capture, "--flow", &number, "--report", &page)).0;
     assert_says(&text, &["flagged as mqtt_bruteforce", "log-odds", "meaning", "strongest feature"]);
@@ -69,7 +70,7 @@ fn a_long_benign_flow_is_explained_from_its_last_state_reset() {
         .position(|line| line.split(',').nth(7).unwrap().parse::<u64>().unwrap() > window + 10);
     let number = (long.unwrap() + 1).to_string();
     let packet = window + 5;
-    let found = json(citronella!(
+    let explanation = json(citronella!(
         "explain",
         "-r",
         &capture,
@@ -79,12 +80,13 @@ fn a_long_benign_flow_is_explained_from_its_last_state_reset() {
         packet.to_string(),
         "--json"
     ));
-    let packets = found["packets"].as_array().unwrap();
+    let packets = explanation["packets"].as_array().unwrap();
     assert_eq!((packets.len(), &packets[0]["packet"]), (5, &Value::from(window + 1)));
     // The log-odds agree with the probabilities.
-    let of = |class: &Value| found["probabilities"][class.as_str().unwrap()].as_f64().unwrap();
-    let log_odds = (of(&found["explained"]["log_odds_of"]) / of(&found["explained"]["against"])).ln();
-    let output = found["output"].as_f64().unwrap();
+    let of = |class: &Value| explanation["probabilities"][class.as_str().unwrap()].as_f64().unwrap();
+    let log_odds =
+        (of(&explanation["explained"]["log_odds_of"]) / of(&explanation["explained"]["against"])).ln();
+    let output = explanation["output"].as_f64().unwrap();
     assert!((output - log_odds).abs() < 0.01 * log_odds.abs().max(1.0), "{output} {log_odds}");
     let short = ["explain", "--flow", &number, "--packet", "1000000000", "-r"];
     let mut command = support::program();

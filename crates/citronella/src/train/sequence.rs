@@ -31,7 +31,7 @@ pub(super) fn run(arguments: &Arguments, config: &Config) -> Result<()> {
     place::check(&arguments.output)?;
     drop(Output::create(&arguments.output)?);
     let recordings = open(&arguments.data)?;
-    let begun = Instant::now();
+    let start = Instant::now();
     let progress = Progress::stderr();
     // One network for each recording with an attack, and one on all recordings.
     progress.begin("train, epochs", ((attacked_recordings(&recordings) + 1) * options.epochs) as u64);
@@ -41,7 +41,7 @@ pub(super) fn run(arguments: &Arguments, config: &Config) -> Result<()> {
     progress.note(&format!("{}: the model", arguments.output.display()));
     if arguments.json {
         let card = serde_json::to_value(&model.card)?;
-        return show::json(&serde_json::json!({ "model": card, "seconds": begun.elapsed().as_secs_f64() }));
+        return show::json(&serde_json::json!({ "model": card, "seconds": start.elapsed().as_secs_f64() }));
     }
     show::line(&format!("seed {}, {} epochs; leave-one-recording-out:\n", options.seed, options.epochs))?;
     print_folds(&model.card.metrics)

@@ -150,7 +150,7 @@ impl Intervals {
                 _ => runs.push((value, count(std::iter::once(class), classes))),
             }
         }
-        // Leaves are ranges of runs; the one whose best split gains most is split next.
+        // Leaves are ranges of runs; splits the leaf with the highest gain next.
         let mut leaves: Vec<_> = std::iter::once(0..runs.len()).collect();
         while leaves.len() < classes {
             let splits = leaves.iter().enumerate().filter_map(|(leaf, range)| {
@@ -167,7 +167,7 @@ impl Intervals {
         let counts: Vec<Counts> = leaves.into_iter().map(|leaf| total(&runs[leaf], classes)).collect();
         let most = |counts: &Counts| counts.iter().copied().max().unwrap_or(0);
         let right = counts.iter().map(most).sum::<u64>() + most(&missing);
-        // Without a missing value in training, all rows together say what such a row gets.
+        // Without missing values in training, a missing value gets the shares of all rows.
         let all =
             if missing.iter().all(|&n| n == 0) { count(truth.iter().copied(), classes) } else { missing };
         (

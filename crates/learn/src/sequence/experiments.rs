@@ -1,4 +1,4 @@
-//! Experiments behind the training's decisions: harder variants of attacks, and classes that training has not seen.
+//! Experiments behind the training's decisions: harder variants of attacks, and classes left out of training.
 //!
 //! In: recordings, the names of those to hold out, and training options. Out: counts of conversations. Networks of
 //! different held-out recordings are trained in parallel, one thread each, on the caller's rayon thread pool.

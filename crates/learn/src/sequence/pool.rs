@@ -41,11 +41,11 @@ impl Pool {
 
     /// Number of classes that occur.
     pub fn classes(&self) -> usize {
-        let mut seen = [false; CLASSES.len()];
+        let mut occurs = [false; CLASSES.len()];
         for conversation in self.conversations() {
-            seen.get_mut(conversation.class as usize).into_iter().for_each(|is| *is = true);
+            occurs.get_mut(conversation.class as usize).into_iter().for_each(|is| *is = true);
         }
-        seen.iter().filter(|is| **is).count()
+        occurs.iter().filter(|is| **is).count()
     }
 
     /// The highest feature values of hosts that do not attack, in the unchanged captures.

@@ -2,7 +2,7 @@
 //! attack, an attack from an inside host, clients behind NAT.
 //!
 //! In: packets in capture order. Out: packets with other times and addresses, or dropped. The packets change, not the
-//! features: those follow from the changed packets as they would live. Every conversation keeps its class, so if an
+//! features: those follow from the changed packets as they would live. Every conversation retains its class: if an
 //! attack moves to a host with benign traffic, only the attack's conversations are the attack. Deterministic for a
 //! seed.
 
@@ -66,7 +66,7 @@ pub(super) struct VariantTransform {
     /// First packet of each of the attack's conversations, by ports.
     conversation_starts: HashMap<(u16, u16), i64>,
     attack_start: Option<i64>,
-    /// The benign client that takes the attacker's place.
+    /// The benign client that replaces the attacker.
     inside: Option<IpAddr>,
     /// Hosts behind NAT; the first one's address is the outer address.
     nat_hosts: Vec<IpAddr>,

@@ -262,13 +262,17 @@ fn learn(
         let before = (rows * (number - 1)) as u64;
         let mut progress = |rows: usize| observer.progress(before + rows as u64, total);
         let stats = trainer.epoch(&train.x().data, train.y(), rows, steps, &mut progress)?;
-        let seen = trainer.evaluate(&validation.data, validation_truth, validation.rows(), steps)?;
+        let validated = trainer.evaluate(&validation.data, validation_truth, validation.rows(), steps)?;
         let epoch = Epoch {
             number,
             train_loss: stats.loss,
             train_predictions: stats.predictions,
-            validation_loss: seen.loss,
-            validation_probabilities: widen(&seen.probabilities, card.network.outputs, card.classes.len()),
+            validation_loss: validated.loss,
+            validation_probabilities: widen(
+                &validated.probabilities,
+                card.network.outputs,
+                card.classes.len(),
+            ),
         };
         observer.epoch(&epoch, epochs);
         done.push(epoch);
