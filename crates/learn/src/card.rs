@@ -96,9 +96,8 @@ fn training(text: &mut String, card: &Card) {
     *text += "\n## Training data\n\n";
     let _ = writeln!(
         text,
-        "{} files, listed with their SHA-256 [at the end](#training-files){} A conversation's class is its capture's scenario if one of its endpoints is an attacker, otherwise `normal`.\n",
-        card.data.len(),
-        if recordings.is_empty() { "." } else { "; by recording:" }
+        "A conversation's class is its capture's scenario if one of its endpoints is an attacker, otherwise `normal`. The {} files are listed with their SHA-256 [at the end](#training-files).\n",
+        card.data.len()
     );
     if !recordings.is_empty() {
         let rows = recordings.iter().map(|(name, captures)| vec![(*name).to_owned(), captures.to_string()]);

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use citronella_learn::dataset::CLASSES;
 use citronella_learn::sequence::{
-    Options, Pool, Recording, Silent, Variant, figures, gather, score, train_network, variants,
+    Options, Pool, Recording, Silent, Variant,
+    experiments::{VARIANTS, harder_attacks, unseen_classes},
+    figures, gather, score, train_network, variants,
 };
 use citronella_sensor::feature::packet::Attacker;
 use citronella_sensor::feature::sequence::verdict::Settings;
@@ -64,4 +66,32 @@ fn the_first_variant_is_the_unchanged_recording() {
     let all = variants(&Options::default());
     assert_eq!((all.len(), all[0]), (15, Variant::PLAIN));
     assert!(all[1..].iter().all(|variant| variant.time_scale > 0.2 && variant.time_scale < 5.0));
+}
+
+/// A recording with few captures, for a training of seconds.
+fn small(name: &str) -> Recording {
+    let mut recording = recording(name);
+    recording.captures.retain(|capture| ["mqtt_bruteforce", "slowite"].contains(&capture.scenario.as_str()));
+    recording
+}
+
+#[test]
+fn experiments_score_the_held_out_recording() {
+    let recordings = ["run-1", "run-2"].map(small);
+    let options = Options { epochs: 4, windows: 256, variants: 0, ..quick() };
+    let held = ["run-2".to_owned()];
+    let harder = harder_attacks(&recordings, &held, &[], &options).unwrap();
+    assert_eq!(harder.len(), 2 * VARIANTS.len());
+    assert!(harder.iter().all(|result| result.held_out == "run-2" && result.recording == "run-2"));
+    assert_eq!((harder[0].variant, harder[0].figures.attacks), ("as recorded", 2));
+    let flows = |result: usize| harder[result].classes.iter().map(|class| class.flows).sum::<usize>();
+    assert!(flows(4) * 10 < flows(0), "thinned to 1/50: {} of {}", flows(4), flows(0));
+
+    let (network, _) = train_network(&[&recordings[0]], None, &options, &mut Silent).unwrap();
+    let unseen = unseen_classes(&recordings, &held, &network, &options).unwrap();
+    assert_eq!(unseen.len(), CLASSES.len() - 1);
+    for (result, class) in unseen.iter().zip(1..) {
+        let own = harder[0].classes.iter().find(|counts| counts.class == class).map(|counts| counts.flows);
+        assert_eq!((result.class, Some(result.verdicts.values().sum::<usize>())), (class, own));
+    }
 }
