@@ -7,7 +7,7 @@ use super::{
     classified::{CaptureSpan, Classes, ClassifiedFlow, FlaggedAt},
     detection::{Attack, Quantiles, attacks},
 };
-use crate::evaluate::{Calibration, Confusion, OperatingPoint, PrCurve, Ranking, RocCurve};
+use crate::evaluate::{Calibration, Confusion, OperatingPoint, PrCurve, Ranking, RocCurve, mean, share};
 
 /// Figures over flows, serialised in this order. `None` (JSON `null`) if the data does not support a figure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -268,13 +268,4 @@ fn notes(benign: u64, attack: u64, roc: &RocCurve) -> Vec<String> {
         notes.extend(reasons.map(|reason| format!("Undefined: {reason}.")));
     }
     notes
-}
-
-fn share(part: u64, whole: u64) -> Option<f64> {
-    (whole > 0).then(|| part as f64 / whole as f64)
-}
-
-fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
-    let (sum, count) = values.fold((0.0, 0_u32), |(sum, count), value| (sum + value, count + 1));
-    (count > 0).then(|| sum / f64::from(count))
 }
