@@ -1,4 +1,4 @@
-//! `citronella card`: what a model says about itself, as Markdown: docs/model-card.md is the embedded model's.
+//! `citronella card`: a model's card as Markdown. docs/model-card.md is the embedded model's.
 
 use std::path::PathBuf;
 
@@ -10,13 +10,13 @@ use crate::{embedded, output_path, show};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// A model as `train` wrote it; else the one in the program
+    /// A model file from `train` [default: the embedded model]
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
     /// Write the page to a file instead of stdout
     #[arg(short, long, value_name = "FILE.md")]
     output: Option<PathBuf>,
-    /// Print the card as the file holds it, one JSON document
+    /// Print the card as stored in the file, as one JSON document
     #[arg(long, conflicts_with = "output")]
     json: bool,
 }

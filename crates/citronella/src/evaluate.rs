@@ -1,5 +1,5 @@
-//! `citronella evaluate [--model FILE] DATA...`: what a model is worth on data that it has not seen.
-//! `citronella evaluate --leave-one-out DATA...`: what a way to train is worth.
+//! `citronella evaluate [--model FILE] DATA...`: figures of a model on test data.
+//! `citronella evaluate --leave-one-out DATA...`: leave-one-recording-out validation of the preset `sequence`.
 
 mod flows;
 mod folds;
@@ -14,43 +14,43 @@ use crate::{embedded, output_path};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The model, as `train` wrote it; without it the sequence model in the program
+    /// A model file from `train` [default: the embedded sequence model]
     #[arg(long, value_name = "FILE", conflicts_with_all = ["leave_one_out", "seeds", "epochs"])]
     model: Option<PathBuf>,
-    /// Also write report.html, metrics.json and the plots into this folder
+    /// Also write report.html, metrics.json and the plots to this folder
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
     /// Print one JSON document instead of tables
     #[arg(long)]
     json: bool,
-    /// Write a row for each flow, as `detect --verdicts` does (sequence models)
+    /// Write a row for each flow, like `detect --verdicts` (sequence models)
     #[arg(long, value_name = "FILE.csv")]
     verdicts: Option<PathBuf>,
-    /// Thresholds for so many false alerts a day, by the model's own record of benign traffic, instead of its own
+    /// Use thresholds for X false alerts a day, from the benign scores in the model, instead of the model's thresholds
     /// (sequence models)
     #[arg(long, value_name = "X", value_parser = per_day, conflicts_with = "leave_one_out")]
     false_alerts_per_day: Option<f32>,
-    /// Recordings to fit simple classifiers on, shown beside the model (sequence models; several times)
+    /// Recordings to fit baseline classifiers on (sequence models; repeatable)
     #[arg(long, value_name = "DATA")]
     train: Vec<PathBuf>,
-    /// Judge the preset `sequence` instead of a model: leave out each recording that holds an attack in turn, train on
-    /// the others, and judge what was left out
+    /// Validate the preset `sequence` instead of a model: hold out each recording with an attack in turn, train on the
+    /// others, evaluate on the held-out recording
     #[arg(long, conflicts_with_all = ["verdicts", "train"])]
     leave_one_out: bool,
-    /// Recordings that are always trained on and never left out (several times)
+    /// Recordings that are in every training set and never held out (repeatable)
     #[arg(long, value_name = "DATA", requires = "leave_one_out")]
     always: Vec<PathBuf>,
-    /// Trainings of each recording left out, with seeds from 42 on [default: 5]
+    /// Number of seeds, from 42 on; each trains all folds [default: 5]
     #[arg(long, value_name = "N", requires = "leave_one_out", value_parser = clap::value_parser!(u64).range(1..1000))]
     seeds: Option<u64>,
-    /// Passes over the training data, instead of the preset's
+    /// Epochs [default: the preset's]
     #[arg(long, value_name = "N", requires = "leave_one_out")]
     epochs: Option<usize>,
-    /// Threads; 0 takes all. The numbers do not depend on it
+    /// Threads; 0 for all. The result does not depend on it
     #[arg(long, default_value_t = 0)]
     threads: usize,
-    /// A manifest.csv or a folder with one; for a model of rows also a folder laid out as MQTT-IoT-IDS2020, or rows of
-    /// `extract`
+    /// A manifest.csv or a folder with one; for a model of rows also a folder in the layout of MQTT-IoT-IDS2020, or
+    /// rows of `extract`
     #[arg(required = true, value_name = "DATA")]
     data: Vec<PathBuf>,
 }
@@ -70,7 +70,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     };
     let level = model.card.level().with_context(|| {
         let level = &model.card.level;
-        format!("{name}: the model reads rows of the level {level:?}, which this program does not know")
+        format!("{name}: the model reads rows of the level {level:?}, which this program does not have")
     })?;
     if let Some(path) = &arguments.verdicts {
         output_path::check(path)?;
@@ -82,7 +82,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         arguments.verdicts.is_none()
             && arguments.train.is_empty()
             && arguments.false_alerts_per_day.is_none(),
-        "{name}: --verdicts, --train and --false-alerts-per-day go with a sequence model; this one reads rows of the {} level",
+        "{name}: --verdicts, --train and --false-alerts-per-day need a sequence model; this one reads rows of the {} level",
         level.name()
     );
     rows::run(arguments, &model, level)

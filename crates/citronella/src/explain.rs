@@ -1,4 +1,4 @@
-//! `citronella explain -r CAPTURE --flow N`: which packets and which features moved a flow's verdict.
+//! `citronella explain -r CAPTURE --flow N`: contributions of packets and features to a flow's verdict.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -23,19 +23,20 @@ use crate::{
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Recorded traffic: a pcap or pcapng file, plain, .gz or .zst; it is read twice
+    /// A pcap or pcapng file, plain, .gz or .zst; read twice
     #[arg(short, long, value_name = "CAPTURE")]
     read: PathBuf,
-    /// The flow: its row in `detect --verdicts`, from 1, or its ends, such as 10.0.0.9:40123-10.0.0.2:1883
+    /// The flow: its row in `detect --verdicts`, from 1, or its endpoints, such as 10.0.0.9:40123-10.0.0.2:1883
     #[arg(long, value_name = "N|SRC:PORT-DST:PORT")]
     flow: String,
-    /// The packet of the flow to explain, from 1; else the one that called it, or the one nearest to a call
+    /// Number of the flow's packet to explain, from 1 [default: the one that flagged it, or the one with the highest
+    /// probability of an attack]
     #[arg(long, value_name = "K")]
     packet: Option<u64>,
-    /// A model of the preset `sequence`, as `train` wrote it; else the one in the program
+    /// A model file of the preset `sequence` [default: the embedded model]
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
-    /// Also write the heat map to a .svg file, or a page with it into a folder
+    /// Also write the heat map to a .svg file, or a page with it to a folder
     #[arg(long, value_name = "FILE.svg|DIR")]
     report: Option<PathBuf>,
     /// Print one JSON document instead of tables
@@ -43,17 +44,17 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-/// Features that tables and the heat map show.
+/// Maximum features in tables and the heat map.
 const SHOWN: usize = 20;
-/// Counts beyond those of benign hosts in the text.
+/// Maximum counts beyond the benign limits in the text.
 const SHOWN_COUNTS: usize = 5;
-/// Packets that the table shows.
+/// Maximum packets in the table.
 const SHOWN_PACKETS: usize = 12;
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     ensure!(
         arguments.read.as_os_str() != "-",
-        "-r -: a capture to explain is read twice, which stdin cannot be; save it to a file first"
+        "-r -: the capture is read twice, which is impossible with stdin; save it to a file first"
     );
     let choice = choice(&arguments.flow)?;
     let svg = arguments.report.as_deref().filter(|path| path.extension().is_some_and(|e| e == "svg"));
@@ -63,13 +64,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let detector = detect::load(arguments.model.as_deref(), Default::default())?;
     let progress = Progress::stderr();
     progress.begin("read twice", 0);
-    let found = explain(&detector, Config::default(), &arguments.read, &choice, arguments.packet)?;
+    let explanation = explain(&detector, Config::default(), &arguments.read, &choice, arguments.packet)?;
     progress.end();
-    if found.candidates > 1 {
-        let (others, row) = (count(found.candidates), count(found.number));
-        info!("{others} flows lie between these ends; this is the first, row {row} of the verdicts");
+    if explanation.candidates > 1 {
+        let (candidates, row) = (count(explanation.candidates), count(explanation.number));
+        info!("{candidates} flows between these endpoints; this is the first, row {row} of the verdicts");
     }
-    let view = View { detector: &detector, found: &found, inputs: detector.inputs() };
+    let view = View { detector: &detector, explanation: &explanation, inputs: detector.inputs() };
     match (&arguments.report, svg) {
         (Some(path), Some(_)) => write_file(path, view.heat().svg().as_bytes())?,
         (Some(folder), None) => {
@@ -81,29 +82,29 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if arguments.json { show::json(&view.document()) } else { view.print() }
 }
 
-/// A number, or two ends with a dash between them.
+/// Parses a row number, or two endpoints with a dash between them.
 fn choice(text: &str) -> Result<FlowChoice> {
     if let Ok(number) = text.replace([',', '_'], "").parse() {
         return Ok(FlowChoice::Number(number));
     }
-    let ends = text.split_once('-').and_then(|(a, b)| Some((end(a)?, end(b)?)));
-    match ends {
-        Some((a, b)) => Ok(FlowChoice::Ends(a, b)),
+    let endpoints = text.split_once('-').and_then(|(a, b)| Some((endpoint(a)?, endpoint(b)?)));
+    match endpoints {
+        Some((a, b)) => Ok(FlowChoice::Endpoints(a, b)),
         None => bail!(
-            "--flow {text}: expected the row of `citronella detect --verdicts`, such as 17, or the flow's ends, such as 10.0.0.9:40123-10.0.0.2:1883 (IPv6 in brackets)"
+            "--flow {text}: expected the row of `citronella detect --verdicts`, such as 17, or the flow's endpoints, such as 10.0.0.9:40123-10.0.0.2:1883 (IPv6 in brackets)"
         ),
     }
 }
 
-fn end(text: &str) -> Option<(IpAddr, u16)> {
+fn endpoint(text: &str) -> Option<(IpAddr, u16)> {
     let text = text.trim().trim_start_matches('>').trim_start();
-    text.parse::<SocketAddr>().ok().map(|end| (end.ip(), end.port()))
+    text.parse::<SocketAddr>().ok().map(|address| (address.ip(), address.port()))
 }
 
-/// An explanation for people.
+/// An explanation as text, JSON, heat map and page.
 struct View<'a> {
     detector: &'a Detector,
-    found: &'a Explanation,
+    explanation: &'a Explanation,
     inputs: &'a [String],
 }
 
@@ -112,7 +113,7 @@ impl View<'_> {
         self.detector.classes().get(class as usize).map_or("unknown", String::as_str)
     }
 
-    /// A feature in the schema's words.
+    /// A feature's meaning and unit by the schema.
     fn meaning(&self, feature: usize) -> String {
         let name = self.inputs.get(feature).map_or("", String::as_str);
         let column = Level::Sequence.columns().iter().find(|column| column.name == name);
@@ -123,52 +124,52 @@ impl View<'_> {
         self.inputs.get(feature).map_or("", String::as_str)
     }
 
-    /// Features by how much they move, either way.
+    /// Features with their contributions, by descending magnitude.
     fn strongest(&self) -> Vec<(usize, f64)> {
-        let mut all: Vec<(usize, f64)> = self.found.by_feature().into_iter().enumerate().collect();
+        let mut all: Vec<(usize, f64)> = self.explanation.by_feature().into_iter().enumerate().collect();
         all.sort_by(|a, b| b.1.abs().total_cmp(&a.1.abs()));
         all
     }
 
     fn headline(&self) -> String {
-        let (found, flow) = (self.found, &self.found.verdict.flow);
-        let end = |(address, port): (IpAddr, u16)| SocketAddr::new(address, port).to_string();
-        let verdict = match found.verdict.packets_to_alert {
-            Some(packet) => format!("called {} at its packet {packet}", self.class(found.verdict.class)),
-            None => "not called an attack".to_owned(),
+        let (verdict, flow) = (&self.explanation.verdict, &self.explanation.verdict.flow);
+        let endpoint = |(address, port): (IpAddr, u16)| SocketAddr::new(address, port).to_string();
+        let outcome = match verdict.packets_to_alert {
+            Some(packet) => format!("flagged as {} at packet {packet}", self.class(verdict.class)),
+            None => "not flagged".to_owned(),
         };
         format!(
-            "Flow {}: {} to {}, {} packets, {verdict} (score {:.4}).",
-            count(found.number),
-            end(flow.src()),
-            end(flow.dst()),
+            "Flow {}: {} to {}, {} packets, {outcome} (score {:.4}).",
+            count(self.explanation.number),
+            endpoint(flow.src()),
+            endpoint(flow.dst()),
             count(flow.packets()),
-            found.verdict.score
+            verdict.score
         )
     }
 
-    fn what(&self) -> String {
+    fn summary(&self) -> String {
         let (first, last) = self.span();
-        let attribution = &self.found.attribution;
+        let attribution = &self.explanation.attribution;
         format!(
-            "What packets {first} to {last} add to the log-odds of {} against {}: from {:+.2}, where nothing is known, to {:+.2}; the parts add up to all but {:.3} of it. 0.7 doubles the odds; what is positive speaks for {}.",
-            self.class(self.found.attack),
+            "Contributions of packets {first} to {last} to the log-odds of {} against {}, from {:+.2} at the baseline to {:+.2}; their sum deviates by {:.3}. 0.7 doubles the odds; positive values indicate {}.",
+            self.class(self.explanation.attack),
             self.class(0),
             attribution.baseline,
             attribution.output,
             attribution.missing.abs(),
-            self.class(self.found.attack)
+            self.class(self.explanation.attack)
         )
     }
 
-    /// Of one that is unknown: the counts of its initiator that no benign host of training came near, at the packet
-    /// where they stand out most.
+    /// For the unknown class: the initiator's counts beyond the benign limits, at the packet where they exceed them
+    /// most.
     fn beyond(&self) -> Option<String> {
-        if self.found.verdict.class as usize != self.detector.classes().len() {
+        if self.explanation.verdict.class as usize != self.detector.classes().len() {
             return None;
         }
         let x = |packet: &&citronella_sensor::detect::ExplainedPacket| self.detector.beyond(&packet.features);
-        let most = self.found.packets.iter().max_by(|a, b| x(a).total_cmp(&x(b)))?;
+        let most = self.explanation.packets.iter().max_by(|a, b| x(a).total_cmp(&x(b)))?;
         let one = |(feature, beyond): &(usize, f32)| {
             format!("{} ({}) {:.1} times", self.meaning(*feature), self.name(*feature), beyond.exp())
         };
@@ -176,7 +177,7 @@ impl View<'_> {
             self.detector.exceeded(&most.features).iter().take(SHOWN_COUNTS).map(one).collect();
         (!all.is_empty()).then(|| {
             format!(
-                "Of no class, and beyond what benign hosts of training did at most, at packet {}: {}.",
+                "Unknown class: beyond the highest values of benign hosts in training, at packet {}: {}.",
                 most.in_flow,
                 all.join(", ")
             )
@@ -186,42 +187,44 @@ impl View<'_> {
     fn span(&self) -> (u64, u64) {
         let number =
             |packet: Option<&citronella_sensor::detect::ExplainedPacket>| packet.map_or(0, |p| p.in_flow);
-        (number(self.found.packets.first()), number(self.found.packets.last()))
+        (number(self.explanation.packets.first()), number(self.explanation.packets.last()))
     }
 
     fn print(&self) -> Result<()> {
         show::line(&self.headline())?;
         self.beyond().map_or(Ok(()), |text| show::line(&text))?;
-        show::line(&format!("{}\n", self.what()))?;
-        let last = self.found.packets.last().map(|packet| packet.features.as_slice()).unwrap_or_default();
-        let mut features = show::table(&["feature", "adds", "value at the end", "meaning"]);
+        show::line(&format!("{}\n", self.summary()))?;
+        let last =
+            self.explanation.packets.last().map(|packet| packet.features.as_slice()).unwrap_or_default();
+        let mut features = show::table(&["feature", "contribution", "last value", "meaning"]);
         if let Some(column) = features.column_mut(3) {
             column.set_cell_alignment(comfy_table::CellAlignment::Left);
         }
-        for (feature, adds) in
-            self.strongest().into_iter().filter(|(_, adds)| adds.abs() >= 0.005).take(SHOWN)
+        for (feature, contribution) in
+            self.strongest().into_iter().filter(|(_, contribution)| contribution.abs() >= 0.005).take(SHOWN)
         {
             let value = last.get(feature).copied().unwrap_or_default();
             features.add_row([
                 self.name(feature).to_owned(),
-                format!("{adds:+.2}"),
+                format!("{contribution:+.2}"),
                 format!("{value:.3}"),
                 self.meaning(feature),
             ]);
         }
         show::print(&features)?;
-        let mut packets: Vec<(usize, f64)> = self.found.by_packet().into_iter().enumerate().collect();
+        let mut packets: Vec<(usize, f64)> = self.explanation.by_packet().into_iter().enumerate().collect();
         packets.sort_by(|a, b| b.1.abs().total_cmp(&a.1.abs()));
         packets.truncate(SHOWN_PACKETS);
         packets.sort_by_key(|(at, _)| *at);
-        let mut table = show::table(&["packet", "in the capture", "adds", "mostly by"]);
-        for (at, adds) in packets {
-            let Some(packet) = self.found.packets.get(at) else { continue };
+        let mut table =
+            show::table(&["packet", "packet of the capture", "contribution", "strongest feature"]);
+        for (at, contribution) in packets {
+            let Some(packet) = self.explanation.packets.get(at) else { continue };
             let (feature, by) = self.top_of_packet(at);
             table.add_row([
                 count(packet.in_flow),
                 count(packet.in_capture),
-                format!("{adds:+.2}"),
+                format!("{contribution:+.2}"),
                 format!("{} {by:+.2}", self.name(feature)),
             ]);
         }
@@ -229,30 +232,35 @@ impl View<'_> {
     }
 
     fn top_of_packet(&self, packet: usize) -> (usize, f64) {
-        let step =
-            self.found.attribution.values.chunks_exact(self.found.width()).nth(packet).unwrap_or_default();
+        let step = self
+            .explanation
+            .attribution
+            .values
+            .chunks_exact(self.explanation.width())
+            .nth(packet)
+            .unwrap_or_default();
         let strongest = step.iter().copied().enumerate();
         strongest.fold((0, 0.0), |top, (at, v)| if v.abs() > top.1.abs() { (at, v) } else { top })
     }
 
     fn document(&self) -> serde_json::Value {
-        let found = self.found;
-        let flow = &found.verdict.flow;
-        let width = found.width();
+        let explanation = self.explanation;
+        let flow = &explanation.verdict.flow;
+        let width = explanation.width();
         let by_feature: Vec<_> = self
             .strongest()
             .into_iter()
-            .map(|(feature, adds)| json!({ "feature": self.name(feature), "meaning": self.meaning(feature), "adds": adds }))
+            .map(|(feature, contribution)| json!({ "feature": self.name(feature), "meaning": self.meaning(feature), "contribution": contribution }))
             .collect();
-        let packets: Vec<_> = found
+        let packets: Vec<_> = explanation
             .packets
             .iter()
-            .zip(found.by_packet())
-            .zip(found.attribution.values.chunks_exact(width))
-            .map(|((packet, adds), values)| {
+            .zip(explanation.by_packet())
+            .zip(explanation.attribution.values.chunks_exact(width))
+            .map(|((packet, contribution), values)| {
                 json!({
                     "packet": packet.in_flow, "in_capture": packet.in_capture,
-                    "time": packet.time_nanos as f64 * 1e-9, "adds": adds,
+                    "time": packet.time_nanos as f64 * 1e-9, "contribution": contribution,
                     "features": packet.features, "by_feature": values,
                 })
             })
@@ -262,19 +270,19 @@ impl View<'_> {
             .classes()
             .iter()
             .cloned()
-            .zip(found.probabilities.iter().map(|p| json!(p)))
+            .zip(explanation.probabilities.iter().map(|p| json!(p)))
             .collect();
         json!({
-            "flow": found.number,
+            "flow": explanation.number,
             "src_ip": flow.src().0, "src_port": flow.src().1, "dst_ip": flow.dst().0, "dst_port": flow.dst().1,
             "proto": flow.key().protocol(), "flow_packets": flow.packets(),
-            "class": self.class(found.verdict.class), "score": found.verdict.score,
-            "packets_to_alert": found.verdict.packets_to_alert,
-            "explained": { "log_odds_of": self.class(found.attack), "against": self.class(0) },
+            "class": self.class(explanation.verdict.class), "score": explanation.verdict.score,
+            "packets_to_alert": explanation.verdict.packets_to_alert,
+            "explained": { "log_odds_of": self.class(explanation.attack), "against": self.class(0) },
             "method": "integrated gradients, baseline 0",
-            "points": found.attribution.points,
-            "baseline": found.attribution.baseline, "output": found.attribution.output,
-            "missing": found.attribution.missing,
+            "points": explanation.attribution.points,
+            "baseline": explanation.attribution.baseline, "output": explanation.attribution.output,
+            "residual": explanation.attribution.missing,
             "probabilities": probabilities,
             "features": self.inputs,
             "by_feature": by_feature,
@@ -283,33 +291,33 @@ impl View<'_> {
     }
 
     fn heat(&self) -> HeatMap {
-        let width = self.found.width();
+        let width = self.explanation.width();
         let shown: Vec<usize> = self
             .strongest()
             .into_iter()
-            .filter(|(_, adds)| adds.abs() >= 1e-3)
+            .filter(|(_, contribution)| contribution.abs() >= 1e-3)
             .take(SHOWN)
             .map(|(at, _)| at)
             .collect();
-        let values = &self.found.attribution.values;
+        let values = &self.explanation.attribution.values;
         let cell =
             |feature: usize, packet: usize| values.get(packet * width + feature).copied().unwrap_or_default();
-        let packets = 0..self.found.packets.len();
+        let packets = 0..self.explanation.packets.len();
         let most = shown
             .iter()
             .flat_map(|&feature| packets.clone().map(move |packet| cell(feature, packet).abs()))
             .fold(1e-9, f64::max);
         let hint = |feature: usize, packet: usize| {
-            let number = self.found.packets.get(packet).map_or(0, |p| p.in_flow);
+            let number = self.explanation.packets.get(packet).map_or(0, |p| p.in_flow);
             format!("packet {number}, {}: {:+.3}", self.meaning(feature), cell(feature, packet))
         };
         HeatMap {
             title: format!(
-                "Features by packets: orange speaks for {}, blue against",
-                self.class(self.found.attack)
+                "Features by packets: orange contributes to {}, blue against it",
+                self.class(self.explanation.attack)
             ),
             rows: shown.iter().map(|&feature| self.name(feature).to_owned()).collect(),
-            columns: self.found.packets.iter().map(|packet| packet.in_flow.to_string()).collect(),
+            columns: self.explanation.packets.iter().map(|packet| packet.in_flow.to_string()).collect(),
             from: String::new(),
             to: String::new(),
             values: shown.iter().map(|&f| packets.clone().map(|p| cell(f, p) / most).collect()).collect(),
@@ -323,34 +331,35 @@ impl View<'_> {
             value,
             note: note.to_owned(),
         };
-        let attribution = &self.found.attribution;
+        let attribution = &self.explanation.attribution;
         let figures = vec![
-            key("log-odds, nothing known", format!("{:+.2}", attribution.baseline), "all features 0"),
-            key("log-odds at the packet", format!("{:+.2}", attribution.output), "calibrated"),
-            key("not accounted for", format!("{:.3}", attribution.missing.abs()), "by the numeric integral"),
+            key("log-odds, baseline", format!("{:+.2}", attribution.baseline), "all features 0"),
+            key("log-odds, output", format!("{:+.2}", attribution.output), "calibrated"),
+            key("residual", format!("{:.3}", attribution.missing.abs()), "of the numeric integration"),
         ];
-        let last = self.found.packets.last().map(|packet| packet.features.as_slice()).unwrap_or_default();
-        let row = |(feature, adds): (usize, f64)| MetricRow {
+        let last =
+            self.explanation.packets.last().map(|packet| packet.features.as_slice()).unwrap_or_default();
+        let row = |(feature, contribution): (usize, f64)| MetricRow {
             label: self.name(feature).to_owned(),
             cells: vec![
-                format!("{adds:+.3}"),
+                format!("{contribution:+.3}"),
                 format!("{:.3}", last.get(feature).copied().unwrap_or_default()),
                 self.meaning(feature),
             ],
             strong: false,
         };
         let table = MetricTable {
-            caption: "Features, by what they add over all packets".into(),
-            columns: ["feature", "adds", "value at the end", "meaning"].map(str::to_owned).into(),
+            caption: "Features by contribution, summed over the packets".into(),
+            columns: ["feature", "contribution", "last value", "meaning"].map(str::to_owned).into(),
             rows: self.strongest().into_iter().take(SHOWN).map(row).collect(),
         };
         Report {
-            title: "Citronella: what moved a verdict".into(),
+            title: "Citronella: explanation of a verdict".into(),
             subtitle: self.headline(),
-            findings: std::iter::once(self.what()).chain(self.beyond()).collect(),
+            findings: std::iter::once(self.summary()).chain(self.beyond()).collect(),
             sections: vec![Section {
                 heading: "Features by packets".into(),
-                prose: vec!["Integrated gradients of the log-odds along the line from a sequence of zeros; a cell is what one feature of one packet adds.".into()],
+                prose: vec!["Integrated gradients of the log-odds from a baseline of zeros; a cell is the contribution of one feature of one packet.".into()],
                 blocks: vec![Block::Figures(figures), Block::Heat(self.heat()), Block::Table(table)],
             }],
             provenance: vec![("capture".into(), capture.display().to_string())],
@@ -363,11 +372,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn flows_by_number_and_by_their_ends() {
+    fn flows_by_number_and_by_endpoints() {
         assert_eq!(choice("17").unwrap(), FlowChoice::Number(17));
-        let ends = FlowChoice::Ends(([10, 0, 0, 9].into(), 40123), ([10, 0, 0, 2].into(), 1883));
-        assert_eq!(choice("10.0.0.9:40123-10.0.0.2:1883").unwrap(), ends);
-        assert_eq!(choice("10.0.0.9:40123 -> 10.0.0.2:1883").unwrap(), ends);
+        let endpoints = FlowChoice::Endpoints(([10, 0, 0, 9].into(), 40123), ([10, 0, 0, 2].into(), 1883));
+        assert_eq!(choice("10.0.0.9:40123-10.0.0.2:1883").unwrap(), endpoints);
+        assert_eq!(choice("10.0.0.9:40123 -> 10.0.0.2:1883").unwrap(), endpoints);
         assert!(choice("[2001:db8::1]:5-[2001:db8::2]:1883").is_ok());
         assert!(choice("10.0.0.9-10.0.0.2").unwrap_err().to_string().contains("such as 17"));
     }

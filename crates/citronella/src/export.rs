@@ -10,20 +10,20 @@ use crate::{output_path, show};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// What to write
+    /// Output format
     #[arg(long, value_enum)]
     format: FormatName,
-    /// The model, as `train` wrote it
+    /// A model file from `train`
     #[arg(value_name = "MODEL")]
     model: PathBuf,
-    /// Where to [default: the model's name with .onnx]
+    /// The file to write [default: the model's name with .onnx]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum FormatName {
-    /// ONNX, opset 17; the metadata carries the model's card: how inputs are encoded and scaled
+    /// ONNX, opset 17; the metadata holds the model's card with encoding and scaling of the inputs
     Onnx,
 }
 

@@ -1,46 +1,46 @@
-//! A detector judged flow by flow, for people: tables on the terminal and sections of the report.
+//! Figures per flow, as tables on the terminal and as sections of the report.
 
 mod page;
 mod tables;
 
-use citronella_learn::flows::{Baseline, Figures, Judged};
+use citronella_learn::flows::{Baseline, ClassifiedFlows, Figures};
 use serde::Serialize;
 
 pub(crate) use page::{report, sections};
 pub(crate) use tables::{print, print_table, short};
 
-/// A recording's figures.
+/// Figures of a recording.
 #[derive(Serialize)]
-pub(crate) struct Recording {
+pub(crate) struct RecordingFigures {
     pub(crate) recording: String,
     #[serde(flatten)]
     pub(crate) figures: Figures,
 }
 
-/// A rule or classifier beside the model.
+/// Figures of a baseline.
 #[derive(Serialize)]
-pub(crate) struct Beside {
+pub(crate) struct BaselineFigures {
     pub(crate) name: String,
     #[serde(flatten)]
     pub(crate) figures: Figures,
 }
 
-impl Beside {
-    pub(crate) fn of(judged: &Judged, baseline: &Baseline) -> Beside {
-        Beside {
+impl BaselineFigures {
+    pub(crate) fn of(classified: &ClassifiedFlows, baseline: &Baseline) -> BaselineFigures {
+        BaselineFigures {
             name: baseline.name.clone(),
-            figures: Figures::of(&judged.classes, &judged.captures, &baseline.flows),
+            figures: Figures::of(&classified.classes, &classified.captures, &baseline.flows),
         }
     }
 }
 
-/// The recordings in the order in which they were given.
-pub(crate) fn by_recording(judged: &Judged) -> Vec<Recording> {
-    let mut names: Vec<&str> = judged.captures.iter().map(|capture| capture.recording.as_str()).collect();
+/// Figures of each recording, in the order of the captures.
+pub(crate) fn by_recording(classified: &ClassifiedFlows) -> Vec<RecordingFigures> {
+    let mut names: Vec<&str> = classified.captures.iter().map(|capture| capture.recording.as_str()).collect();
     names.dedup();
     let one = |name: &str| {
-        let part = judged.part(|capture| capture.recording == name);
-        Recording {
+        let part = classified.filter(|capture| capture.recording == name);
+        RecordingFigures {
             recording: name.to_owned(),
             figures: Figures::of(&part.classes, &part.captures, &part.flows),
         }

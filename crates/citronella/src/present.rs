@@ -4,7 +4,7 @@ use anyhow::Result;
 use citronella_learn::{
     dataset::{LabelRule, Table},
     evaluate::{Evaluation, History},
-    judge::Judgement,
+    model_evaluation::ModelEvaluation,
     report::{Block, ConfusionPlot, LinePlot, MetricTable, Report, Section, figure},
     train::{Scored, Trained},
 };
@@ -22,7 +22,7 @@ pub(crate) fn labels_in_words(labels: LabelRule) -> &'static str {
 }
 
 /// Prints the metrics of the model and of the baselines, one line each.
-pub(crate) fn print_judgement(model: &str, judgement: &Judgement) -> Result<()> {
+pub(crate) fn print_evaluation(model: &str, judgement: &ModelEvaluation) -> Result<()> {
     let mut table =
         show::table(&["", "rows", "accuracy", "macro F1", "MCC", "attack AUC", "TPR at FPR 1e-3"]);
     let mut add = |name: &str, e: &Evaluation| {
@@ -60,7 +60,7 @@ pub(crate) fn print_classes(figures: &Evaluation) -> Result<()> {
 }
 
 /// A section of the report: model and baselines, classes, confusion matrix, curves.
-pub(crate) fn section(heading: &str, model: &str, judgement: &Judgement, prose: &str) -> Section {
+pub(crate) fn section(heading: &str, model: &str, judgement: &ModelEvaluation, prose: &str) -> Section {
     let figures = &judgement.model;
     let rows: Vec<(&str, &Evaluation)> = std::iter::once((model, figures))
         .chain(judgement.baselines.iter().map(|baseline| (baseline.name.as_str(), &baseline.figures)))

@@ -1,4 +1,4 @@
-//! `citronella train --preset NAME DATA...`: a model by a preset, judged on what it has not seen.
+//! `citronella train --preset NAME DATA...`: trains a preset's model and evaluates it on test data.
 
 pub(crate) mod sequence;
 
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use citronella_learn::{
     dataset::{LabelRule, LoadOptions, Table, load},
-    judge::{self, Baselines, Judgement},
+    model_evaluation::{self, Baselines, ModelEvaluation},
     prepare::SplitBy,
     report::{Block, Report, figure},
     sequence::PRESET as SEQUENCE,
@@ -26,17 +26,17 @@ use crate::{
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// What to train: sequence (the detector), paper-binary, paper-multiclass, or either of those with -no-time
+    /// Preset: sequence (the detector), paper-binary, paper-multiclass, or one of the latter with -no-time
     #[arg(long, value_name = "NAME", value_parser = preset, required_unless_present = "config")]
     preset: Option<Choice>,
     /// A TOML file with the keys preset, seed, threads, epochs, split, and for the preset sequence hidden, windows,
-    /// variants, dropout, learning_rate; the command line goes over it
+    /// variants, dropout, learning_rate; the command line takes precedence
     #[arg(long, value_name = "FILE.toml")]
     config: Option<PathBuf>,
-    /// Where the model goes
+    /// The model file to write
     #[arg(short, long, value_name = "MODEL.safetensors", default_value = "model.safetensors")]
     output: PathBuf,
-    /// Also write report.html, metrics.json and the plots into this folder (the paper's presets)
+    /// Also write report.html, metrics.json and the plots to this folder (the paper's presets)
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
     /// Print one JSON document instead of tables
@@ -45,23 +45,23 @@ pub(crate) struct Arguments {
     /// Seed of every random choice [default: 42]
     #[arg(long)]
     seed: Option<u64>,
-    /// Threads; 0 takes all. The numbers do not depend on it [default: 0]
+    /// Threads; 0 for all. The result does not depend on it [default: 0]
     #[arg(long)]
     threads: Option<usize>,
-    /// Passes over the training data, instead of the preset's
+    /// Epochs [default: the preset's]
     #[arg(long)]
     epochs: Option<usize>,
-    /// What keeps training and test apart: random, capture, time, or recording:NAME[,NAME] (left out of training).
-    /// The preset sequence leaves out each recording in turn [default: random]
+    /// How to split training and test rows: random, capture, time, or recording:NAME[,NAME] (held-out recordings).
+    /// The preset sequence always uses leave-one-recording-out [default: random]
     #[arg(long, value_parser = split)]
     split: Option<SplitBy>,
-    /// A manifest.csv or a folder with one; for the paper's presets also a folder laid out as MQTT-IoT-IDS2020, or rows
-    /// of `extract`
+    /// A manifest.csv or a folder with one; for the paper's presets also a folder in the layout of MQTT-IoT-IDS2020, or
+    /// rows of `extract`
     #[arg(required = true, value_name = "DATA")]
     data: Vec<PathBuf>,
 }
 
-/// What a configuration file may say.
+/// The configuration file.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Config {
@@ -80,9 +80,9 @@ struct Config {
 /// A preset.
 #[derive(Clone, Copy)]
 enum Choice {
-    /// Of models that read rows one by one.
+    /// A model of rows.
     Rows(&'static Preset),
-    /// The detector that walks over packets.
+    /// The sequence detector.
     Sequence,
 }
 
@@ -118,7 +118,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
 fn rows(arguments: &Arguments, config: &Config, preset: &'static Preset) -> Result<()> {
     let options = settings(arguments, config)?;
-    // First of all: a file that cannot be written is told before the work, not after it.
+    // Fail before the training if the file cannot be written.
     output_path::check(&arguments.output)?;
     drop(Output::create(&arguments.output)?);
     let progress = Progress::stderr();
@@ -128,27 +128,27 @@ fn rows(arguments: &Arguments, config: &Config, preset: &'static Preset) -> Resu
     let table = load(&arguments.data, &load_options)?;
     progress.end();
     present::warn_of_problems(&table);
-    let mut trained = train::run(preset, &table, &options, &mut Watcher::new(&progress))?;
+    let mut trained = train::run(preset, &table, &options, &mut TrainingProgress::new(&progress))?;
     progress.end();
-    let judged = Judged::of(&mut trained, &table)?;
+    let results = TestResults::of(&mut trained, &table)?;
 
     trained.model.save(&arguments.output)?;
     info!(file = %arguments.output.display(), "{}: the model", arguments.output.display());
     if let Some(folder) = &arguments.report {
-        let written = report(preset, &trained, &judged).write(folder, &judged.document)?;
+        let written = report(preset, &trained, &results).write(folder, &results.document)?;
         info!(file = %written.page.display(), "{}: the report", written.page.display());
     }
     if arguments.json {
-        return show::json(&judged.document);
+        return show::json(&results.document);
     }
     show::line(&format!("{}: {}", preset.name, preset.summary))?;
     show::line(&format!("split by {}; seed {}\n", options.split.name(), options.seed))?;
     present::print_sizes(&trained)?;
-    for judgement in &judged.judgements {
-        show::line(&format!("Test rows, {}:", present::labels_in_words(judgement.labels)))?;
-        present::print_judgement(preset.name, judgement)?;
+    for evaluation in &results.evaluations {
+        show::line(&format!("Test rows, {}:", present::labels_in_words(evaluation.labels)))?;
+        present::print_evaluation(preset.name, evaluation)?;
     }
-    if let Some(first) = judged.judgements.first() {
+    if let Some(first) = results.evaluations.first() {
         present::print_classes(&first.model)?;
     }
     for caveat in caveats(preset, &options) {
@@ -193,7 +193,7 @@ fn settings(arguments: &Arguments, config: &Config) -> Result<Options> {
         ("learning_rate", config.learning_rate.is_some()),
     ];
     if let Some((key, _)) = of_sequence.into_iter().find(|(_, given)| *given) {
-        return Err(in_file(arguments, format!("{key} goes with the preset {SEQUENCE} only")));
+        return Err(in_file(arguments, format!("{key} needs the preset {SEQUENCE}")));
     }
     let split = match (&arguments.split, &config.split) {
         (Some(by), _) => by.clone(),
@@ -211,29 +211,35 @@ fn settings(arguments: &Arguments, config: &Config) -> Result<Options> {
     })
 }
 
-/// A trained model's figures under both ways to label its test rows.
-pub(crate) struct Judged {
+/// Figures of a trained model on its test rows, under both label rules.
+pub(crate) struct TestResults {
     pub(crate) baselines: Baselines,
-    pub(crate) judgements: Vec<Judgement>,
+    pub(crate) evaluations: Vec<ModelEvaluation>,
     pub(crate) history: citronella_learn::evaluate::History,
-    /// All of it as JSON; the model file carries the figures, not the curves.
+    /// Everything as JSON; the model file stores the figures, not the curves.
     pub(crate) document: serde_json::Value,
 }
 
-impl Judged {
-    /// Judges the test rows, and writes the figures into the model's card.
-    pub(crate) fn of(trained: &mut Trained, table: &Table) -> Result<Judged> {
+impl TestResults {
+    /// Evaluates the test rows and stores the figures and baselines in the model's card.
+    pub(crate) fn of(trained: &mut Trained, table: &Table) -> Result<TestResults> {
         let (rows, truth) = &trained.train_rows;
         let baselines = Baselines::fit(&trained.model, table, rows, truth)?;
-        let mut judgements = Vec::new();
+        let mut evaluations = Vec::new();
         for labels in [LabelRule::File, LabelRule::Attacker] {
-            judgements.extend(Judgement::of(labels, &trained.model, table, &trained.test, Some(&baselines))?);
+            evaluations.extend(ModelEvaluation::of(
+                labels,
+                &trained.model,
+                table,
+                &trained.test,
+                Some(&baselines),
+            )?);
         }
-        let history = judge::history(&trained.history, &trained.model.card.classes);
-        let figures = judgements.iter().map(|judgement| {
-            let e = &judgement.model;
+        let history = model_evaluation::history(&trained.history, &trained.model.card.classes);
+        let figures = evaluations.iter().map(|evaluation| {
+            let e = &evaluation.model;
             serde_json::json!({
-                "labels": judgement.labels, "rows": e.rows, "accuracy": e.accuracy, "mcc": e.mcc,
+                "labels": evaluation.labels, "rows": e.rows, "accuracy": e.accuracy, "mcc": e.mcc,
                 "macro_average": e.macro_average, "per_class": e.per_class, "confusion": e.confusion,
             })
         });
@@ -246,32 +252,35 @@ impl Judged {
             "smote": trained.smote,
             "seconds": trained.seconds,
             "problems": table.problems,
-            "test": judgements,
+            "test": evaluations,
             "history": history,
         });
-        Ok(Judged { baselines, judgements, history, document })
+        Ok(TestResults { baselines, evaluations, history, document })
     }
 }
 
 fn caveats(preset: &Preset, options: &Options) -> Vec<String> {
     let mut caveats = Vec::new();
     if options.split == SplitBy::Random {
-        caveats.push("A random split puts packets of one recording on both sides: it shows how well the recording was learnt, not what the model is worth on another (--split recording:NAME, or `evaluate` on another recording).".to_owned());
+        caveats.push("A random split puts packets of each recording into both training and test set: it does not measure performance on other recordings (use --split recording:NAME, or `evaluate` on another recording).".to_owned());
     }
     let columns = preset.identity_and_time_columns();
     if !columns.is_empty() {
-        caveats.push(format!("The model reads {}, which say who or when, not what.", columns.join(" and ")));
+        caveats.push(format!(
+            "The model reads {}, which identify a host or a time, not behaviour.",
+            columns.join(" and ")
+        ));
     }
     caveats
 }
 
-fn report(preset: &Preset, trained: &Trained, judged: &Judged) -> Report {
+fn report(preset: &Preset, trained: &Trained, results: &TestResults) -> Report {
     let mut report = Report {
         title: format!("Citronella: {}", preset.name),
         subtitle: preset.summary.to_owned(),
         ..Report::default()
     };
-    if let Some(first) = judged.judgements.first() {
+    if let Some(first) = results.evaluations.first() {
         let e = &first.model;
         report.findings.push(format!(
             "Accuracy {} and macro F1 {} on {} test rows.",
@@ -280,14 +289,14 @@ fn report(preset: &Preset, trained: &Trained, judged: &Judged) -> Report {
             count(e.rows)
         ));
     }
-    for judgement in &judged.judgements {
-        let heading = match judgement.labels {
+    for evaluation in &results.evaluations {
+        let heading = match evaluation.labels {
             LabelRule::File => "Test rows, labels by file",
             LabelRule::Attacker => "Test rows, labels by attacker",
         };
-        report.sections.push(present::section(heading, preset.name, judgement, ""));
+        report.sections.push(present::section(heading, preset.name, evaluation, ""));
     }
-    let mut training = present::history_section("Training", &judged.history);
+    let mut training = present::history_section("Training", &results.history);
     let split = serde_json::from_value(trained.model.card.training.get("split").cloned().unwrap_or_default());
     let options = Options { split: split.unwrap_or(SplitBy::Random), ..Options::default() };
     training.blocks.extend(caveats(preset, &options).into_iter().map(Block::Caveat));
@@ -296,20 +305,20 @@ fn report(preset: &Preset, trained: &Trained, judged: &Judged) -> Report {
     report
 }
 
-/// Shows a training's stages and epochs.
-pub(crate) struct Watcher<'p> {
+/// Shows stages and epochs of a training run.
+pub(crate) struct TrainingProgress<'p> {
     progress: &'p Progress,
     stage: Stage,
     total: u64,
 }
 
-impl<'p> Watcher<'p> {
+impl<'p> TrainingProgress<'p> {
     pub(crate) fn new(progress: &'p Progress) -> Self {
-        Watcher { progress, stage: Stage::Split, total: 0 }
+        TrainingProgress { progress, stage: Stage::Split, total: 0 }
     }
 }
 
-impl Observer for Watcher<'_> {
+impl Observer for TrainingProgress<'_> {
     fn stage(&mut self, stage: Stage) {
         (self.stage, self.total) = (stage, 0);
         self.progress.begin(stage.name(), 0);

@@ -1,4 +1,4 @@
-//! The same seed gives the same numbers, twice and with any number of threads.
+//! Determinism: the same seed gives the same numbers in every run and on any number of threads.
 
 #![allow(clippy::unwrap_used)] // tests
 
@@ -9,7 +9,7 @@ use std::fs;
 use serde_json::Value;
 use support::{Folder, done, lab};
 
-/// The model's bytes and the document, without how long it took.
+/// The model's bytes and the document without durations.
 fn train(preset: &str, more: &[&str]) -> (Vec<u8>, Value) {
     let folder = Folder::new();
     let model = folder.path("m.safetensors");

@@ -1,4 +1,4 @@
-//! `evaluate` with a sequence model: figures per flow on recordings, the same verdicts as `detect`, bad input refused.
+//! `citronella evaluate` with sequence models: figures per flow, verdicts equal to those of `detect`, errors.
 
 #![allow(clippy::unwrap_used)] // tests
 
@@ -8,7 +8,7 @@ use std::{fs, path::PathBuf};
 
 use support::{Folder, assert_says, connect_frame, done, lab, pcap, refused, trained};
 
-/// A manifest with one capture of run-2 beside it.
+/// A manifest with one capture of run-2.
 fn one_capture(folder: &Folder, scenario: &str) -> PathBuf {
     part_of(folder, "run-2", &[scenario])
 }
@@ -27,7 +27,7 @@ fn part_of(folder: &Folder, recording: &str, scenarios: &[&str]) -> PathBuf {
 }
 
 #[test]
-fn verdicts_are_those_of_detect_and_figures_follow_from_them() {
+fn verdicts_equal_those_of_detect_and_figures_follow_from_them() {
     let folder = Folder::new();
     let manifest = one_capture(&folder, "malformed");
     let (ours, detects) = (folder.path("evaluate.csv"), folder.path("detect.csv"));
@@ -38,35 +38,35 @@ fn verdicts_are_those_of_detect_and_figures_follow_from_them() {
 
     let document: serde_json::Value = serde_json::from_str(&stdout).unwrap();
     let attacker = document["data"][0]["attackers"][0].as_str().unwrap();
-    let (mut benign, mut false_alerts, mut attack, mut found) = (0, 0, 0, 0);
+    let (mut benign, mut false_alerts, mut attack, mut detected) = (0, 0, 0, 0);
     for line in text.lines().skip(1) {
         let cells: Vec<&str> = line.split(',').collect();
-        let called = cells[8] != "normal";
-        assert_eq!(called, !cells[10].is_empty(), "{line}");
+        let is_flagged = cells[8] != "normal";
+        assert_eq!(is_flagged, !cells[10].is_empty(), "{line}");
         if cells[2] == attacker || cells[4] == attacker {
             attack += 1;
-            found += u64::from(called);
+            detected += u64::from(is_flagged);
         } else {
             benign += 1;
-            false_alerts += u64::from(called);
+            false_alerts += u64::from(is_flagged);
         }
     }
     let number = |name: &str| document[name].as_u64().unwrap();
     assert_eq!((number("benign_flows"), number("false_alerts")), (benign, false_alerts));
     assert_eq!((number("attack_flows"), number("flows")), (attack, attack + benign));
-    assert!((document["recall"].as_f64().unwrap() - found as f64 / attack as f64).abs() < 1e-12);
+    assert!((document["recall"].as_f64().unwrap() - detected as f64 / attack as f64).abs() < 1e-12);
     assert_eq!(document["confusion"]["classes"][7], "malformed");
     assert!(document["macro_f1"].as_f64().unwrap() > 0.9);
     assert!(document["false_positive_rate_upper_95"].as_f64() > document["false_positive_rate"].as_f64());
     assert!(document["calibration"]["ece"].as_f64().unwrap() < 0.2);
     assert_eq!(document["baselines"][0]["name"], "ten threshold rules");
-    // The recording stands in the model's training, and that is said.
-    assert_says(&stderr, &["warning: the model was trained on", "malformed.pcap.zst", "flatter"]);
+    // The model was trained on the capture.
+    assert_says(&stderr, &["warning: the model was trained on", "malformed.pcap.zst", "optimistic"]);
     assert_eq!(document["trained_on_this_data"].as_array().unwrap().len(), 1);
 }
 
 #[test]
-fn classifiers_are_trained_on_other_recordings_only() {
+fn baselines_must_not_be_trained_on_test_data() {
     let folder = Folder::new();
     let manifest = one_capture(&folder, "mqtt_bruteforce");
     let message = refused(citronella!("evaluate", "--train", lab("run-2"), &manifest));
@@ -91,7 +91,7 @@ fn classifiers_are_trained_on_other_recordings_only() {
 }
 
 #[test]
-fn a_capture_that_is_cut_short_is_judged_as_far_as_it_goes() {
+fn a_truncated_capture_is_evaluated_up_to_its_last_whole_packet() {
     let folder = Folder::new();
     let whole = pcap(&[connect_frame(4000), connect_frame(4001)]);
     folder.write("cut.pcap", &whole[..whole.len() - 5]);
@@ -99,11 +99,11 @@ fn a_capture_that_is_cut_short_is_judged_as_far_as_it_goes() {
     let (stdout, stderr) = done(citronella!("evaluate", "--json", &manifest));
     assert_says(
         &stderr,
-        &["warning: ", "cut.pcap", "cut short in packet 2", "the packets before are judged"],
+        &["warning: ", "cut.pcap", "cut short in packet 2", "only the packets before are evaluated"],
     );
     let document: serde_json::Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!((&document["flows"], &document["recall"]), (&1.into(), &serde_json::Value::Null));
-    assert_says(document["notes"][0].as_str().unwrap(), &["No flow belongs to an attack"]);
+    assert_says(document["notes"][0].as_str().unwrap(), &["No attack flows"]);
 }
 
 #[test]
@@ -115,9 +115,9 @@ fn an_attack_from_several_sources_is_one_attack() {
     let (stdout, _) = done(citronella!("evaluate", "--json", &manifest));
     let document: serde_json::Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!((&document["attack_flows"], &document["attacks"]), (&2.into(), &1.into()));
-    // The model has no such class: its flows can be found, not named.
+    // The model does not have this class.
     assert_eq!(document["per_attack"][0]["class"], "worm");
-    // What the sensor that attacks does from its honest port is none of it.
+    // Flows from the attacker's honest ports are benign.
     let text = "scenario,file,attacker,honest_ports\nworm,a.pcap,10.0.0.9 10.0.0.1,4001-4001\n";
     let manifest = folder.write("manifest.csv", text);
     let (stdout, _) = done(citronella!("evaluate", "--json", &manifest));
@@ -126,7 +126,7 @@ fn an_attack_from_several_sources_is_one_attack() {
 }
 
 #[test]
-fn what_is_no_recording_is_refused() {
+fn data_that_is_not_a_recording_is_an_error() {
     let folder = Folder::new();
     let text = folder.write("notes.txt", "Dear diary\n");
     let capture = folder.write("a.pcap", pcap(&[connect_frame(4000)]));
@@ -150,14 +150,14 @@ fn what_is_no_recording_is_refused() {
 }
 
 #[test]
-fn what_goes_with_sequence_models_only_is_refused_for_others() {
+fn options_of_sequence_models_are_errors_for_models_of_rows() {
     let folder = Folder::new();
     let model = trained(&folder);
     let verdicts = folder.path("verdicts.csv");
     let command = citronella!("evaluate", "--model", &model, "--verdicts", &verdicts, lab("run-2"));
     assert_says(
         &refused(command),
-        &["--verdicts, --train and --false-alerts-per-day go with a sequence model", "packet level"],
+        &["--verdicts, --train and --false-alerts-per-day need a sequence model", "packet level"],
     );
 }
 
@@ -167,7 +167,7 @@ fn small(folder: &Folder) -> [PathBuf; 2] {
 }
 
 #[test]
-fn a_trained_detector_is_the_same_for_any_number_of_threads_and_runs() {
+fn training_does_not_depend_on_the_number_of_threads() {
     let folder = Folder::new();
     let [first, second] = small(&folder);
     let config =
@@ -185,7 +185,7 @@ fn a_trained_detector_is_the_same_for_any_number_of_threads_and_runs() {
             &first,
             &second
         ));
-        assert_says(&stdout, &["each recording left out in turn", "run-1", "run-2"]);
+        assert_says(&stdout, &["leave-one-recording-out", "run-1", "run-2"]);
         fs::read(model).unwrap()
     });
     assert!(models[0] == models[1]);
@@ -202,7 +202,7 @@ fn a_trained_detector_is_the_same_for_any_number_of_threads_and_runs() {
 }
 
 #[test]
-fn each_recording_is_left_out_with_several_seeds() {
+fn leave_one_recording_out_with_several_seeds() {
     let folder = Folder::new();
     let [first, second] = small(&folder);
     let command = citronella!(
@@ -233,7 +233,7 @@ fn each_recording_is_left_out_with_several_seeds() {
         assert_eq!(other["flows"].as_f64(), Some(parts), "{}: on the same flows", other["name"]);
     }
 
-    // What is always trained on is not judged, and counts.
+    // Recordings of --always are in the training sets, but not evaluated.
     let third = part_of(&folder, "run-3", &["slowite"]);
     let mut command = citronella!("evaluate", "--leave-one-out", "--seeds", "1", "--epochs", "1", "--json");
     command.args([&first, &second]).arg("--always").arg(&third);
@@ -246,11 +246,11 @@ fn each_recording_is_left_out_with_several_seeds() {
         all.iter().find(|one| one["name"] == "random forest on whole flows").unwrap().clone()
     };
     assert_eq!(forest(&with)["flows"].as_f64(), Some(parts));
-    assert_ne!(forest(&with), forest(&document), "the classifiers learn from it, too");
+    assert_ne!(forest(&with), forest(&document), "the baselines are trained on it, too");
     assert_ne!(figures(&with["all"], "macro_f1")[0], a);
 
     let message = refused(citronella!("evaluate", "--leave-one-out", &first));
-    assert_says(&message, &["1 recordings", "needs two with attacks"]);
+    assert_says(&message, &["1 recordings", "needs at least two with attacks"]);
     let message = refused(citronella!("evaluate", "--leave-one-out", &first, &second, "--always", &first));
     assert_says(&message, &["the same name"]);
     let message = refused(citronella!("evaluate", "--leave-one-out", &first, &first));
@@ -258,13 +258,13 @@ fn each_recording_is_left_out_with_several_seeds() {
 }
 
 #[test]
-fn options_that_do_not_go_with_the_preset_are_refused() {
+fn options_that_do_not_fit_the_preset_are_errors() {
     let folder = Folder::new();
     let model = folder.path("m.safetensors");
     for (arguments, says) in [
         (&["--preset", "sequence", "--split", "random"][..], "it takes no split"),
         (&["--preset", "sequence", "--report", "r"], "evaluate --leave-one-out --report"),
-        (&["--preset", "sequence", "--epochs", "0"], "trains nothing"),
+        (&["--preset", "sequence", "--epochs", "0"], "--epochs must be at least 1"),
     ] {
         let mut command = citronella!("train", "-o", &model, lab("run-2"));
         command.args(arguments);
@@ -272,6 +272,6 @@ fn options_that_do_not_go_with_the_preset_are_refused() {
     }
     let config = folder.write("run.toml", "preset = \"paper-binary\"\nhidden = [32]\n");
     let message = refused(citronella!("train", "--config", &config, "-o", &model, lab("run-2")));
-    assert_says(&message, &["run.toml", "hidden goes with the preset sequence only"]);
+    assert_says(&message, &["run.toml", "hidden needs the preset sequence"]);
     assert_eq!(folder.names(), ["run.toml"]);
 }

@@ -1,4 +1,4 @@
-//! `explain` as a user meets it: the flow that `detect` called, what moved it, and that the parts add up.
+//! `citronella explain`: a flow that `detect` flagged, its contributions and their sum.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -11,11 +11,11 @@ fn json(command: assert_cmd::Command) -> Value {
 }
 
 fn sum(values: &Value) -> f64 {
-    values.as_array().unwrap().iter().map(|item| item["adds"].as_f64().unwrap()).sum()
+    values.as_array().unwrap().iter().map(|item| item["contribution"].as_f64().unwrap()).sum()
 }
 
 #[test]
-fn a_called_flow_is_explained_under_the_number_and_the_ends_that_detect_gives_it() {
+fn a_flagged_flow_is_explained_by_row_number_and_by_endpoints() {
     let folder = Folder::new();
     let capture = lab("run-2/mqtt_bruteforce.pcap.zst");
     let verdicts = done(citronella!("detect", "-r", &capture, "--verdicts", "-")).0;
@@ -24,42 +24,43 @@ fn a_called_flow_is_explained_under_the_number_and_the_ends_that_detect_gives_it
     let rows: Vec<Vec<&str>> = lines.map(|line| line.split(',').collect()).collect();
     let cell =
         |row: &[&str], name: &str| row[header.iter().position(|column| *column == name).unwrap()].to_owned();
-    let place = rows.iter().position(|row| cell(row, "class") == "mqtt_bruteforce").unwrap();
-    let row = &rows[place];
-    let number = (place + 1).to_string();
+    let index = rows.iter().position(|row| cell(row, "class") == "mqtt_bruteforce").unwrap();
+    let row = &rows[index];
+    let number = (index + 1).to_string();
     let svg = folder.path("heat.svg");
-    let found = json(citronella!("explain", "-r", &capture, "--flow", &number, "--json", "--report", &svg));
-    assert_eq!(found["src_port"].to_string(), cell(row, "src_port"));
-    assert_eq!(found["class"], "mqtt_bruteforce");
-    assert_eq!(found["packets_to_alert"].to_string(), cell(row, "packets_to_alert"));
-    let packets = found["packets"].as_array().unwrap();
-    assert_eq!(packets.last().unwrap()["packet"], found["packets_to_alert"]);
+    let explanation =
+        json(citronella!("explain", "-r", &capture, "--flow", &number, "--json", "--report", &svg));
+    assert_eq!(explanation["src_port"].to_string(), cell(row, "src_port"));
+    assert_eq!(explanation["class"], "mqtt_bruteforce");
+    assert_eq!(explanation["packets_to_alert"].to_string(), cell(row, "packets_to_alert"));
+    let packets = explanation["packets"].as_array().unwrap();
+    assert_eq!(packets.last().unwrap()["packet"], explanation["packets_to_alert"]);
     // Completeness, to 1 %.
-    let moved = found["output"].as_f64().unwrap() - found["baseline"].as_f64().unwrap();
-    assert!(moved > 1.0, "{moved}");
-    for parts in [sum(&found["by_feature"]), sum(&found["packets"])] {
-        assert!((parts - moved).abs() <= 0.01 * moved, "{parts} of {moved}");
+    let total = explanation["output"].as_f64().unwrap() - explanation["baseline"].as_f64().unwrap();
+    assert!(total > 1.0, "{total}");
+    for parts in [sum(&explanation["by_feature"]), sum(&explanation["packets"])] {
+        assert!((parts - total).abs() <= 0.01 * total, "{parts} of {total}");
     }
     let picture = std::fs::read_to_string(svg).unwrap();
     assert!(picture.starts_with("<svg") && picture.contains("<title>packet 1"));
 
-    let ends = format!(
+    let endpoints = format!(
         "{}:{}-{}:{}",
         cell(row, "dst_ip"),
         cell(row, "dst_port"),
         cell(row, "src_ip"),
         cell(row, "src_port")
     );
-    let by_ends = json(citronella!("explain", "-r", &capture, "--flow", &ends, "--json"));
-    assert_eq!(by_ends, found);
+    let by_endpoints = json(citronella!("explain", "-r", &capture, "--flow", &endpoints, "--json"));
+    assert_eq!(by_endpoints, explanation);
     let page = folder.path("page");
     let text = done(citronella!("explain", "-r", &capture, "--flow", &number, "--report", &page)).0;
-    assert_says(&text, &["called mqtt_bruteforce", "log-odds", "meaning", "mostly by"]);
+    assert_says(&text, &["flagged as mqtt_bruteforce", "log-odds", "meaning", "strongest feature"]);
     assert!(page.join("report.html").is_file());
 }
 
 #[test]
-fn a_long_benign_flow_is_explained_from_where_its_state_began_anew() {
+fn a_long_benign_flow_is_explained_from_its_last_state_reset() {
     let capture = lab("run-2/normal.pcap.zst");
     let window = json(citronella!("card", "--json"))["training"]["verdict"]["window"].as_u64().unwrap();
     let verdicts = done(citronella!("detect", "-r", &capture, "--verdicts", "-")).0;
@@ -68,32 +69,33 @@ fn a_long_benign_flow_is_explained_from_where_its_state_began_anew() {
         .skip(1)
         .position(|line| line.split(',').nth(7).unwrap().parse::<u64>().unwrap() > window + 10);
     let number = (long.unwrap() + 1).to_string();
-    let asked = window + 5;
-    let found = json(citronella!(
+    let packet = window + 5;
+    let explanation = json(citronella!(
         "explain",
         "-r",
         &capture,
         "--flow",
         &number,
         "--packet",
-        asked.to_string(),
+        packet.to_string(),
         "--json"
     ));
-    let packets = found["packets"].as_array().unwrap();
+    let packets = explanation["packets"].as_array().unwrap();
     assert_eq!((packets.len(), &packets[0]["packet"]), (5, &Value::from(window + 1)));
-    // The log-odds are those of the probabilities that detection has.
-    let of = |class: &Value| found["probabilities"][class.as_str().unwrap()].as_f64().unwrap();
-    let log_odds = (of(&found["explained"]["log_odds_of"]) / of(&found["explained"]["against"])).ln();
-    let output = found["output"].as_f64().unwrap();
+    // The log-odds agree with the probabilities.
+    let of = |class: &Value| explanation["probabilities"][class.as_str().unwrap()].as_f64().unwrap();
+    let log_odds =
+        (of(&explanation["explained"]["log_odds_of"]) / of(&explanation["explained"]["against"])).ln();
+    let output = explanation["output"].as_f64().unwrap();
     assert!((output - log_odds).abs() < 0.01 * log_odds.abs().max(1.0), "{output} {log_odds}");
     let short = ["explain", "--flow", &number, "--packet", "1000000000", "-r"];
     let mut command = support::program();
     command.args(short).arg(&capture);
-    assert_says(&refused(command), &["packet 1000000000 was asked for"]);
+    assert_says(&refused(command), &["no packet 1000000000 in the flow"]);
 }
 
 #[test]
-fn what_cannot_be_explained_is_said() {
+fn flows_that_do_not_exist_and_stdin_are_errors() {
     let capture = lab("run-2/normal.pcap.zst");
     assert_says(
         &refused(citronella!("explain", "-r", &capture, "--flow", "99999999")),

@@ -92,7 +92,7 @@ fn with_json_stdout_is_one_document() {
     let document: Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!(document["trained_on_this_data"].as_array().unwrap().len(), 8);
     assert_eq!(document["evaluation"].as_array().unwrap().len(), 2, "labels by attacker and by file");
-    assert_says(&stderr, &["the model was trained on run-2/normal.pcap.zst: these figures flatter it"]);
+    assert_says(&stderr, &["the model was trained on run-2/normal.pcap.zst: its figures are optimistic"]);
 
     let (stdout, stderr) = done(citronella!("inspect", "--json", lab("run-2").join("normal.pcap.zst")));
     let document: Value = serde_json::from_str(&stdout).unwrap();

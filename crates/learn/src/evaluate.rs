@@ -1,11 +1,11 @@
-//! What a model is worth: figures over predictions, and the simple rules that must stand beside them.
+//! Figures over predictions, and trivial baselines.
 //!
-//! In: class names, the true class of each row and what a model said (probabilities, rows x classes in
-//! row-major order, or predicted classes alone). Out: structs that serialise to JSON in a stable order.
+//! In: class names, each row's true class and a model's probabilities (rows x classes, row-major) or predicted
+//! classes. Out: structs that serialise to JSON in a stable order.
 //!
-//! Nothing here flatters a model. A row with a score that is not finite gets no verdict: it counts as wrong
-//! in every figure and as ranked worst in every curve. A figure that the data cannot support is `None`
-//! (JSON `null`), with its reason beside it; no figure is ever NaN or infinite.
+//! A row with a score that is not finite has no verdict: it counts as wrong in every figure and ranks worst in every
+//! curve. A figure that the data does not support is `None` (JSON `null`), with its reason; no figure is NaN or
+//! infinite.
 
 mod attack;
 mod baseline;
@@ -23,77 +23,77 @@ pub use curve::{OperatingPoint, PrCurve, PrPoint, Ranking, RocCurve, RocPoint};
 pub use evaluation::{Evaluation, OneVsRest};
 pub use history::{Epoch, EpochScores, History};
 
-/// Predictions that do not fit together; the text says which and how.
+/// Predictions and truth do not fit together.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EvaluateError {
-    /// There is no class to judge.
+    /// No classes.
     #[error("no class names were given: an evaluation needs at least one class")]
     NoClasses,
-    /// The number of scores or predictions is not what the rows and classes ask for.
+    /// The number of predicted values does not match rows and classes.
     #[error("{got} predicted values for {rows} rows and {classes} classes: {expected} were expected")]
     Shape {
         /// Rows of truth.
         rows: usize,
-        /// Classes named.
+        /// Number of classes.
         classes: usize,
         /// Values that were expected.
         expected: usize,
         /// Values that were given.
         got: usize,
     },
-    /// A class number has no name.
+    /// A class index without a name.
     #[error("row {row}: class number {class} has no name (there are {classes} classes)")]
     UnknownClass {
-        /// The row, counted from 0.
+        /// The row, from 0.
         row: usize,
-        /// Its class number.
+        /// Its class index.
         class: u32,
-        /// Classes named.
+        /// Number of classes.
         classes: usize,
     },
-    /// The class named as normal does not exist.
+    /// The normal class does not exist.
     #[error("the normal class is number {normal}, but there are only {classes} classes")]
     UnknownNormal {
-        /// The number given.
+        /// The index given.
         normal: u32,
-        /// Classes named.
+        /// Number of classes.
         classes: usize,
     },
 }
 
-/// What a model said about each row.
+/// A model's output for each row.
 #[derive(Debug, Clone, Copy)]
 pub enum Scores<'a> {
-    /// Probabilities, rows x classes, row-major. A sigmoid output p is given as the two columns 1 - p, p.
+    /// Probabilities, rows x classes, row-major; two columns 1 - p, p for a sigmoid output p.
     Probabilities(&'a [f32]),
-    /// The predicted class of each row; figures that need scores are then left out.
+    /// The predicted class of each row; figures that need scores are omitted.
     Classes(&'a [u32]),
 }
 
-/// The truth and what a model made of it.
+/// Truth and predictions.
 #[derive(Debug, Clone, Copy)]
 pub struct Predictions<'a> {
-    /// Name of each class; its place is the class number.
+    /// Class names, by class index.
     pub classes: &'a [String],
     /// True class of each row.
     pub truth: &'a [u32],
-    /// What the model said, row for row.
+    /// The model's output for each row.
     pub scores: Scores<'a>,
-    /// Number of the class that is no attack, if there is one; any other class counts as an attack.
+    /// Index of the benign class, if there is one; every other class is an attack.
     pub normal: Option<u32>,
 }
 
 impl<'a> Predictions<'a> {
-    /// Predictions where the class called `normal`, if any, is the one that is no attack.
+    /// Predictions whose benign class is the one named `normal`, if any.
     pub fn new(classes: &'a [String], truth: &'a [u32], scores: Scores<'a>) -> Self {
         let normal = classes.iter().position(|name| name == "normal").and_then(|at| u32::try_from(at).ok());
         Self { classes, truth, scores, normal }
     }
 
-    /// Checks that everything fits together.
+    /// Checks shapes and class indices.
     ///
     /// # Errors
-    /// [`EvaluateError`], with the row where it does not.
+    /// [`EvaluateError`], with the row.
     pub fn check(&self) -> Result<(), EvaluateError> {
         let (rows, classes) = (self.truth.len(), self.classes.len());
         if classes == 0 {
@@ -118,8 +118,8 @@ impl<'a> Predictions<'a> {
         }
     }
 
-    /// The predicted class of each row: the first of the highest probabilities, `None` where a score of
-    /// the row is not finite.
+    /// The predicted class of each row: the first of the highest probabilities; `None` if a score of the row is not
+    /// finite.
     pub fn predicted(&self) -> Vec<Option<u32>> {
         match self.scores {
             Scores::Classes(values) => values.iter().copied().map(Some).collect(),
@@ -150,13 +150,13 @@ fn top(row: &[f32]) -> Option<u32> {
     best.map(|(class, _)| class)
 }
 
-/// `part / whole`, `None` where there is no whole.
-fn share(part: u64, whole: u64) -> Option<f64> {
+/// `part / whole`; `None` if `whole` is 0.
+pub(crate) fn share(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
 
-/// The mean of what there is, `None` of nothing.
-fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+/// The mean; `None` without values.
+pub(crate) fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     let (sum, count) = values.fold((0.0, 0_u64), |(sum, count), value| (sum + value, count + 1));
     (count > 0).then(|| sum / count as f64)
 }

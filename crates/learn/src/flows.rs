@@ -1,28 +1,27 @@
-//! Detectors judged flow by flow on recordings: what counts before anything else.
+//! Evaluation of a detector per flow, on labelled recordings.
 //!
-//! In: recordings (a manifest and its captures) and, of every flow in them, what a detector said. Out: [`Figures`]:
-//! per class and over all, how many false alerts the benign flows allow, which attacks were noticed and after how
-//! long, and whether the probabilities mean what they say.
+//! In: recordings (a manifest and its captures) and a detector. Out: [`Figures`] per class and overall: false
+//! positives, attacks detected, time to detection, calibration; and the same for baselines on the same flows.
 //!
-//! A flow is a conversation of the policy `live`. Its class is its capture's scenario where an attacker is one of its
-//! ends, else `normal`; it is the detector's call, not the highest probability, that is counted.
+//! A flow is a conversation under the flow policy `live`. Its class is its capture's scenario if one of its endpoints
+//! is an attacker, otherwise `normal`. Figures count the detector's verdicts, not the most probable class.
 
 mod baselines;
 mod bound;
+mod classified;
+mod classify;
 mod detection;
 mod figures;
 mod folds;
-mod judged;
 mod rules;
 mod source;
-mod walk;
 
 pub use baselines::{Baseline, Baselines, rules};
 pub use bound::{count_upper_95, share_upper_95};
+pub use classified::{CaptureSpan, Classes, ClassifiedFlow, FlaggedAt, UNKNOWN};
+pub use classify::{ClassifiedFlows, FlowsError, classify};
 pub use detection::{Attack, Quantiles, detection_curve};
 pub use figures::{Benign, ClassFigures, Figures};
 pub use folds::Spread;
-pub use judged::{Alert, CaptureSpan, Classes, JudgedFlow, UNKNOWN};
 pub use rules::rules_in_words;
-pub use source::{Labelled, manifest_of};
-pub use walk::{FlowsError, Judged, judge};
+pub use source::{LabelledCapture, manifest_of};

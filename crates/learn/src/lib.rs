@@ -1,4 +1,4 @@
-//! Data sets, preparation, training, honest evaluation, reports.
+//! Data sets, preparation, training, evaluation, reports.
 
 #![forbid(unsafe_code)]
 
@@ -8,7 +8,7 @@ pub mod compare;
 pub mod dataset;
 pub mod evaluate;
 pub mod flows;
-pub mod judge;
+pub mod model_evaluation;
 pub mod prepare;
 pub mod report;
 pub mod sequence;

@@ -1,13 +1,19 @@
-//! The sequence detector: an LSTM over the packets of each conversation, trained on some recordings and judged on
-//! others.
+//! The sequence detector: an LSTM over the packets of each conversation.
 //!
-//! In: recordings (a manifest and its captures each). Out: a network, what it says of every conversation, and the
-//! figures of leaving one recording out. Rows come from [`citronella_sensor::feature::sequence`], the code that
-//! detection runs; the same seed gives the same numbers for any number of threads.
+//! In: recordings (a manifest and its captures). Out: a trained model file, class probabilities for each packet of
+//! each conversation, and the figures of leave-one-recording-out validation. Rows come from
+//! [`citronella_sensor::feature::sequence`], the code that detection runs. The same seed gives the same numbers on
+//! any number of threads. Memory: the captures' bytes, and at most 480 rows of each conversation in the training set.
 
+mod calibration;
+mod conversation;
 mod error;
+pub mod experiments;
 mod figures;
-mod model;
+mod fit;
+mod gather;
+mod model_file;
+mod options;
 mod pool;
 mod recording;
 mod score;
@@ -15,16 +21,19 @@ mod traffic;
 mod train;
 mod variant;
 mod verdict;
+mod windows;
 
+pub use calibration::{benign_beyond, benign_scores, cross_settings, fit_settings, fit_temperature};
 pub use error::SequenceError;
-pub use figures::{Figures, benign_hosts, confusions, figures};
-pub use model::{
-    Deaf, Heard, HeldOut, PRESET, Trained, cross_settings, fit_settings, leave_one_out, model_file,
-    settings_of, train, train_network,
-};
-pub use pool::{Pool, Windows};
-pub use recording::{Captured, Recording};
-pub use score::{Probabilities, ScoredFlow, score, score_variant};
-pub use train::{Options, fit, gather, variants};
+pub use figures::{Confused, Figures, confusions, figures};
+pub use fit::fit;
+pub use gather::{gather, variants};
+pub use model_file::{PRESET, model_file, settings_of};
+pub use options::Options;
+pub use pool::Pool;
+pub use recording::{MemoryCapture, Recording};
+pub use score::{HeldOut, Probabilities, ScoredFlow, score, score_variant};
+pub use train::{Observer, Silent, Trained, leave_one_out, train, train_network};
 pub use variant::Variant;
-pub use verdict::{Verdict, benign_beyond, benign_scores, fit_temperature, verdict};
+pub use verdict::{Verdict, verdict};
+pub use windows::Windows;

@@ -1,8 +1,8 @@
-//! Training a preset's model, and scoring rows with a model.
+//! Training of a preset's model of rows, and scoring of rows with a model.
 //!
 //! In: a [`Preset`](crate::zoo::Preset) or a model file, and a [`Table`](crate::dataset::Table). Out: [`Trained`] or
-//! [`Scored`]: models, probabilities and truth, for `evaluate` to judge. Nothing is printed: an [`Observer`] hears
-//! how it goes. The same seed gives the same numbers for any number of threads.
+//! [`Scored`]: model, probabilities and truth. An [`Observer`] receives progress. The same seed gives the same numbers
+//! on any number of threads.
 
 mod error;
 mod observer;

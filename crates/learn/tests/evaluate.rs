@@ -1,4 +1,4 @@
-//! Figures against scikit-learn's (tests/fixtures/metrics.py), against their definitions, and at the edges.
+//! Figures compared with scikit-learn's (tests/fixtures/metrics.py) and with their definitions; edge cases.
 
 #![allow(clippy::unwrap_used)]
 
@@ -66,7 +66,7 @@ fn figures_equal_those_of_scikit_learn() {
 }
 
 #[test]
-fn nothing_and_one_class_and_bad_scores_have_defined_figures() {
+fn no_rows_one_class_and_scores_that_are_not_finite() {
     let empty = evaluate(3, &[], &[]);
     assert_eq!((empty.accuracy, empty.mcc, empty.macro_average.f1), (None, None, None));
     let one = evaluate(2, &[0, 0], &[0.9, 0.1, 0.2, 0.8]);
@@ -84,14 +84,14 @@ fn nothing_and_one_class_and_bad_scores_have_defined_figures() {
 }
 
 #[test]
-fn a_rate_that_the_negatives_cannot_resolve_is_left_out_with_its_reason() {
+fn a_rate_that_the_negatives_cannot_resolve_is_none_with_a_reason() {
     let point = Ranking::new([(0.9, true), (0.1, false)].into_iter()).tpr_at(1e-3);
     assert_eq!(point.tpr, None);
     assert!(point.reason.unwrap().contains("needs 1000 negative rows; there are 1"));
 }
 
 #[test]
-fn shapes_that_do_not_fit_are_refused() {
+fn shapes_that_do_not_fit_are_errors() {
     let classes = names(2);
     let of = |truth: &[u32], scores| Evaluation::of(&Predictions::new(&classes, truth, scores)).unwrap_err();
     assert!(matches!(
@@ -102,7 +102,7 @@ fn shapes_that_do_not_fit_are_refused() {
 }
 
 #[test]
-fn baselines_learn_what_they_may_see() {
+fn baselines_learn_from_their_own_feature() {
     let truth = [0, 0, 1, 1, 2, 2];
     let top = |shares: Vec<f32>| {
         let scores = Scores::Probabilities(&shares);
@@ -128,7 +128,7 @@ fn baselines_learn_what_they_may_see() {
 
 proptest! {
     #[test]
-    fn auc_is_the_mann_whitney_statistic_and_keeps_under_monotone_maps(
+    fn auc_is_the_mann_whitney_statistic_and_invariant_under_monotone_maps(
         rows in prop::collection::vec((0_u8..12, any::<bool>()), 2..80)
     ) {
         let rank = |map: &dyn Fn(f64) -> f64| Ranking::new(rows.iter().map(|&(s, p)| (map(f64::from(s)), p)));
@@ -148,11 +148,11 @@ proptest! {
     }
 
     #[test]
-    fn confusion_rows_sum_to_support_and_figures_keep_their_bounds(
+    fn confusion_rows_sum_to_support_and_figures_stay_in_bounds(
         rows in prop::collection::vec((0_u32..4, prop::option::of(0_u32..4)), 1..60)
     ) {
-        let (truth, called): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
-        let confusion = Confusion::count(&names(4), &truth, &called);
+        let (truth, predicted): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
+        let confusion = Confusion::count(&names(4), &truth, &predicted);
         for (class, support) in (0..).zip(confusion.support()) {
             prop_assert_eq!(support, truth.iter().filter(|&&is| is == class).count() as u64);
         }
@@ -161,7 +161,7 @@ proptest! {
     }
 
     #[test]
-    fn a_long_curve_is_thinned_and_its_drawn_area_stays(
+    fn thinning_a_long_curve_preserves_its_area(
         scores in prop::collection::vec((any::<f32>(), any::<bool>()), 3000)
     ) {
         let roc = Ranking::new(scores.iter().map(|&(s, p)| (f64::from(s), p))).roc(|score| score);

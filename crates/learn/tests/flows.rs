@@ -1,10 +1,10 @@
-//! Detectors judged flow by flow: figures of flows made by hand, and the documented rules.
+//! Evaluation per flow: figures of hand-made flows, and the documented rules.
 
 #![allow(clippy::unwrap_used, missing_docs)] // tests
 
 use std::path::Path;
 
-use citronella_learn::flows::{Alert, CaptureSpan, Classes, Figures, JudgedFlow, rules_in_words};
+use citronella_learn::flows::{CaptureSpan, Classes, ClassifiedFlow, Figures, FlaggedAt, rules_in_words};
 
 const SECOND: i64 = 1_000_000_000;
 
@@ -22,10 +22,10 @@ fn captures() -> Vec<CaptureSpan> {
     vec![capture("normal.pcap", false), capture("scan_A.pcap", true), capture("worm.pcap", true)]
 }
 
-/// A flow that begins in second `first` and is called a second later.
-fn flow(capture: u32, first: i64, truth: u32, called: u32, score: f64) -> JudgedFlow {
-    let alert = Alert { packets: 3, time_nanos: (first + 1) * SECOND };
-    JudgedFlow {
+/// A flow that starts in second `first` and is flagged a second later, unless `predicted` is normal.
+fn flow(capture: u32, first: i64, truth: u32, predicted: u32, score: f64) -> ClassifiedFlow {
+    let flagged_at = FlaggedAt { packets: 3, time_nanos: (first + 1) * SECOND };
+    ClassifiedFlow {
         capture,
         src: ([10, 0, 0, 1].into(), 4000),
         dst: ([10, 0, 0, 2].into(), 1883),
@@ -35,9 +35,9 @@ fn flow(capture: u32, first: i64, truth: u32, called: u32, score: f64) -> Judged
         ended_nanos: (first + 9) * SECOND,
         packets: 8,
         truth,
-        called,
+        predicted,
         score,
-        alert: (called != 0).then_some(alert),
+        flagged_at: (predicted != 0).then_some(flagged_at),
         probabilities: vec![1.0 - score as f32, score as f32, 0.0],
     }
 }
@@ -48,11 +48,11 @@ fn figures_of_flows_counted_by_hand() {
     let flows = [
         flow(0, 0, 0, 0, 0.1),
         flow(0, 1, 0, 0, 0.2),
-        flow(1, 2, 0, 1, 0.9),  // a bystander that is called
-        flow(1, 10, 1, 0, 0.3), // missed
+        flow(1, 2, 0, 1, 0.9),  // false positive
+        flow(1, 10, 1, 0, 0.3), // false negative
         flow(1, 20, 1, 1, 0.95),
-        flow(1, 30, 1, 2, 0.97), // found, by another name
-        flow(2, 40, 4, 3, 0.8),  // an attack that the model has no name for
+        flow(1, 30, 1, 2, 0.97), // flagged as another class
+        flow(2, 40, 4, 3, 0.8),  // an attack of a class that the model does not have
     ];
     let f = Figures::of(&classes(), &captures(), &flows);
     assert_eq!((f.flows, f.benign_flows, f.attack_flows, f.false_alerts), (7, 3, 4, 1));
@@ -61,12 +61,15 @@ fn figures_of_flows_counted_by_hand() {
     assert!((f.false_positive_rate_upper_95.unwrap() - 0.864_650).abs() < 1e-6);
     assert_eq!((f.hours, f.false_alerts_per_day), (1.5, Some(16.0)));
     assert!((f.false_alerts_per_day_upper_95.unwrap() - 4.743_865 * 16.0).abs() < 1e-4);
-    let apart = |b: &citronella_learn::flows::Benign| (b.flows, b.false_alerts);
-    assert_eq!((apart(&f.benign_in_attacks), apart(&f.benign_elsewhere)), ((1, 1), (2, 0)));
+    let counts = |b: &citronella_learn::flows::Benign| (b.flows, b.false_alerts);
+    assert_eq!((counts(&f.benign_in_attacks), counts(&f.benign_elsewhere)), ((1, 1), (2, 0)));
     assert_eq!((f.attacks, f.attacks_detected), (2, 2));
     let scan = &f.per_attack[0];
-    assert_eq!((scan.class.as_str(), scan.flows, scan.flagged, scan.named), ("scan_A", 3, 2, 1));
-    // Its first packet came in second 10, its first alert in second 21: two of its flows had begun.
+    assert_eq!(
+        (scan.class.as_str(), scan.flows, scan.flagged, scan.correctly_classified),
+        ("scan_A", 3, 2, 1)
+    );
+    // Its first packet is in second 10, its first alert in second 21: two of its flows had started.
     assert_eq!((scan.seconds_to_first_alert, scan.flows_to_first_alert), (Some(11.0), Some(2)));
     assert_eq!((f.packets_to_detection.count, f.packets_to_detection.median), (3, Some(3.0)));
     assert_eq!(f.seconds_to_detection.p90, Some(1.0));
@@ -83,7 +86,7 @@ fn figures_of_flows_counted_by_hand() {
 }
 
 #[test]
-fn without_attacks_or_without_benign_flows_figures_are_absent_not_perfect() {
+fn figures_without_attacks_or_without_benign_flows_are_none() {
     let benign = Figures::of(&classes(), &captures(), &[flow(0, 0, 0, 0, 0.1)]);
     assert_eq!((benign.recall, benign.pr_auc, benign.f1), (None, None, None));
     assert_eq!(benign.seconds_to_first_alert.median, None);

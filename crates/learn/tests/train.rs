@@ -1,4 +1,4 @@
-//! Presets from data to model: the same numbers twice and on other threads, and what a model says of other data.
+//! Training of presets: determinism, scoring of other data, progress notifications, errors.
 
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not count as tests
 
@@ -53,7 +53,7 @@ fn every_preset_trains_and_its_model_scores_other_data() {
         let classes: Vec<&str> = scored.classes.iter().map(String::as_str).collect();
         let expected: &[&str] =
             if preset.binary { &["normal", "attack"] } else { &["normal", "scan_A", "flood", "sparta"] };
-        assert_eq!(classes, expected, "a class that the model does not know stands at the end");
+        assert_eq!(classes, expected, "classes that only the data has come last");
         assert_eq!(scored.probabilities.len(), scored.rows.len() * classes.len());
         assert!(
             scored
@@ -67,10 +67,10 @@ fn every_preset_trains_and_its_model_scores_other_data() {
 }
 
 #[test]
-fn the_observer_hears_stages_progress_and_epochs() {
+fn the_observer_receives_stages_progress_and_epochs() {
     #[derive(Default)]
-    struct Heard(Vec<Stage>, u64, Vec<usize>);
-    impl Observer for Heard {
+    struct Recorder(Vec<Stage>, u64, Vec<usize>);
+    impl Observer for Recorder {
         fn stage(&mut self, stage: Stage) {
             self.0.push(stage);
         }
@@ -85,17 +85,17 @@ fn the_observer_hears_stages_progress_and_epochs() {
     }
     let folder = tempfile::tempdir().unwrap();
     let table = table(folder.path(), &SCENARIOS);
-    let mut heard = Heard::default();
+    let mut recorder = Recorder::default();
     let options = Options { epochs: Some(2), ..Options::default() };
-    let trained = run(Preset::by_name("paper-binary").unwrap(), &table, &options, &mut heard).unwrap();
-    assert_eq!(heard.0, [Stage::Split, Stage::Encode, Stage::Smote, Stage::Train, Stage::Test]);
-    assert_eq!(heard.1, 2 * trained.sizes.balanced.iter().sum::<u64>());
-    assert_eq!(heard.2, [1, 2]);
+    let trained = run(Preset::by_name("paper-binary").unwrap(), &table, &options, &mut recorder).unwrap();
+    assert_eq!(recorder.0, [Stage::Split, Stage::Encode, Stage::Smote, Stage::Train, Stage::Test]);
+    assert_eq!(recorder.1, 2 * trained.sizes.balanced.iter().sum::<u64>());
+    assert_eq!(recorder.2, [1, 2]);
     assert_eq!(trained.model.card.data.len(), 3, "a hash for each file");
 }
 
 #[test]
-fn one_class_or_no_connect_packet_is_an_error_in_words() {
+fn one_class_or_no_connect_packet_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let data = table(&folder.path().join("one"), &[("flood", 12)]);
     let preset = Preset::by_name("paper-binary").unwrap();
@@ -109,9 +109,9 @@ fn one_class_or_no_connect_packet_is_an_error_in_words() {
     assert!(error.to_string().contains("1 rows: mqtt_messagetype is empty"), "{error}");
 }
 
-/// Training encodes a table's rows, detection a packet's cells: the numbers are the same.
+/// Training encodes a table's rows, detection a packet's cells: both give the same bits.
 #[test]
-fn a_packet_is_encoded_as_its_table_row_is() {
+fn a_packet_is_encoded_like_its_table_row() {
     let folder = tempfile::tempdir().unwrap();
     let data = published(&folder.path().join("d"), &SCENARIOS);
     let model = train("paper-multiclass", &load(&[data], &LoadOptions::default()).unwrap(), 1, 1).model;

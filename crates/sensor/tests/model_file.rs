@@ -1,4 +1,4 @@
-//! The model file: what is written is read back to the bit, and what does not fit is refused with a reason.
+//! The model file: bit-exact round trip, and errors for files that do not fit.
 
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not count as tests
 
@@ -34,20 +34,20 @@ fn model() -> ModelFile {
     ModelFile { card, network }
 }
 
-/// The model's tensors and card, to be written again with something wrong.
+/// The bytes of a model file with modified card and tensors.
 fn write(
     model: &ModelFile,
     card: &str,
     change: impl Fn(&str, &mut Vec<usize>, &mut Vec<f32>) -> bool,
 ) -> Vec<u8> {
-    let mut kept = Vec::new();
+    let mut tensors = Vec::new();
     for (name, mut shape, mut values) in model.network.tensors() {
         if change(&name, &mut shape, &mut values) {
             let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-            kept.push((name, shape, bytes));
+            tensors.push((name, shape, bytes));
         }
     }
-    let views = kept.iter().map(|(n, s, b)| (n, TensorView::new(Dtype::F32, s.clone(), b).unwrap()));
+    let views = tensors.iter().map(|(n, s, b)| (n, TensorView::new(Dtype::F32, s.clone(), b).unwrap()));
     safetensors::serialize(views, Some(HashMap::from([("citronella".to_owned(), card.to_owned())]))).unwrap()
 }
 
@@ -60,7 +60,7 @@ fn fault(bytes: &[u8]) -> ModelError {
 }
 
 #[test]
-fn what_is_written_is_read_back_and_the_bytes_are_the_same() {
+fn a_model_file_round_trips_byte_for_byte() {
     let model = model();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("m.safetensors");
@@ -74,7 +74,7 @@ fn what_is_written_is_read_back_and_the_bytes_are_the_same() {
 
 proptest! {
     #[test]
-    fn scaler_values_keep_every_bit(mean in any::<f64>(), std in any::<f64>()) {
+    fn scaler_values_round_trip_bit_for_bit(mean in any::<f64>(), std in any::<f64>()) {
         prop_assume!(mean.is_finite() && std.is_finite());
         let input = Input { column: "ttl".into(), op: Op::Standardise { mean, std } };
         let read: Input = serde_json::from_str(&serde_json::to_string(&input).unwrap()).unwrap();
@@ -114,7 +114,7 @@ fn a_safetensors_file_of_another_program() {
 }
 
 #[test]
-fn another_format_version_is_named_with_what_to_do() {
+fn another_format_version_is_an_error_with_a_remedy() {
     let model = model();
     let card = card_json(&model).replacen("\"format\":1", "\"format\":7", 1).replacen("0.1.0", "9.9.9", 1);
     let message = fault(&write(&model, &card, |_, _, _| true)).to_string();
@@ -148,7 +148,7 @@ fn a_tensor_of_another_shape() {
 }
 
 #[test]
-fn weights_that_are_no_numbers() {
+fn weights_that_are_not_finite() {
     let model = model();
     let error = fault(&write(&model, &card_json(&model), |name, _, values| {
         if name == "lstm.bias_l0" {

@@ -1,12 +1,12 @@
-//! The demo's last chapter: the sequence detector, trained on run-1 and judged on run-2.
+//! The demo's sequence detector, trained on run-1 and evaluated on run-2.
 //!
-//! The model in the program has seen run-2: it would flatter itself here. So a smaller one is trained on run-1 alone.
+//! The embedded model is trained on run-2, too, so the demo trains a smaller one on run-1 alone.
 
 use std::path::Path;
 
 use anyhow::Result;
 use citronella_learn::{
-    flows::{Baselines, Classes, Figures, Judged, Labelled, judge, rules},
+    flows::{Baselines, Classes, ClassifiedFlows, Figures, LabelledCapture, classify, rules},
     report::{MetricRow, Section, figure},
     sequence::{Options, Recording, model_file, train_network},
 };
@@ -19,31 +19,31 @@ use tracing::info;
 use super::Arguments;
 use crate::{
     embedded::{self, RUN_1, RUN_2},
-    flows::{Beside, print_table, sections, short},
+    flows::{BaselineFigures, print_table, sections, short},
     progress::Progress,
     show::{self, count},
-    train::sequence::{Counter, threads},
+    train::sequence::{EpochCounter, threads},
 };
 
-/// Epochs of the training, where the command line does not ask for fewer.
+/// Maximum epochs.
 const EPOCHS: usize = 8;
-/// Changed copies of each capture.
+/// Augmented copies of each capture.
 const VARIANTS: usize = 4;
-/// No recording is left out that thresholds could be fitted on: an attack is called above this, three packets in a row.
+/// A fixed threshold and the consecutive packets above it: there is no held-out recording to calibrate on.
 const THRESHOLD: f32 = 0.97;
 const PACKETS: u32 = 3;
 const FILE: &str = "sequence-run-1.safetensors";
 
-/// A detector that has seen run-1 only, and what it makes of run-2.
-pub(super) struct Chapter {
+/// A detector trained on run-1, with its results on run-2.
+pub(super) struct Experiment {
     pub(super) figures: Figures,
     model: ModelFile,
-    judged: Judged,
-    beside: Vec<Beside>,
+    flows: ClassifiedFlows,
+    baselines: Vec<BaselineFigures>,
 }
 
-impl Chapter {
-    pub(super) fn new(arguments: &Arguments, progress: &Progress) -> Result<Chapter> {
+impl Experiment {
+    pub(super) fn new(arguments: &Arguments, progress: &Progress) -> Result<Experiment> {
         let options = Options {
             seed: arguments.seed,
             threads: threads(arguments.threads),
@@ -56,7 +56,7 @@ impl Chapter {
         let recording = Recording::embedded(RUN_1.name, RUN_1.manifest, |file| {
             RUN_1.capture(file).map(|b| b.as_ref().into())
         })?;
-        let mut counter = Counter(progress.stepper());
+        let mut counter = EpochCounter(progress.stepper());
         let (network, _) = train_network(&[&recording], Some(RUN_2.name), &options, &mut counter)?;
         let outputs = network.spec().outputs;
         let settings = Settings::plain(options.steps as u32, PACKETS, THRESHOLD, outputs);
@@ -66,28 +66,29 @@ impl Chapter {
         let (first, second) = (captures(&RUN_1)?, captures(&RUN_2)?);
         let scenarios = first.iter().chain(&second).map(|capture| capture.scenario.as_str());
         let classes = Classes::new(detector.classes(), scenarios);
-        let walk = |captures: &[Labelled]| judge(&detector, &classes, captures, arguments.threads, &|| ());
-        let (seen, judged) = (walk(&first)?, walk(&second)?);
-        let figures = Figures::of(&judged.classes, &judged.captures, &judged.flows);
-        let learnt = Baselines::fit(&seen, arguments.seed, arguments.threads)?;
-        let mut beside = vec![rules(&judged, &second)?];
-        beside.extend(learnt.judge(&judged, arguments.threads));
-        let beside = beside.iter().map(|baseline| Beside::of(&judged, baseline)).collect();
+        let classify =
+            |captures: &[LabelledCapture]| classify(&detector, &classes, captures, arguments.threads, &|| ());
+        let (training, flows) = (classify(&first)?, classify(&second)?);
+        let figures = Figures::of(&flows.classes, &flows.captures, &flows.flows);
+        let fitted = Baselines::fit(&training, arguments.seed, arguments.threads)?;
+        let mut baselines = vec![rules(&flows, &second)?];
+        baselines.extend(fitted.classify(&flows, arguments.threads));
+        let baselines = baselines.iter().map(|baseline| BaselineFigures::of(&flows, baseline)).collect();
         progress.end();
-        Ok(Chapter { figures, model, judged, beside })
+        Ok(Experiment { figures, model, flows, baselines })
     }
 
-    /// Accuracy of the classifier that looks up the nearest training flow in time.
+    /// Accuracy of the timestamp baseline.
     pub(super) fn timestamp_alone(&self) -> Option<f64> {
-        self.beside.iter().find(|other| other.name.starts_with("timestamp"))?.figures.accuracy
+        self.baselines.iter().find(|baseline| baseline.name.starts_with("timestamp"))?.figures.accuracy
     }
 
     pub(super) fn print(&self) -> Result<()> {
-        show::line("The flows of run-2, each with its honest label; all classifiers have seen run-1 only:")?;
-        print_table(&self.figures, &self.beside)
+        show::line("Flows of run-2, labelled by attacker; all classifiers are trained on run-1:")?;
+        print_table(&self.figures, &self.baselines)
     }
 
-    /// What the figures mean; every number is measured in this run.
+    /// The results in sentences; every number is measured in this run.
     pub(super) fn findings(&self) -> Vec<String> {
         let f = &self.figures;
         let percent = |share: Option<f64>| share.map_or("-".to_owned(), show::percent);
@@ -96,7 +97,7 @@ impl Chapter {
             None => String::new(),
         };
         let mut all = vec![format!(
-            "The detector is an LSTM that walks over the packets of each conversation and reads neither addresses nor ports nor the time of day. Trained on the same run-1 alone (a smaller training than that of the model in the program, which has seen run-2 and would flatter itself here), it calls {} of run-2's {} flows by their class (macro F1 {}): {} of the attacks' flows are called an attack, {} of {} benign flows too, and {} of {} attacks are noticed{}.",
+            "The detector is an LSTM over the packets of each conversation; it reads no addresses, ports or time of day. Trained on run-1 alone (the embedded model is trained on run-2, too), it classifies {} of run-2's {} flows correctly (macro F1 {}): recall {}, {} false positives among {} benign flows, {} of {} attacks detected{}.",
             percent(f.accuracy),
             count(f.flows),
             figure(f.macro_f1),
@@ -107,13 +108,13 @@ impl Chapter {
             f.attacks,
             seconds(f)
         )];
-        if let Some(forest) = self.beside.iter().find(|other| other.name.contains("forest")) {
+        if let Some(forest) = self.baselines.iter().find(|baseline| baseline.name.contains("forest")) {
             all.push(format!(
-                "A random forest on the statistics of whole flows reaches macro F1 {} on the same flows (false alerts: {}), but it can speak only when a flow has ended{}. run-2 holds no benign administration (logins, bursts of reconnects): docs/evaluate.md says what that does to such a forest.",
+                "A random forest on statistics of whole flows reaches macro F1 {} on the same flows (false positives: {}), but classifies a flow only at its end{}. run-2 has no benign administration (logins, bursts of reconnects): docs/evaluate.md shows the effect on such a forest.",
                 figure(forest.figures.macro_f1),
                 count(forest.figures.false_alerts),
                 match forest.figures.seconds_to_first_alert.median {
-                    Some(secs) => format!(": half of the attacks are noticed after {} s or more", short(Some(secs))),
+                    Some(secs) => format!(": half of the attacks are detected after {} s or more", short(Some(secs))),
                     None => String::new(),
                 }
             ));
@@ -150,15 +151,15 @@ impl Chapter {
         Ok(serde_json::json!({
             "model": self.model.card,
             "run-2": self.figures,
-            "baselines": self.beside,
+            "baselines": self.baselines,
         }))
     }
 
     pub(super) fn sections(&self) -> Vec<Section> {
-        sections("sequence: run-2, never seen: ", &self.judged, &self.figures, &[], &self.beside)
+        sections("sequence: run-2, held out: ", &self.flows, &self.figures, &[], &self.baselines)
     }
 }
 
-fn captures(recording: &'static embedded::Recording) -> Result<Vec<Labelled>> {
-    Ok(Labelled::embedded(recording.name, recording.manifest, |file| recording.capture(file))?)
+fn captures(recording: &'static embedded::Recording) -> Result<Vec<LabelledCapture>> {
+    Ok(LabelledCapture::embedded(recording.name, recording.manifest, |file| recording.capture(file))?)
 }

@@ -1,7 +1,9 @@
-//! A sequence model, judged flow by flow on recordings.
+//! Evaluation of a sequence model per flow.
 
 use anyhow::{Result, ensure};
-use citronella_learn::flows::{Baselines, Classes, Figures, Judged, Labelled, judge, rules};
+use citronella_learn::flows::{
+    Baselines, Classes, ClassifiedFlows, Figures, LabelledCapture, classify, rules,
+};
 use citronella_sensor::{
     detect::{DataFile, Detector, ModelFile, VerdictWriter},
     feature::sequence::verdict::Settings,
@@ -11,19 +13,19 @@ use tracing::{info, warn};
 
 use super::Arguments;
 use crate::{
-    flows::{Beside, Recording, by_recording, print, report},
+    flows::{BaselineFigures, RecordingFigures, by_recording, print, report},
     progress::Progress,
     show,
 };
 
-/// What `--json` prints. docs/evaluate.md has its names.
+/// The document of `--json`, described in docs/evaluate.md.
 #[derive(Serialize)]
 struct Document<'a> {
     /// Over all recordings.
     #[serde(flatten)]
     figures: &'a Figures,
-    recordings: &'a [Recording],
-    baselines: &'a [Beside],
+    recordings: &'a [RecordingFigures],
+    baselines: &'a [BaselineFigures],
     model: Model<'a>,
     data: &'a [Data],
     trained_on_this_data: &'a [String],
@@ -41,7 +43,7 @@ struct Model<'a> {
     trained_on: &'a [DataFile],
 }
 
-/// A capture that was judged.
+/// An evaluated capture.
 #[derive(Serialize)]
 struct Data {
     file: String,
@@ -56,60 +58,50 @@ pub(super) fn run(arguments: &Arguments, name: &str, model: &ModelFile) -> Resul
         let settings = detector.settings().for_false_alerts(per_day);
         detector = detector.with_settings(settings);
     }
-    let captures = Labelled::open_all(&arguments.data)?;
-    let training = Labelled::open_all(&arguments.train)?;
+    let captures = LabelledCapture::open_all(&arguments.data)?;
+    let training = LabelledCapture::open_all(&arguments.train)?;
     let progress = Progress::stderr();
     let classes =
         Classes::new(detector.classes(), captures.iter().chain(&training).map(|c| c.scenario.as_str()));
     let data = captures.iter().map(data).collect::<Result<Vec<_>>>()?;
-    let shared = shared(&data, &training)?;
-    ensure!(
-        shared.is_empty(),
-        "--train and DATA share {}: simple classifiers must not see what they are judged on",
-        shared.join(", ")
-    );
-    let walk = |what: &str, captures: &[Labelled]| -> Result<Judged> {
-        progress.begin(what, captures.len() as u64);
-        let judged = judge(&detector, &classes, captures, arguments.threads, &progress.stepper());
+    ensure_disjoint(&data, &training)?;
+    let classify = |stage: &str, captures: &[LabelledCapture]| -> Result<ClassifiedFlows> {
+        progress.begin(stage, captures.len() as u64);
+        let flows = classify(&detector, &classes, captures, arguments.threads, &progress.stepper());
         progress.end();
-        Ok(judged?)
+        Ok(flows?)
     };
-    let judged = walk("detect", &captures)?;
-    for problem in &judged.problems {
-        warn!("{problem}; the packets before are judged");
+    let flows = classify("detect", &captures)?;
+    for problem in &flows.problems {
+        warn!("{problem}; only the packets before are evaluated");
     }
-    let seen: Vec<String> = data
-        .iter()
-        .filter(|data| model.card.data.iter().any(|known| known.sha256 == data.sha256))
-        .map(|data| data.file.clone())
-        .collect();
-    if !seen.is_empty() {
-        let files = seen.join(", ");
-        warn!("the model was trained on {files}: these figures flatter it");
+    let trained_on = trained_on(model, &data);
+    if !trained_on.is_empty() {
+        let files = trained_on.join(", ");
+        warn!(files, "the model was trained on {files}: its figures are optimistic");
     }
     if let Some(path) = &arguments.verdicts {
         let mut writer = VerdictWriter::create(path, detector.classes())?;
-        judged.verdicts.iter().try_for_each(|verdict| writer.write(verdict))?;
+        flows.verdicts.iter().try_for_each(|verdict| writer.write(verdict))?;
         writer.finish()?;
     }
-    let figures = Figures::of(&judged.classes, &judged.captures, &judged.flows);
-    let recordings = by_recording(&judged);
-    progress.begin("simple rules beside it", 0);
-    let mut beside = Vec::new();
+    let figures = Figures::of(&flows.classes, &flows.captures, &flows.flows);
+    let recordings = by_recording(&flows);
+    progress.begin("baselines", 0);
+    let mut baselines = vec![rules(&flows, &captures)?];
     if !training.is_empty() {
-        let seen = walk("training recordings", &training)?;
-        beside.extend(
-            Baselines::fit(&seen, model.card.seed, arguments.threads)?.judge(&judged, arguments.threads),
-        );
+        let training = classify("training recordings", &training)?;
+        let fitted = Baselines::fit(&training, model.card.seed, arguments.threads)?;
+        baselines.extend(fitted.classify(&flows, arguments.threads));
     }
-    beside.insert(0, rules(&judged, &captures)?);
-    let beside: Vec<Beside> = beside.iter().map(|baseline| Beside::of(&judged, baseline)).collect();
+    let baselines: Vec<BaselineFigures> =
+        baselines.iter().map(|baseline| BaselineFigures::of(&flows, baseline)).collect();
     progress.end();
 
     let document = Document {
         figures: &figures,
         recordings: &recordings,
-        baselines: &beside,
+        baselines: &baselines,
         model: Model {
             name,
             preset: &model.card.preset,
@@ -120,27 +112,27 @@ pub(super) fn run(arguments: &Arguments, name: &str, model: &ModelFile) -> Resul
             trained_on: &model.card.data,
         },
         data: &data,
-        trained_on_this_data: &seen,
-        problems: &judged.problems,
+        trained_on_this_data: &trained_on,
+        problems: &flows.problems,
     };
     if let Some(folder) = &arguments.report {
-        let page = report(&model.card, &judged, &figures, &recordings, &beside, &seen);
+        let page = report(&model.card, &flows, &figures, &recordings, &baselines, &trained_on);
         let written = page.write(folder, &serde_json::to_value(&document)?)?;
         info!(file = %written.page.display(), "{}: the report", written.page.display());
     }
     if arguments.json {
         return show::json(&document);
     }
-    print(&figures, &recordings, &beside)?;
+    print(&figures, &recordings, &baselines)?;
     if training.is_empty() {
         show::line(
-            "Classifiers that must be trained first (a random forest, one rule, port, timestamp, the most frequent class) are shown beside the model with --train DATA.",
+            "Use --train DATA for baselines that need training: random forest, one rule, port, timestamp, most frequent class.",
         )?;
     }
     Ok(())
 }
 
-fn data(capture: &Labelled) -> Result<Data> {
+fn data(capture: &LabelledCapture) -> Result<Data> {
     let DataFile { file, sha256 } = capture.data_file()?;
     Ok(Data {
         file,
@@ -150,8 +142,16 @@ fn data(capture: &Labelled) -> Result<Data> {
     })
 }
 
-/// Captures that stand on both sides.
-fn shared(test: &[Data], training: &[Labelled]) -> Result<Vec<String>> {
+/// Files of the data that the model was trained on.
+fn trained_on(model: &ModelFile, data: &[Data]) -> Vec<String> {
+    data.iter()
+        .filter(|data| model.card.data.iter().any(|known| known.sha256 == data.sha256))
+        .map(|data| data.file.clone())
+        .collect()
+}
+
+/// Rejects captures that are both training and test data.
+fn ensure_disjoint(test: &[Data], training: &[LabelledCapture]) -> Result<()> {
     let mut shared = Vec::new();
     for capture in training {
         let file = capture.data_file()?;
@@ -159,5 +159,10 @@ fn shared(test: &[Data], training: &[Labelled]) -> Result<Vec<String>> {
             shared.push(file.file);
         }
     }
-    Ok(shared)
+    ensure!(
+        shared.is_empty(),
+        "--train and DATA share {}: baselines must not be trained on test data",
+        shared.join(", ")
+    );
+    Ok(())
 }

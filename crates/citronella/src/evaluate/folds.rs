@@ -1,10 +1,12 @@
-//! The preset `sequence`, judged by leaving out each recording in turn, with several seeds.
+//! Leave-one-recording-out validation of the preset `sequence`, with several seeds.
 
 use std::collections::BTreeSet;
 
 use anyhow::{Result, ensure};
 use citronella_learn::{
-    flows::{Baseline, Baselines, Classes, Figures, Judged, Labelled, Spread, judge, rules},
+    flows::{
+        Baseline, Baselines, Classes, ClassifiedFlows, Figures, LabelledCapture, Spread, classify, rules,
+    },
     report::{Block, MetricRow, MetricTable, Report, Section, figure},
     sequence::{Options, Recording, cross_settings, leave_one_out},
 };
@@ -15,16 +17,16 @@ use tracing::info;
 use super::Arguments;
 use crate::{
     embedded,
-    flows::{Beside, sections},
+    flows::{BaselineFigures, sections},
     progress::Progress,
     show,
-    train::sequence::{Counter, attacked, open, threads},
+    train::sequence::{EpochCounter, attacked_recordings, open, threads},
 };
 
-/// The seed of the first training.
+/// The first seed.
 const FIRST_SEED: u64 = 42;
 
-/// Over seeds, the figures that stand in the table.
+/// The figures of the table, over seeds.
 #[derive(Clone, Copy, Debug, Serialize)]
 struct Spreads {
     macro_f1: Option<Spread>,
@@ -57,20 +59,20 @@ impl Spreads {
     }
 }
 
-/// A recording that was left out, or all of them together.
+/// Figures of a held-out recording, or of all of them together.
 #[derive(Serialize)]
-struct Held {
+struct HeldOutFigures {
     recording: String,
     spread: Spreads,
-    /// A figure set for each seed.
+    /// Figures of each seed.
     by_seed: Vec<Figures>,
 }
 
-impl Held {
-    fn of<'a>(recording: String, seeds: impl Iterator<Item = &'a Judged>) -> Held {
+impl HeldOutFigures {
+    fn of<'a>(recording: String, seeds: impl Iterator<Item = &'a ClassifiedFlows>) -> HeldOutFigures {
         let by_seed: Vec<Figures> =
-            seeds.map(|judged| Figures::of(&judged.classes, &judged.captures, &judged.flows)).collect();
-        Held { recording, spread: Spreads::of(&by_seed.iter().collect::<Vec<_>>()), by_seed }
+            seeds.map(|flows| Figures::of(&flows.classes, &flows.captures, &flows.flows)).collect();
+        HeldOutFigures { recording, spread: Spreads::of(&by_seed.iter().collect::<Vec<_>>()), by_seed }
     }
 }
 
@@ -78,12 +80,12 @@ impl Held {
 struct Document<'a> {
     seeds: &'a [u64],
     epochs: usize,
-    /// Recordings that are trained on in every turn, as asked for.
+    /// Recordings in every training set (`--always`).
     always: Vec<&'a str>,
-    /// All recordings left out, together.
-    all: &'a Held,
-    recordings: &'a [Held],
-    baselines: &'a [Beside],
+    /// All held-out recordings together.
+    all: &'a HeldOutFigures,
+    recordings: &'a [HeldOutFigures],
+    baselines: &'a [BaselineFigures],
     options: &'a Options,
 }
 
@@ -93,13 +95,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let names: BTreeSet<&str> = recordings.iter().chain(&always).map(|r| r.name.as_str()).collect();
     ensure!(
         names.len() == recordings.len() + always.len(),
-        "two of the recordings have the same name: leave one out of DATA and --always"
+        "two recordings have the same name: remove one from DATA or --always"
     );
     ensure!(
-        attacked(&recordings) > 1,
-        "{} recordings, {} of which hold an attack: leaving one out needs two with attacks or more",
+        attacked_recordings(&recordings) > 1,
+        "{} recordings, {} of them with an attack: leave-one-recording-out needs at least two with attacks",
         recordings.len(),
-        attacked(&recordings)
+        attacked_recordings(&recordings)
     );
     let seeds: Vec<u64> = (FIRST_SEED..).take(arguments.seeds.unwrap_or(5) as usize).collect();
     let default = Options::default();
@@ -108,41 +110,44 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         epochs: arguments.epochs.unwrap_or(default.epochs),
         ..default
     };
-    ensure!(options.epochs > 0, "--epochs 0 trains nothing");
+    ensure!(options.epochs > 0, "--epochs must be at least 1");
 
     let progress = Progress::stderr();
     progress.begin("flows", 0);
-    let captures = Labelled::open_all(&[&arguments.data[..], &arguments.always].concat())?;
+    let captures = LabelledCapture::open_all(&[&arguments.data[..], &arguments.always].concat())?;
     let detector = Detector::new(embedded::SEQUENCE_MODEL_NAME, &embedded::sequence_model()?)?;
     let classes = Classes::new(detector.classes(), captures.iter().map(|c| c.scenario.as_str()));
-    let walked = judge(&detector, &classes, &captures, arguments.threads, &|| ())?;
-    let beside = baselines(&walked, &captures, &recordings, arguments.threads)?;
+    let flows = classify(&detector, &classes, &captures, arguments.threads, &|| ())?;
+    let baselines = baselines(&flows, &captures, &recordings, arguments.threads)?;
 
-    progress.begin("train, epochs", (seeds.len() * attacked(&recordings) * options.epochs) as u64);
-    let mut by_seed: Vec<Vec<Judged>> = Vec::new();
+    progress.begin("train, epochs", (seeds.len() * attacked_recordings(&recordings) * options.epochs) as u64);
+    let mut by_seed: Vec<Vec<ClassifiedFlows>> = Vec::new();
     let mut names = Vec::new();
     for seed in &seeds {
         let options = Options { seed: *seed, ..options.clone() };
-        let held = leave_one_out(&recordings, &always, &options, &mut Counter(progress.stepper()))?;
+        let held = leave_one_out(&recordings, &always, &options, &mut EpochCounter(progress.stepper()))?;
         let settings = cross_settings(&held, &options);
         names = held.iter().map(|held| held.recording.clone()).collect();
-        by_seed
-            .push(held.iter().zip(&settings).map(|(held, settings)| walked.called(held, settings)).collect());
+        let reclassified =
+            held.iter().zip(&settings).map(|(held, settings)| flows.reclassified(held, settings));
+        by_seed.push(reclassified.collect());
     }
     progress.end();
 
-    let of_recording =
-        |(at, name): (usize, String)| Held::of(name, by_seed.iter().filter_map(|seed| seed.get(at)));
-    let held: Vec<Held> = names.into_iter().enumerate().map(of_recording).collect();
-    let together: Vec<Judged> = by_seed.iter().filter_map(|seed| Judged::joined(seed)).collect();
-    let all = Held::of("all together".to_owned(), together.iter());
+    let of_recording = |(at, name): (usize, String)| {
+        HeldOutFigures::of(name, by_seed.iter().filter_map(|seed| seed.get(at)))
+    };
+    let held: Vec<HeldOutFigures> = names.into_iter().enumerate().map(of_recording).collect();
+    let together: Vec<ClassifiedFlows> =
+        by_seed.iter().filter_map(|seed| ClassifiedFlows::joined(seed)).collect();
+    let all = HeldOutFigures::of("all together".to_owned(), together.iter());
     let document = Document {
         seeds: &seeds,
         epochs: options.epochs,
         always: always.iter().map(|recording| recording.name.as_str()).collect(),
         all: &all,
         recordings: &held,
-        baselines: &beside,
+        baselines: &baselines,
         options: &options,
     };
     if let (Some(folder), Some(first)) = (&arguments.report, together.first()) {
@@ -156,50 +161,51 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     print(&document)
 }
 
-/// Classifiers fitted without each recording in turn, and the rules, on the flows of all that were left out.
+/// Baselines on the flows of all held-out recordings; classifiers are fitted on the other recordings.
 fn baselines(
-    walked: &Judged,
-    captures: &[Labelled],
+    flows: &ClassifiedFlows,
+    captures: &[LabelledCapture],
     recordings: &[Recording],
     threads: usize,
-) -> Result<Vec<Beside>> {
-    let mut parts: Vec<Judged> = Vec::new();
-    let mut learnt: Vec<Baseline> = Vec::new();
-    for recording in recordings.iter().filter(|r| attacked(std::slice::from_ref(r)) > 0) {
-        let others = walked.part(|capture| capture.recording != recording.name);
-        let test = walked.part(|capture| capture.recording == recording.name);
-        let fitted = Baselines::fit(&others, FIRST_SEED, threads)?.judge(&test, threads);
-        if learnt.is_empty() {
-            learnt = fitted;
+) -> Result<Vec<BaselineFigures>> {
+    let mut parts: Vec<ClassifiedFlows> = Vec::new();
+    let mut classifiers: Vec<Baseline> = Vec::new();
+    for recording in recordings.iter().filter(|recording| recording.is_attacked()) {
+        let training = flows.filter(|capture| capture.recording != recording.name);
+        let test = flows.filter(|capture| capture.recording == recording.name);
+        let fitted = Baselines::fit(&training, FIRST_SEED, threads)?.classify(&test, threads);
+        if classifiers.is_empty() {
+            classifiers = fitted;
         } else {
-            for (whole, part) in learnt.iter_mut().zip(fitted) {
+            for (whole, part) in classifiers.iter_mut().zip(fitted) {
                 if whole.name != part.name {
-                    whole.name = "one rule (of each training its own)".to_owned();
+                    whole.name = "one rule (fitted for each fold)".to_owned();
                 }
                 whole.flows.extend(part.flows);
             }
         }
         parts.push(test);
     }
-    let Some(tested) = Judged::joined(&parts) else { return Ok(Vec::new()) };
-    let all = rules(&tested, captures)?;
-    Ok(std::iter::once(&all).chain(&learnt).map(|baseline| Beside::of(&tested, baseline)).collect())
+    let Some(test) = ClassifiedFlows::joined(&parts) else { return Ok(Vec::new()) };
+    let rules = rules(&test, captures)?;
+    let baselines = std::iter::once(&rules).chain(&classifiers);
+    Ok(baselines.map(|baseline| BaselineFigures::of(&test, baseline)).collect())
 }
 
 const COLUMNS: [&str; 9] = [
-    "left out",
+    "held out",
     "flows",
     "macro F1",
     "recall",
     "FPR",
-    "false alerts",
+    "false positives",
     "PR-AUC",
     "TPR at FPR 1e-3",
-    "attacks found",
+    "attacks detected",
 ];
 
-/// Mean and, where seeds differ, standard deviation.
-fn cells(held: &Held) -> Vec<String> {
+/// Mean, and standard deviation if seeds differ.
+fn cells(held: &HeldOutFigures) -> Vec<String> {
     let spread = &held.spread;
     let shares = [spread.macro_f1, spread.recall, spread.false_positive_rate].map(|s| shown(s, figure));
     let count =
@@ -226,7 +232,7 @@ fn shown(spread: Option<Spread>, one: impl Fn(Option<f64>) -> String) -> String 
     }
 }
 
-/// Cells of a baseline, which has one seed.
+/// Cells of a baseline (one seed).
 fn cells_of(figures: &Figures) -> Vec<String> {
     vec![
         show::count(figures.flows),
@@ -243,13 +249,14 @@ fn cells_of(figures: &Figures) -> Vec<String> {
 fn lines(document: &Document<'_>) -> Vec<(String, Vec<String>)> {
     let held = document.recordings.iter().map(|held| (held.recording.clone(), cells(held)));
     let all = (format!("the model, {}", document.all.recording), cells(document.all));
-    let beside = document.baselines.iter().map(|other| (other.name.clone(), cells_of(&other.figures)));
-    held.chain([all]).chain(beside).collect()
+    let baselines = document.baselines.iter();
+    let baselines = baselines.map(|baseline| (baseline.name.clone(), cells_of(&baseline.figures)));
+    held.chain([all]).chain(baselines).collect()
 }
 
 fn print(document: &Document<'_>) -> Result<()> {
     show::line(&format!(
-        "Each recording left out in turn; {} seeds, {} epochs. Mean ± standard deviation where seeds differ.\n",
+        "Leave-one-recording-out; {} seeds, {} epochs. Mean ± standard deviation if seeds differ.\n",
         document.seeds.len(),
         document.epochs
     ))?;
@@ -260,16 +267,16 @@ fn print(document: &Document<'_>) -> Result<()> {
     show::print(&table)
 }
 
-fn report(first: &Judged, document: &Document<'_>) -> Report {
+fn report(first: &ClassifiedFlows, document: &Document<'_>) -> Report {
     let f1 = document.all.spread.macro_f1;
-    let mut overview = Section { heading: "Every recording, left out".to_owned(), ..Section::default() };
+    let mut overview = Section { heading: "Held-out recordings".to_owned(), ..Section::default() };
     overview.prose.push(format!(
-        "{} seeds, {} epochs each. Mean ± standard deviation where seeds differ. Thresholds of a recording come from the others that were left out. Classifiers are fitted on the same other recordings and judged on the same flows.",
+        "{} seeds, {} epochs each. Mean ± standard deviation if seeds differ. Thresholds of a held-out recording are calibrated on the other held-out recordings. Baselines are fitted on the same training recordings and evaluated on the same flows.",
         document.seeds.len(),
         document.epochs
     ));
     overview.blocks.push(Block::Table(MetricTable {
-        caption: "The model and what it must beat".to_owned(),
+        caption: "Model and baselines".to_owned(),
         columns: COLUMNS.map(str::to_owned).into(),
         rows: lines(document)
             .into_iter()
@@ -277,9 +284,9 @@ fn report(first: &Judged, document: &Document<'_>) -> Report {
             .collect(),
     }));
     let mut report = Report {
-        title: "Citronella: sequence, each recording left out".to_owned(),
-        subtitle: "trained on the others, judged on recordings that the network has not seen".to_owned(),
-        findings: vec![format!("Macro F1 {} over all recordings left out.", shown(f1, figure))],
+        title: "Citronella: sequence, leave-one-recording-out".to_owned(),
+        subtitle: "each recording is evaluated with a network trained on the others".to_owned(),
+        findings: vec![format!("Macro F1 {} over all held-out recordings.", shown(f1, figure))],
         sections: vec![overview],
         ..Report::default()
     };

@@ -2,31 +2,31 @@
 
 use anyhow::Result;
 use citronella_learn::{
-    flows::{Benign, Figures, Quantiles},
+    flows::{Attack, Benign, ClassFigures, Figures, Quantiles},
     report::figure,
 };
 use comfy_table::Table;
 
-use super::{Beside, Recording};
+use super::{BaselineFigures, RecordingFigures};
 use crate::show::{self, count};
 
-/// The headline figures; the page shows the same. Packets: of a flow until its call, the median; seconds: of an attack
-/// until its first alert, the median.
+/// Columns of the main figures, on the terminal and on the page. Packets: median until a flow is flagged; seconds:
+/// median until an attack's first alert.
 pub(crate) const COLUMNS: [&str; 11] = [
     "",
     "flows",
     "macro F1",
     "recall",
     "FPR",
-    "false alerts",
+    "false positives",
     "PR-AUC",
     "TPR at FPR 1e-3",
-    "attacks found",
+    "attacks detected",
     "packets",
     "seconds",
 ];
 
-/// A line of headline figures, in the order of [`COLUMNS`].
+/// The main figures, in the order of [`COLUMNS`].
 pub(crate) fn cells(figures: &Figures) -> Vec<String> {
     vec![
         count(figures.flows),
@@ -50,18 +50,22 @@ fn add_line(table: &mut Table, name: &str, figures: &Figures) {
     table.add_row(std::iter::once(name.to_owned()).chain(cells(figures)));
 }
 
-/// The model and what stands beside it, a line each.
-pub(crate) fn print_table(figures: &Figures, beside: &[Beside]) -> Result<()> {
+/// Prints the model and the baselines, one line each.
+pub(crate) fn print_table(figures: &Figures, baselines: &[BaselineFigures]) -> Result<()> {
     let mut table = overview();
     add_line(&mut table, "the model", figures);
-    for other in beside {
-        add_line(&mut table, &other.name, &other.figures);
+    for baseline in baselines {
+        add_line(&mut table, &baseline.name, &baseline.figures);
     }
     show::print(&table)
 }
 
-/// Everything that `evaluate` tells of flows.
-pub(crate) fn print(figures: &Figures, recordings: &[Recording], beside: &[Beside]) -> Result<()> {
+/// Prints all tables of `evaluate`.
+pub(crate) fn print(
+    figures: &Figures,
+    recordings: &[RecordingFigures],
+    baselines: &[BaselineFigures],
+) -> Result<()> {
     show::line(&format!(
         "{} flows in {} of packet time: {} benign, {} of {} attacks.\n",
         count(figures.flows),
@@ -77,7 +81,7 @@ pub(crate) fn print(figures: &Figures, recordings: &[Recording], beside: &[Besid
         }
         show::print(&table)?;
     }
-    print_table(figures, beside)?;
+    print_table(figures, baselines)?;
     for (name, value) in details(figures) {
         show::line(&format!("{name}: {value}"))?;
     }
@@ -90,7 +94,7 @@ pub(crate) fn print(figures: &Figures, recordings: &[Recording], beside: &[Besid
     Ok(())
 }
 
-/// What stands in no column, in words.
+/// Figures that have no column, with their names.
 pub(crate) fn details(figures: &Figures) -> Vec<(&'static str, String)> {
     let bounded =
         |value: Option<f64>, bound: Option<f64>| format!("{} (95 %: up to {})", figure(value), figure(bound));
@@ -98,12 +102,12 @@ pub(crate) fn details(figures: &Figures) -> Vec<(&'static str, String)> {
         |q: &Quantiles, shown: fn(Option<f64>) -> String| format!("{} / {}", shown(q.median), shown(q.p90));
     let benign = |b: &Benign| {
         let rate = bounded(b.false_positive_rate, b.false_positive_rate_upper_95);
-        format!("{} of {} called, rate {rate}", count(b.false_alerts), count(b.flows))
+        format!("{} of {}, rate {rate}", count(b.false_alerts), count(b.flows))
     };
     let mut all = vec![
         ("false-positive rate", bounded(figures.false_positive_rate, figures.false_positive_rate_upper_95)),
         (
-            "false alerts in 24 hours of such traffic",
+            "false positives per day",
             format!(
                 "{} (95 %: up to {}; {} recorded)",
                 short(figures.false_alerts_per_day),
@@ -111,46 +115,43 @@ pub(crate) fn details(figures: &Figures) -> Vec<(&'static str, String)> {
                 hours(figures.hours)
             ),
         ),
-        ("benign flows while somebody attacks", benign(&figures.benign_in_attacks)),
-        ("benign flows otherwise", benign(&figures.benign_elsewhere)),
+        ("false positives in captures with an attack", benign(&figures.benign_in_attacks)),
+        ("false positives in captures without one", benign(&figures.benign_elsewhere)),
         ("TPR at FPR 1e-4", figure(figures.tpr_at(1e-4))),
         ("accuracy / MCC", format!("{} / {}", figure(figures.accuracy), figure(figures.mcc))),
-        ("packets of a flow until its call, median / 90 %", quantiles(&figures.packets_to_detection, whole)),
-        ("seconds of a flow until its call, median / 90 %", quantiles(&figures.seconds_to_detection, short)),
+        ("packets until a flow is flagged, median / 90 %", quantiles(&figures.packets_to_detection, whole)),
+        ("seconds until a flow is flagged, median / 90 %", quantiles(&figures.seconds_to_detection, short)),
         (
-            "seconds of an attack until its first alert, median / 90 %",
+            "seconds until an attack's first alert, median / 90 %",
             quantiles(&figures.seconds_to_first_alert, short),
         ),
     ];
     if let Some(calibration) = &figures.calibration {
         let text = format!("{} / {}", figure(Some(calibration.ece)), figure(Some(calibration.brier)));
-        all.push(("calibration: expected error / Brier score", text));
+        all.push(("calibration: ECE / Brier score", text));
     }
     all
 }
 
-/// Each class, and truth against calls.
+pub(crate) const CLASS_COLUMNS: [&str; 8] =
+    ["class", "flows", "predicted", "precision", "recall", "F1", "flagged as any attack", "PR-AUC"];
+
+/// A class's figures, in the order of [`CLASS_COLUMNS`] without its name.
+pub(crate) fn class_cells(class: &ClassFigures) -> Vec<String> {
+    let shares = [class.precision, class.recall, class.f1, class.flagged, class.pr_auc].map(figure);
+    [count(class.flows), count(class.predicted)].into_iter().chain(shares).collect()
+}
+
+/// Figures of each class, and the confusion matrix.
 fn classes(figures: &Figures) -> Result<()> {
-    let mut table = show::table(&[
-        "class",
-        "flows",
-        "called so",
-        "precision",
-        "recall",
-        "F1",
-        "called any attack",
-        "PR-AUC",
-    ]);
+    let mut table = show::table(&CLASS_COLUMNS);
     for class in &figures.per_class {
-        let numbers = [class.precision, class.recall, class.f1, class.flagged, class.pr_auc].map(figure);
-        table.add_row(
-            [class.class.clone(), count(class.flows), count(class.called)].into_iter().chain(numbers),
-        );
+        table.add_row(std::iter::once(class.class.clone()).chain(class_cells(class)));
     }
     show::print(&table)?;
     let names = &figures.confusion.classes;
     let columns: Vec<&str> =
-        std::iter::once("true \\ called").chain(names.iter().map(String::as_str)).collect();
+        std::iter::once("true \\ predicted").chain(names.iter().map(String::as_str)).collect();
     let mut matrix = show::table(&columns);
     for (name, counts) in names.iter().zip(&figures.confusion.counts) {
         matrix.add_row(std::iter::once(name.clone()).chain(counts.iter().map(|n| count(*n))));
@@ -170,15 +171,15 @@ fn attacks(figures: &Figures) -> Result<()> {
 }
 
 pub(crate) const ATTACK_COLUMNS: [&str; 6] =
-    ["attack", "flows", "called an attack", "by its name", "seconds to first alert", "flows until then"];
+    ["attack", "flows", "flagged", "correct class", "seconds to first alert", "flows until then"];
 
 /// Name and cells of each attack.
 pub(crate) fn attack_rows(figures: &Figures) -> Vec<(String, Vec<String>)> {
-    let row = |attack: &citronella_learn::flows::Attack| {
+    let row = |attack: &Attack| {
         let cells = vec![
             count(attack.flows),
             count(attack.flagged),
-            count(attack.named),
+            count(attack.correctly_classified),
             attack.seconds_to_first_alert.map_or("never".to_owned(), |s| short(Some(s))),
             attack.flows_to_first_alert.map_or("–".to_owned(), count),
         ];
@@ -191,7 +192,7 @@ fn whole(value: Option<f64>) -> String {
     value.map_or("–".to_owned(), |value| count(value as u64))
 }
 
-/// Two decimals; what is not nothing never rounds to it.
+/// Two decimals; a positive value is never rounded to 0.
 pub(crate) fn short(value: Option<f64>) -> String {
     match value {
         None => "–".to_owned(),

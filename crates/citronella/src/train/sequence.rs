@@ -1,11 +1,11 @@
-//! The preset `sequence`: the detector's model, with thresholds from leaving out each recording in turn.
+//! The preset `sequence`: the detector's model, calibrated by leave-one-recording-out.
 
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use citronella_learn::{
     flows::manifest_of,
-    sequence::{Heard, Options, Recording, train},
+    sequence::{Observer, Options, Recording, train},
 };
 use citronella_sensor::output::Output;
 use serde_json::Value;
@@ -25,29 +25,26 @@ pub(super) fn run(arguments: &Arguments, config: &Config) -> Result<()> {
     );
     ensure!(
         arguments.split.is_none() && config.split.is_none(),
-        "the preset sequence leaves out each recording in turn: it takes no split"
+        "the preset sequence uses leave-one-recording-out: it takes no split"
     );
     let options = options(arguments, config);
-    ensure!(options.epochs > 0, "--epochs 0 trains nothing");
+    ensure!(options.epochs > 0, "--epochs must be at least 1");
     output_path::check(&arguments.output)?;
     drop(Output::create(&arguments.output)?);
     let recordings = open(&arguments.data)?;
-    let begun = Instant::now();
+    let start = Instant::now();
     let progress = Progress::stderr();
-    // Each recording with an attack is left out once, and then nothing is.
-    progress.begin("train, epochs", ((attacked(&recordings) + 1) * options.epochs) as u64);
-    let model = train(&recordings, &options, &mut Counter(progress.stepper()))?;
+    // One network for each recording with an attack, and one on all recordings.
+    progress.begin("train, epochs", ((attacked_recordings(&recordings) + 1) * options.epochs) as u64);
+    let model = train(&recordings, &options, &mut EpochCounter(progress.stepper()))?;
     progress.end();
     model.save(&arguments.output)?;
     info!(file = %arguments.output.display(), "{}: the model", arguments.output.display());
     if arguments.json {
         let card = serde_json::to_value(&model.card)?;
-        return show::json(&serde_json::json!({ "model": card, "seconds": begun.elapsed().as_secs_f64() }));
+        return show::json(&serde_json::json!({ "model": card, "seconds": start.elapsed().as_secs_f64() }));
     }
-    show::line(&format!(
-        "seed {}, {} epochs; each recording left out in turn:\n",
-        options.seed, options.epochs
-    ))?;
+    show::line(&format!("seed {}, {} epochs; leave-one-recording-out:\n", options.seed, options.epochs))?;
     print_folds(&model.card.metrics)
 }
 
@@ -67,26 +64,26 @@ fn options(arguments: &Arguments, config: &Config) -> Options {
     }
 }
 
-/// 0 is all there are.
-pub(crate) fn threads(asked: usize) -> usize {
+/// The number of threads; 0 means all.
+pub(crate) fn threads(requested: usize) -> usize {
     let all = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    if asked == 0 { all() } else { asked }
+    if requested == 0 { all() } else { requested }
 }
 
-/// Recordings by their manifests or the folders that those lie in.
+/// Opens recordings by their manifests or folders.
 pub(crate) fn open(data: &[std::path::PathBuf]) -> Result<Vec<Recording>> {
     data.iter().map(|path| Ok(Recording::open(&manifest_of(path)?)?)).collect()
 }
 
-/// Recordings that somebody attacks in.
-pub(crate) fn attacked(recordings: &[Recording]) -> usize {
-    recordings.iter().filter(|r| r.captures.iter().any(|capture| capture.is_attacked())).count()
+/// Number of recordings with an attacker.
+pub(crate) fn attacked_recordings(recordings: &[Recording]) -> usize {
+    recordings.iter().filter(|recording| recording.is_attacked()).count()
 }
 
-/// Counts epochs on the bar; off a terminal tells of each network that is trained.
-pub(crate) struct Counter<F>(pub(crate) F);
+/// Advances a progress bar after each epoch and reports each trained network.
+pub(crate) struct EpochCounter<F>(pub(crate) F);
 
-impl<F: Fn() + Send> Heard for Counter<F> {
+impl<F: Fn() + Send> Observer for EpochCounter<F> {
     fn epoch(&mut self, number: usize, of: usize, loss: f64) {
         (self.0)();
         if number == of {
@@ -95,16 +92,16 @@ impl<F: Fn() + Send> Heard for Counter<F> {
     }
 }
 
-/// What the card says of each recording left out.
+/// Prints the card's figures of each held-out recording.
 fn print_folds(metrics: &Value) -> Result<()> {
     let mut table = show::table(&[
-        "left out",
+        "held out",
         "flows",
         "macro F1",
         "recall",
-        "false alerts",
-        "attacks found",
-        "packets to call",
+        "false positives",
+        "attacks detected",
+        "packets to detection",
     ]);
     for fold in metrics["leave_one_recording_out"].as_array().into_iter().flatten() {
         let figures = &fold["figures"];

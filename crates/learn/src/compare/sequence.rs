@@ -7,18 +7,17 @@ use citronella_sensor::feature::{schema::Level, sequence::verdict::Settings};
 use super::{Cell, CompareError, Data, Entry, Options, Protocol, Task, totals::Totals};
 use crate::{
     dataset::{CLASSES, NORMAL},
-    sequence::{self, Deaf, HeldOut, Recording, ScoredFlow, cross_settings, verdict},
+    sequence::{self, HeldOut, Recording, ScoredFlow, Silent, cross_settings, verdict},
 };
 
 /// The multi-class and the binary entry: each recording with an attack is left out in turn.
 pub(super) fn entries(data: &Data, options: &Options) -> Result<[Entry; 2], CompareError> {
-    let attacked = |r: &&Recording| r.captures.iter().any(|capture| capture.is_attacked());
     let (mut held_out, mut train_s, mut test_s, mut bytes) = (Vec::new(), 0.0, 0.0, 0u64);
-    for held in data.recordings.iter().filter(attacked) {
+    for held in data.recordings.iter().filter(|recording| recording.is_attacked()) {
         let others: Vec<&Recording> = data.recordings.iter().filter(|r| r.name != held.name).collect();
         let begin = Instant::now();
         let (network, limits) =
-            sequence::train_network(&others, Some(&held.name), &options.sequence, &mut Deaf)?;
+            sequence::train_network(&others, Some(&held.name), &options.sequence, &mut Silent)?;
         train_s += begin.elapsed().as_secs_f64();
         let begin = Instant::now();
         let flows = sequence::score(&network, &limits, options.sequence.steps, &held.captures)?;
@@ -66,7 +65,7 @@ pub(super) fn entries(data: &Data, options: &Options) -> Result<[Entry; 2], Comp
 /// conversations as the verdict's score does, without the rounding of 1 - p. Only flagged conversations get a probability
 /// of an attack, so that the verdict decides the class.
 fn normal(flow: &ScoredFlow, settings: &Settings) -> f32 {
-    let each = flow.said.iter().map(|said| {
+    let each = flow.probabilities.iter().map(|said| {
         let mut said = *said;
         settings.calibrate(&mut said);
         said.first().copied().unwrap_or_default()

@@ -1,14 +1,14 @@
-//! The view of someone who answers alerts: attack or normal, whatever the attack's name.
+//! Binary figures: attack against normal.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Confusion, PrCurve, Predictions, Ranking, RocCurve, Scores, mean, share};
 
-/// Attack against normal. Any class other than the normal one is an attack, and a row called any attack
-/// is flagged, be it the right one or not; a row without a verdict counts as missed or as a false alert.
+/// Attack against normal. Every class but the normal one is an attack, and a row predicted as any attack is flagged.
+/// A row without a verdict counts as a false negative or a false positive.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AttackView {
-    /// Name of the class that is no attack.
+    /// Name of the normal class.
     pub normal: String,
     /// Attack rows.
     pub attacks: u64,
@@ -35,7 +35,7 @@ pub struct AttackView {
 }
 
 impl AttackView {
-    /// The view of checked predictions; `None` where no class is the normal one.
+    /// Computes the figures of checked predictions; `None` without a normal class.
     pub(super) fn of(predictions: &Predictions<'_>, confusion: &Confusion) -> Option<Self> {
         let normal = predictions.normal?;
         let at = normal as usize;

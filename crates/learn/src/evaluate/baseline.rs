@@ -1,19 +1,19 @@
-//! The simple rules that must stand beside every model: a model that does not beat them has learnt nothing.
+//! Trivial baselines: a model that does not beat them has learnt nothing.
 //!
-//! Each takes training rows only and answers with the classes' training shares as probabilities
-//! (rows x classes, row-major, f32), ready for [`super::Predictions`].
+//! In: training rows. Out: probabilities (rows x classes, row-major, f32) for [`super::Predictions`], which are shares
+//! of the classes in the training rows.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// Inputs of a baseline that do not fit together.
+/// Inputs of a baseline do not fit together.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BaselineError {
-    /// There is nothing to learn from.
+    /// No training rows or no classes.
     #[error("a baseline needs at least one training row and one class")]
     Empty,
-    /// Inputs and classes have different lengths.
+    /// Inputs and truth have different lengths.
     #[error("{inputs} training inputs for {rows} rows of truth")]
     Shape {
         /// Inputs given.
@@ -21,12 +21,12 @@ pub enum BaselineError {
         /// Rows of truth.
         rows: usize,
     },
-    /// A class number beyond the number of classes.
+    /// A class index out of range.
     #[error("training row {row}: class number {class}, but there are only {classes} classes")]
     UnknownClass {
-        /// The row, counted from 0.
+        /// The row, from 0.
         row: usize,
-        /// Its class number.
+        /// Its class index.
         class: u32,
         /// Number of classes.
         classes: usize,
@@ -36,9 +36,9 @@ pub enum BaselineError {
 /// Feature values, rows x `width`, row-major.
 #[derive(Debug, Clone, Copy)]
 pub struct Matrix<'a> {
-    /// The values; a value that is not finite means that the row has none.
+    /// The values; one that is not finite is missing.
     pub values: &'a [f32],
-    /// Features a row.
+    /// Features per row.
     pub width: usize,
 }
 
@@ -56,7 +56,7 @@ impl Matrix<'_> {
 /// Rows of each class.
 type Counts = Vec<u64>;
 
-/// Always says the classes' training shares: the most frequent class wins, the first of equals.
+/// Predicts the classes' training shares for every row: the most frequent class wins, the first of equals.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Majority {
     shares: Vec<f32>,
@@ -66,21 +66,20 @@ impl Majority {
     /// Counts the classes of the training rows.
     ///
     /// # Errors
-    /// No rows or no classes; a class number without a class.
+    /// No rows or no classes; a class index out of range.
     pub fn fit(truth: &[u32], classes: usize) -> Result<Self, BaselineError> {
         check(truth.len(), truth, classes)?;
         Ok(Self { shares: shares(&count(truth.iter().copied(), classes)) })
     }
 
-    /// Probabilities for so many rows.
+    /// Probabilities of `rows` rows.
     pub fn predict(&self, rows: usize) -> Vec<f32> {
         self.shares.repeat(rows)
     }
 }
 
-/// One rule on one feature: intervals, as many as there are classes, each with its class. The feature and
-/// its thresholds are those that call most training rows rightly when thresholds are added one by one,
-/// each where it lowers the Gini impurity most.
+/// One rule on one feature: up to as many intervals as classes. Thresholds are added greedily by Gini impurity; the
+/// feature is the one that classifies most training rows correctly.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Stump {
     feature: usize,
@@ -92,7 +91,7 @@ impl Stump {
     /// Finds the rule on training rows.
     ///
     /// # Errors
-    /// No rows, no features or no classes; lengths that differ; a class number without a class.
+    /// No rows, no features or no classes; lengths that differ; a class index out of range.
     pub fn fit(rows: Matrix<'_>, truth: &[u32], classes: usize) -> Result<Self, BaselineError> {
         check(rows.rows(), truth, classes)?;
         let mut best: Option<(u64, Self)> = None;
@@ -105,18 +104,17 @@ impl Stump {
         best.map(|(_, stump)| stump).ok_or(BaselineError::Empty)
     }
 
-    /// The feature's place among the columns.
+    /// The feature's column index.
     pub fn feature(&self) -> usize {
         self.feature
     }
 
-    /// The thresholds, rising; a value equal to a threshold lies below it.
+    /// The thresholds, ascending; a value equal to a threshold is below it.
     pub fn thresholds(&self) -> &[f64] {
         &self.intervals.thresholds
     }
 
-    /// Probabilities of rows with the columns of training. Rows of another width have no such feature:
-    /// they are answered as rows without a value.
+    /// Probabilities of rows with the training columns. In rows of another width the feature counts as missing.
     pub fn predict(&self, rows: Matrix<'_>) -> Vec<f32> {
         if rows.width == self.width {
             return rows.column(self.feature).flat_map(|value| self.intervals.at(value)).copied().collect();
@@ -129,12 +127,12 @@ impl Stump {
 struct Intervals {
     thresholds: Vec<f64>,
     shares: Vec<Vec<f32>>,
-    /// For rows without a value.
+    /// Shares of rows with a missing value.
     missing: Vec<f32>,
 }
 
 impl Intervals {
-    /// Fits up to `classes` intervals; also returns how many training rows they call rightly.
+    /// Fits up to `classes` intervals; also returns how many training rows they classify correctly.
     fn fit(values: impl Iterator<Item = f64>, truth: &[u32], classes: usize) -> (Self, u64) {
         let mut runs: Vec<(f64, Counts)> = Vec::new();
         let (mut missing, mut rows) = (vec![0; classes], Vec::new());
@@ -152,7 +150,7 @@ impl Intervals {
                 _ => runs.push((value, count(std::iter::once(class), classes))),
             }
         }
-        // Leaves are ranges of runs; the one whose best split gains most is split next.
+        // Leaves are ranges of runs; splits the leaf with the highest gain next.
         let mut leaves: Vec<_> = std::iter::once(0..runs.len()).collect();
         while leaves.len() < classes {
             let splits = leaves.iter().enumerate().filter_map(|(leaf, range)| {
@@ -169,7 +167,7 @@ impl Intervals {
         let counts: Vec<Counts> = leaves.into_iter().map(|leaf| total(&runs[leaf], classes)).collect();
         let most = |counts: &Counts| counts.iter().copied().max().unwrap_or(0);
         let right = counts.iter().map(most).sum::<u64>() + most(&missing);
-        // Without a missing value in training, all rows together say what such a row gets.
+        // Without missing values in training, a missing value gets the shares of all rows.
         let all =
             if missing.iter().all(|&n| n == 0) { count(truth.iter().copied(), classes) } else { missing };
         (
@@ -187,7 +185,7 @@ impl Intervals {
     }
 }
 
-/// The split of `runs` that lowers the sum of rows x Gini impurity most: (gain, first run of the right part).
+/// The split of `runs` that reduces rows x Gini impurity most: (gain, first run of the right part).
 fn best_split(runs: &[(f64, Counts)], classes: usize) -> Option<(f64, usize)> {
     // rows x Gini = rows - sum of squares / rows, so that the gain is a difference of these sums.
     let purity = |counts: &[u64]| {
@@ -221,8 +219,8 @@ fn total(runs: &[(f64, Counts)], classes: usize) -> Counts {
     sum
 }
 
-/// Says what the training row nearest in time was: what a timestamp alone gives away. Equal times share
-/// their answer; of two equally near times the earlier one counts.
+/// Predicts the class of the training row nearest in time: how much the timestamp alone reveals. Of two equally near
+/// times the earlier one counts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NearestInTime {
     moments: Vec<(f64, Vec<f32>)>,
@@ -230,11 +228,11 @@ pub struct NearestInTime {
 }
 
 impl NearestInTime {
-    /// Remembers the training rows' times, in seconds (f64: f32 cannot tell seconds of an epoch apart).
-    /// Times that are not finite are passed over.
+    /// Stores the training rows' times in seconds (f64: f32 cannot resolve seconds of Unix time). Times that are not
+    /// finite are skipped.
     ///
     /// # Errors
-    /// No rows or no classes; lengths that differ; a class number without a class.
+    /// No rows or no classes; lengths that differ; a class index out of range.
     pub fn fit(seconds: &[f64], truth: &[u32], classes: usize) -> Result<Self, BaselineError> {
         check(seconds.len(), truth, classes)?;
         let mut rows: Vec<(f64, u32)> = seconds.iter().copied().zip(truth.iter().copied()).collect();
@@ -247,12 +245,12 @@ impl NearestInTime {
         Ok(Self { moments, all: shares(&count(truth.iter().copied(), classes)) })
     }
 
-    /// How many different times it remembers.
+    /// Number of distinct training times.
     pub fn moments(&self) -> usize {
         self.moments.len()
     }
 
-    /// Probabilities of rows at these times; a time that is not finite gets the training shares.
+    /// Probabilities of rows at these times; the training shares for a time that is not finite.
     pub fn predict(&self, seconds: &[f64]) -> Vec<f32> {
         let nearest = |&time: &f64| {
             let after = self.moments.partition_point(|(moment, _)| *moment < time);
@@ -268,19 +266,19 @@ impl NearestInTime {
     }
 }
 
-/// Says what most training rows with the same port were; a port never seen gets the training shares.
+/// Predicts the classes' shares among training rows with the same port; overall shares for other ports.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PortOnly {
-    /// Ports and their shares, ascending.
+    /// Ports, ascending, and their shares.
     ports: Vec<(Option<u16>, Vec<f32>)>,
     all: Vec<f32>,
 }
 
 impl PortOnly {
-    /// Counts classes by port (usually the responder's); `None` is a row without ports.
+    /// Counts classes by port, usually the responder's; `None` for a row without ports.
     ///
     /// # Errors
-    /// No rows or no classes; lengths that differ; a class number without a class.
+    /// No rows or no classes; lengths that differ; a class index out of range.
     pub fn fit(ports: &[Option<u16>], truth: &[u32], classes: usize) -> Result<Self, BaselineError> {
         check(ports.len(), truth, classes)?;
         let mut counts: BTreeMap<Option<u16>, Counts> = BTreeMap::new();

@@ -1,18 +1,18 @@
-//! The confusion matrix and every figure that follows from it alone.
+//! The confusion matrix and the figures that follow from it.
 
 use serde::{Deserialize, Serialize};
 
 use super::{mean, share};
 
-/// Counts of true class (row) against predicted class (column).
+/// Counts by true class (row) and predicted class (column).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Confusion {
     /// Class names, in the order of rows and columns.
     pub classes: Vec<String>,
-    /// Rows of each true class (outer) that were given each predicted class (inner).
+    /// Rows of each true class (outer) with each predicted class (inner).
     pub counts: Vec<Vec<u64>>,
-    /// Rows of each true class without one of these: a score was not finite, or the sequence detector called it
-    /// unknown; all of them are wrong.
+    /// Rows of each true class with no predicted class, all counted as wrong: a score was not finite, or the sequence
+    /// detector's verdict was unknown.
     pub no_verdict: Vec<u64>,
 }
 
@@ -21,24 +21,24 @@ pub struct Confusion {
 pub struct ClassMetrics {
     /// The class's name.
     pub class: String,
-    /// Rows that are of this class.
+    /// Rows of the class.
     pub support: u64,
-    /// Rows that were called this class.
+    /// Rows predicted as the class.
     pub predicted: u64,
-    /// Right calls of all calls; 0 where the class was never called (see `precision_undefined`).
+    /// TP / (TP + FP); 0 if the class was never predicted (see `precision_undefined`).
     pub precision: f64,
-    /// Whether the class was never called, so that its precision is 0 by convention only.
+    /// Whether the class was never predicted and its precision is 0 by convention.
     pub precision_undefined: bool,
-    /// Right calls of all rows of the class; `None` where it has no rows.
+    /// TP / (TP + FN); `None` if the class has no rows.
     pub recall: Option<f64>,
-    /// Harmonic mean of precision and recall, 2 TP / (2 TP + FP + FN); `None` where the class has no rows.
+    /// Harmonic mean of precision and recall, 2 TP / (2 TP + FP + FN); `None` if the class has no rows.
     pub f1: Option<f64>,
 }
 
-/// Averages over the classes that have rows; a class without rows is left out, not counted as 0.
+/// Averages over the classes with rows; a class without rows is excluded, not counted as 0.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Averages {
-    /// Classes averaged over: those present in the truth.
+    /// Number of classes present in the truth.
     pub classes: usize,
     /// Mean precision.
     pub precision: Option<f64>,
@@ -49,20 +49,20 @@ pub struct Averages {
 }
 
 impl Confusion {
-    /// Counts `predicted` against `truth`; `None` is a row without a verdict. Pairs with a class number
-    /// beyond `classes` are left out ([`super::Predictions::check`] refuses them before).
+    /// Counts pairs of `truth` and `predicted`; `None` is a row without a verdict. Skips pairs with a class index out
+    /// of range ([`super::Predictions::check`] rejects them).
     pub fn count(classes: &[String], truth: &[u32], predicted: &[Option<u32>]) -> Self {
         let mut confusion = Self {
             classes: classes.to_vec(),
             counts: vec![vec![0; classes.len()]; classes.len()],
             no_verdict: vec![0; classes.len()],
         };
-        for (&is, &called) in truth.iter().zip(predicted) {
-            let cell = match called {
-                Some(called) => {
-                    confusion.counts.get_mut(is as usize).and_then(|row| row.get_mut(called as usize))
+        for (&truth, &predicted) in truth.iter().zip(predicted) {
+            let cell = match predicted {
+                Some(predicted) => {
+                    confusion.counts.get_mut(truth as usize).and_then(|row| row.get_mut(predicted as usize))
                 }
-                None => confusion.no_verdict.get_mut(is as usize),
+                None => confusion.no_verdict.get_mut(truth as usize),
             };
             if let Some(cell) = cell {
                 *cell += 1;
@@ -71,7 +71,7 @@ impl Confusion {
         confusion
     }
 
-    /// All rows.
+    /// Number of rows.
     pub fn rows(&self) -> u64 {
         self.support().iter().sum()
     }
@@ -81,21 +81,21 @@ impl Confusion {
         self.counts.iter().zip(&self.no_verdict).map(|(row, none)| row.iter().sum::<u64>() + none).collect()
     }
 
-    /// Rows that were called each class.
+    /// Rows predicted as each class.
     pub fn predicted(&self) -> Vec<u64> {
         (0..self.classes.len()).map(|class| self.counts.iter().map(|row| row[class]).sum()).collect()
     }
 
-    fn right(&self) -> u64 {
+    fn correct(&self) -> u64 {
         self.counts.iter().enumerate().map(|(class, row)| row[class]).sum()
     }
 
-    /// Share of rows called rightly.
+    /// Share of rows classified correctly.
     pub fn accuracy(&self) -> Option<f64> {
-        share(self.right(), self.rows())
+        share(self.correct(), self.rows())
     }
 
-    /// Mean recall over the classes that have rows.
+    /// Mean recall over the classes with rows.
     pub fn balanced_accuracy(&self) -> Option<f64> {
         mean(self.per_class().iter().filter_map(|class| class.recall))
     }
@@ -104,21 +104,21 @@ impl Confusion {
     pub fn per_class(&self) -> Vec<ClassMetrics> {
         let (support, predicted) = (self.support(), self.predicted());
         let one = |(class, name): (usize, &String)| {
-            let (support, predicted, right) = (support[class], predicted[class], self.counts[class][class]);
+            let (support, predicted, correct) = (support[class], predicted[class], self.counts[class][class]);
             ClassMetrics {
                 class: name.clone(),
                 support,
                 predicted,
-                precision: share(right, predicted).unwrap_or(0.0),
+                precision: share(correct, predicted).unwrap_or(0.0),
                 precision_undefined: predicted == 0,
-                recall: share(right, support),
-                f1: share(2 * right, support + predicted).filter(|_| support > 0),
+                recall: share(correct, support),
+                f1: share(2 * correct, support + predicted).filter(|_| support > 0),
             }
         };
         self.classes.iter().enumerate().map(one).collect()
     }
 
-    /// Unweighted means over the classes that have rows.
+    /// Unweighted means over the classes with rows.
     pub fn macro_average(&self) -> Averages {
         let present: Vec<_> = self.per_class().into_iter().filter(|class| class.support > 0).collect();
         Averages {
@@ -145,9 +145,9 @@ impl Confusion {
         }
     }
 
-    /// Matthews' correlation coefficient for any number of classes (Gorodkin 2004, R_K): 1 perfect, 0 no
-    /// better than chance. 0, as in scikit-learn, where truth or predictions hold one class only; `None`
-    /// without rows. Rows without a verdict count as called a class that no row is of.
+    /// Matthews correlation coefficient for any number of classes (Gorodkin 2004, R_K): 1 is perfect, 0 no better than
+    /// chance. 0 if truth or predictions have a single class, as in scikit-learn; `None` without rows. Rows without a
+    /// verdict count as predictions of an additional class.
     pub fn mcc(&self) -> Option<f64> {
         let rows = i128::from(self.rows());
         if rows == 0 {
@@ -159,11 +159,11 @@ impl Confusion {
             support.iter().zip(&predicted).map(|(&a, &b)| i128::from(a) * i128::from(b)).sum();
         predicted.push(none);
         let square = |counts: &[u64]| counts.iter().map(|&n| i128::from(n) * i128::from(n)).sum::<i128>();
-        let covariance = i128::from(self.right()) * rows - product;
-        let (of_truth, of_calls) = (rows * rows - square(&support), rows * rows - square(&predicted));
-        if of_truth == 0 || of_calls == 0 {
+        let covariance = i128::from(self.correct()) * rows - product;
+        let (of_truth, of_predictions) = (rows * rows - square(&support), rows * rows - square(&predicted));
+        if of_truth == 0 || of_predictions == 0 {
             return Some(0.0);
         }
-        Some(covariance as f64 / ((of_truth as f64).sqrt() * (of_calls as f64).sqrt()))
+        Some(covariance as f64 / ((of_truth as f64).sqrt() * (of_predictions as f64).sqrt()))
     }
 }

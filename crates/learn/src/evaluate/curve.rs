@@ -4,13 +4,13 @@ use serde::{Deserialize, Serialize};
 
 use super::share;
 
-/// False-positive rates at which the true-positive rate is read off.
+/// False-positive rates of the reported operating points.
 const OPERATING_FPR: [f64; 2] = [1e-3, 1e-4];
 
-/// A stored curve has a point at least every so much way along it (sum of both axes).
+/// Minimum distance of points on a stored curve (sum of both axes).
 const POINT_DISTANCE: f64 = 1.0 / 256.0;
 
-/// Rows ranked by score: how many positives and negatives stand at or above each distinct score.
+/// Rows ranked by score: counts of positives and negatives at or above each distinct score.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ranking {
     steps: Vec<Step>,
@@ -32,20 +32,20 @@ pub struct RocPoint {
     pub fpr: f64,
     /// True-positive rate.
     pub tpr: f64,
-    /// Rows with this score or more are called positive; `None` where no finite score does it.
+    /// Rows with at least this score are predicted positive; `None` if no finite score does it.
     pub threshold: Option<f64>,
 }
 
-/// What is caught while false alarms stay within a given rate.
+/// The true-positive rate at a bounded false-positive rate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OperatingPoint {
     /// The false-positive rate allowed.
     pub max_fpr: f64,
-    /// The highest true-positive rate of a threshold that keeps to it (no interpolation).
+    /// The highest true-positive rate of a threshold within it, without interpolation.
     pub tpr: Option<f64>,
     /// That threshold.
     pub threshold: Option<f64>,
-    /// Why there is no figure, where there is none.
+    /// Why `tpr` is `None`.
     pub reason: Option<String>,
 }
 
@@ -60,18 +60,18 @@ pub struct RocCurve {
     pub auc: Option<f64>,
     /// True-positive rates at small false-positive rates.
     pub tpr_at_fpr: Vec<OperatingPoint>,
-    /// The curve from (0, 0) to (1, 1), thinned for plotting; empty where it is undefined.
+    /// The curve from (0, 0) to (1, 1), thinned for plotting; empty if undefined.
     pub points: Vec<RocPoint>,
 }
 
 /// A point of a precision-recall curve.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct PrPoint {
-    /// Positives found of all positives.
+    /// TP / (TP + FN).
     pub recall: f64,
-    /// Positives among those called.
+    /// TP / (TP + FP).
     pub precision: f64,
-    /// Rows with this score or more are called positive; `None` where no finite score does it.
+    /// Rows with at least this score are predicted positive; `None` if no finite score does it.
     pub threshold: Option<f64>,
 }
 
@@ -82,15 +82,15 @@ pub struct PrCurve {
     pub positives: u64,
     /// Negative rows.
     pub negatives: u64,
-    /// Sum over thresholds of precision times the recall gained (before thinning); `None` without positives.
+    /// Sum over thresholds of precision x recall gained (before thinning); `None` without positives.
     pub average_precision: Option<f64>,
-    /// The curve by falling threshold, thinned for plotting; empty where it is undefined.
+    /// The curve by descending threshold, thinned for plotting; empty if undefined.
     pub points: Vec<PrPoint>,
 }
 
 impl Ranking {
-    /// Ranks rows of (score, is positive). A score that is not finite counts against the model: such a
-    /// positive ranks below, such a negative above all others.
+    /// Ranks rows of (score, is positive). A score that is not finite counts against the model: a positive then ranks
+    /// lowest, a negative highest.
     pub fn new(rows: impl Iterator<Item = (f64, bool)>) -> Self {
         let mut rows: Vec<(f64, bool)> = rows
             .map(|(score, positive)| match (score.is_finite(), positive) {
@@ -117,8 +117,8 @@ impl Ranking {
         Self { steps, positives, negatives }
     }
 
-    /// Area under the ROC curve: trapezoids over the distinct scores, summed in integers, which equals the
-    /// Mann-Whitney statistic (a tie counts one half). `None` without positives or without negatives.
+    /// Area under the ROC curve: trapezoids over the distinct scores, summed in integers; equals the Mann-Whitney
+    /// statistic (a tie counts one half). `None` without positives or without negatives.
     pub fn auc(&self) -> Option<f64> {
         if self.positives == 0 || self.negatives == 0 {
             return None;
@@ -132,8 +132,8 @@ impl Ranking {
         Some(twice_area as f64 / (2.0 * self.positives as f64 * self.negatives as f64))
     }
 
-    /// Average precision: the sum of (recall gained) x precision by falling threshold, without
-    /// interpolation. `None` without positives.
+    /// Average precision: the sum of recall gained x precision by descending threshold, without interpolation. `None`
+    /// without positives.
     pub fn average_precision(&self) -> Option<f64> {
         if self.positives == 0 {
             return None;
@@ -146,10 +146,8 @@ impl Ranking {
         Some(sum / self.positives as f64)
     }
 
-    /// The highest true-positive rate of a threshold whose false-positive rate is at most `max_fpr`.
-    ///
-    /// With fewer negatives than 1 / `max_fpr` not even one false alarm would be allowed and the rate
-    /// cannot be resolved: no figure, but the reason.
+    /// The highest true-positive rate of a threshold whose false-positive rate is at most `max_fpr`. With fewer
+    /// negatives than 1 / `max_fpr` the rate cannot be resolved: returns the reason instead.
     pub fn tpr_at(&self, max_fpr: f64) -> OperatingPoint {
         let needed = (1.0 / max_fpr).round();
         let reason = if self.positives == 0 {
@@ -228,13 +226,13 @@ impl Step {
     }
 }
 
-/// Drops points on straight runs, which leaves the area as it is; then points close to the last one kept,
-/// but never the first or last, and at small x only those within a tenth (for logarithmic axes).
-fn thin<P: Copy>(points: Vec<P>, place: impl Fn(&P) -> (f64, f64)) -> Vec<P> {
+/// Drops points inside straight runs, which leaves the area unchanged; then points close to the last retained one, but
+/// not the first or last, and at small x only those within 10 % (for logarithmic axes).
+fn thin<P: Copy>(points: Vec<P>, coordinates: impl Fn(&P) -> (f64, f64)) -> Vec<P> {
     let mut corners: Vec<P> = Vec::new();
     for point in points {
         if let [.., before, last] = corners.as_slice() {
-            let (a, b, c) = (place(before), place(last), place(&point));
+            let (a, b, c) = (coordinates(before), coordinates(last), coordinates(&point));
             if (a.0 == b.0 && b.0 == c.0) || (a.1 == b.1 && b.1 == c.1) {
                 corners.pop();
             }
@@ -244,16 +242,16 @@ fn thin<P: Copy>(points: Vec<P>, place: impl Fn(&P) -> (f64, f64)) -> Vec<P> {
     if corners.len() as f64 <= 2.0 / POINT_DISTANCE {
         return corners;
     }
-    let mut kept: Vec<P> = Vec::new();
+    let mut retained: Vec<P> = Vec::new();
     let end = corners.len() - 1;
     for (at, point) in corners.into_iter().enumerate() {
-        let far = kept.last().is_none_or(|last| {
-            let ((x0, y0), (x1, y1)) = (place(last), place(&point));
+        let is_far = retained.last().is_none_or(|last| {
+            let ((x0, y0), (x1, y1)) = (coordinates(last), coordinates(&point));
             (x1 - x0).abs() + (y1 - y0).abs() >= POINT_DISTANCE || (x1 > 0.0 && x1 > 1.1 * x0)
         });
-        if far || at == end {
-            kept.push(point);
+        if is_far || at == end {
+            retained.push(point);
         }
     }
-    kept
+    retained
 }

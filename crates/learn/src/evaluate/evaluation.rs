@@ -7,18 +7,18 @@ use super::{
     RocCurve, Scores, mean,
 };
 
-/// All figures of one model on one set of rows, in the order in which they serialise.
+/// All figures of one model on one set of rows, serialised in this order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
-    /// Rows judged.
+    /// Number of rows.
     pub rows: u64,
-    /// Rows without a verdict, because a score was not finite; they count as wrong everywhere.
+    /// Rows without a verdict because a score was not finite; they count as wrong.
     pub rows_without_verdict: u64,
-    /// Share of rows called rightly; `None` without rows, as all figures below.
+    /// Share of rows classified correctly; `None` without rows, as all figures below.
     pub accuracy: Option<f64>,
     /// Mean recall over the classes present in the truth.
     pub balanced_accuracy: Option<f64>,
-    /// Matthews' correlation coefficient (see [`Confusion::mcc`]).
+    /// Matthews correlation coefficient (see [`Confusion::mcc`]).
     pub mcc: Option<f64>,
     /// Unweighted averages over the classes present in the truth.
     pub macro_average: Averages,
@@ -28,22 +28,22 @@ pub struct Evaluation {
     pub macro_auc: Option<f64>,
     /// Figures of each class.
     pub per_class: Vec<ClassMetrics>,
-    /// True against predicted classes.
+    /// True by predicted class.
     pub confusion: Confusion,
-    /// Attack against normal, where a class is the normal one.
+    /// Attack against normal; `None` without a normal class.
     pub attack: Option<AttackView>,
-    /// Whether the probabilities mean what they say; `None` where only classes were predicted.
+    /// Calibration of the probabilities; `None` if only classes were predicted.
     pub calibration: Option<Calibration>,
-    /// Curves of each class against all others; empty where only classes were predicted.
+    /// Curves of each class against all others; empty if only classes were predicted.
     pub one_vs_rest: Vec<OneVsRest>,
-    /// What a reader must know to read the figures right, in plain words.
+    /// Caveats about the figures.
     pub notes: Vec<String>,
 }
 
 /// The curves of one class against all others; the score is the class's probability.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OneVsRest {
-    /// The class that counts as positive.
+    /// The positive class.
     pub class: String,
     /// Its ROC curve.
     pub roc: RocCurve,
@@ -55,7 +55,7 @@ impl Evaluation {
     /// Evaluates predictions.
     ///
     /// # Errors
-    /// [`EvaluateError`] where shapes or class numbers do not fit.
+    /// Shapes or class indices do not fit.
     pub fn of(predictions: &Predictions<'_>) -> Result<Self, EvaluateError> {
         predictions.check()?;
         let confusion = Confusion::count(predictions.classes, predictions.truth, &predictions.predicted());
@@ -82,8 +82,7 @@ impl Evaluation {
         })
     }
 
-    /// Share of attack rows flagged while at most `max_fpr` of normal rows are, if it can be told.
-    /// Known rates: 1e-3 and 1e-4.
+    /// Recall of attacks at a false-positive rate of at most `max_fpr`; `None` except for 1e-3 and 1e-4.
     pub fn attack_tpr_at(&self, max_fpr: f64) -> Option<f64> {
         let points = &self.attack.as_ref()?.roc.as_ref()?.tpr_at_fpr;
         points.iter().find(|point| point.max_fpr == max_fpr)?.tpr
@@ -105,25 +104,26 @@ fn curves(predictions: &Predictions<'_>, values: &[f32]) -> Vec<OneVsRest> {
 
 fn notes(confusion: &Confusion) -> Vec<String> {
     let mut notes = Vec::new();
-    let named = |keep: &dyn Fn(&ClassMetrics) -> bool| {
+    let names_of = |matches: &dyn Fn(&ClassMetrics) -> bool| {
         let classes = confusion.per_class();
         let names: Vec<_> =
-            classes.iter().filter(|class| keep(class)).map(|class| class.class.clone()).collect();
+            classes.iter().filter(|class| matches(class)).map(|class| class.class.clone()).collect();
         (!names.is_empty()).then(|| names.join(", "))
     };
     if confusion.rows() == 0 {
-        return vec!["There are no rows: nothing can be said.".to_owned()];
+        return vec!["There are no rows: all figures are undefined.".to_owned()];
     }
-    if let Some(names) = named(&|class| class.support == 0) {
-        notes.push(format!("Without rows here, and left out of the averages: {names}."));
+    if let Some(names) = names_of(&|class| class.support == 0) {
+        notes.push(format!("Excluded from the averages, without rows in this data: {names}."));
     }
-    if let Some(names) = named(&|class| class.support > 0 && class.predicted == 0) {
-        notes.push(format!("Never predicted, so that precision counts as 0: {names}."));
+    if let Some(names) = names_of(&|class| class.support > 0 && class.predicted == 0) {
+        notes.push(format!("Never predicted, so precision counts as 0: {names}."));
     }
     let present = confusion.support().iter().filter(|rows| **rows > 0).count();
     if present == 1 {
         notes.push(
-            "All rows are of one class: the figures say nothing about telling classes apart.".to_owned(),
+            "All rows are of one class: the figures do not show whether classes are distinguished."
+                .to_owned(),
         );
     }
     let none: u64 = confusion.no_verdict.iter().sum();

@@ -1,4 +1,4 @@
-//! How training went, epoch by epoch (figures 2 to 5 of the paper).
+//! Figures of each training epoch (figures 2 to 5 of the paper).
 
 use serde::{Deserialize, Serialize};
 
@@ -7,31 +7,31 @@ use super::Confusion;
 /// The epochs of a training run, in order.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct History {
-    /// One entry an epoch.
+    /// One entry per epoch.
     pub epochs: Vec<Epoch>,
 }
 
 /// One epoch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Epoch {
-    /// Number, counted from 1.
+    /// Number, from 1.
     pub number: u32,
-    /// On the rows trained on.
+    /// Figures on the training rows.
     pub training: EpochScores,
-    /// On the validation rows, if there are any.
+    /// Figures on the validation rows, if there are any.
     pub validation: Option<EpochScores>,
 }
 
-/// The figures of one set of rows after one epoch; `None` where a figure is undefined or not finite.
+/// Figures of one set of rows after one epoch; `None` if undefined or not finite.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct EpochScores {
-    /// Mean cross-entropy a row, in nats.
+    /// Mean cross-entropy per row, in nats.
     pub loss: Option<f64>,
     /// Macro-averaged precision over the classes present.
     pub precision: Option<f64>,
     /// Macro-averaged recall over the classes present.
     pub recall: Option<f64>,
-    /// Share of rows called rightly.
+    /// Share of rows classified correctly.
     pub accuracy: Option<f64>,
 }
 

@@ -1,15 +1,15 @@
-//! The rules and classifiers that a detector must beat, on the same flows.
+//! Baselines for a detector, on the same flows: threshold rules and simple classifiers.
 //!
-//! Those that learn see training recordings only, and a flow's statistics when it has ended: that is when they call it.
-//! No address and, but for the one that is about it, no port is among what they read.
+//! The classifiers are fitted on training recordings and classify a flow by its statistics when it ends. They read no
+//! addresses, and no ports except for the port baseline.
 
 use citronella_sensor::{detect::FlowVerdict, flow::Side};
 
 use super::{
-    judged::{Alert, Classes, JudgedFlow},
+    classified::{Classes, ClassifiedFlow, FlaggedAt},
+    classify::{ClassifiedFlows, FlowsError},
     rules::flagged,
-    source::Labelled,
-    walk::{FlowsError, Judged},
+    source::LabelledCapture,
 };
 use crate::{
     evaluate::{Majority, Matrix, NearestInTime, PortOnly, Stump},
@@ -17,25 +17,26 @@ use crate::{
     zoo::{Classifier, Method, RandomForest},
 };
 
-/// What is read of a flow, of each direction.
-const OF_SIDE: [&str; 14] = [
+/// Features of each direction of a flow.
+const SIDE_FEATURES: [&str; 14] = [
     "packets", "bytes", "mean_len", "std_len", "min_len", "max_len", "mean_gap", "std_gap", "min_gap",
     "max_gap", "psh", "rst", "syn", "fin",
 ];
-const WIDTH: usize = 2 * OF_SIDE.len() + 1;
-/// Of the forest.
+/// Features of a flow: both directions and the protocol.
+const WIDTH: usize = 2 * SIDE_FEATURES.len() + 1;
+/// Trees of the random forest.
 const TREES: usize = 100;
 
-/// A baseline's calls.
+/// A baseline's verdicts.
 #[derive(Clone, Debug)]
 pub struct Baseline {
-    /// What it looks at.
+    /// Description of the baseline.
     pub name: String,
-    /// The flows as it calls them.
-    pub flows: Vec<JudgedFlow>,
+    /// The flows with its verdicts.
+    pub flows: Vec<ClassifiedFlow>,
 }
 
-/// The classifiers, fitted on training recordings.
+/// Classifiers fitted on training recordings.
 pub struct Baselines {
     classes: usize,
     forest: Box<dyn Classifier>,
@@ -46,11 +47,11 @@ pub struct Baselines {
 }
 
 impl Baselines {
-    /// Fits them on flows of training recordings, which are none of those to be judged.
+    /// Fits the classifiers on the flows of training recordings.
     ///
     /// # Errors
     /// There are no flows.
-    pub fn fit(train: &Judged, seed: u64, threads: usize) -> Result<Baselines, FlowsError> {
+    pub fn fit(train: &ClassifiedFlows, seed: u64, threads: usize) -> Result<Baselines, FlowsError> {
         let classes = train.classes.names().len();
         let truth: Vec<u32> = train.flows.iter().map(|flow| flow.truth).collect();
         let x = matrix(&train.verdicts);
@@ -66,19 +67,19 @@ impl Baselines {
         })
     }
 
-    /// What each says of other flows, whose classes must be those of training.
-    pub fn judge(&self, test: &Judged, threads: usize) -> Vec<Baseline> {
+    /// Classifies the flows of other recordings; their classes must be those of training.
+    pub fn classify(&self, test: &ClassifiedFlows, threads: usize) -> Vec<Baseline> {
         let x = matrix(&test.verdicts);
         let rows = prepare::Matrix { data: x.clone(), width: WIDTH };
         let input = self.stump.feature();
-        let side = ["initiator", "responder"].get(input / OF_SIDE.len());
-        let column = match (side, OF_SIDE.get(input % OF_SIDE.len())) {
+        let side = ["initiator", "responder"].get(input / SIDE_FEATURES.len());
+        let column = match (side, SIDE_FEATURES.get(input % SIDE_FEATURES.len())) {
             (Some(side), Some(name)) => format!("{side}'s {name}"),
             _ => "protocol".to_owned(),
         };
         let of = |name: String, probabilities: Vec<f32>| Baseline {
             name,
-            flows: at_the_end(&test.classes, &test.flows, &probabilities, self.classes),
+            flows: classified_at_end(&test.classes, &test.flows, &probabilities, self.classes),
         };
         vec![
             of("random forest on whole flows".to_owned(), self.forest.scores(&rows, threads)),
@@ -90,19 +91,19 @@ impl Baselines {
     }
 }
 
-/// What the threshold rules say of captures' flows: they need no training. `captures` are those that `test` judged.
+/// Applies the threshold rules, which need no training, to the captures of `test`.
 ///
 /// # Errors
 /// A capture cannot be read.
-pub fn rules(test: &Judged, captures: &[Labelled]) -> Result<Baseline, FlowsError> {
-    let calls = captures.iter().map(|capture| flagged(capture.open()?)).collect::<Result<Vec<_>, _>>()?;
+pub fn rules(test: &ClassifiedFlows, captures: &[LabelledCapture]) -> Result<Baseline, FlowsError> {
+    let flagged = captures.iter().map(|capture| flagged(capture.open()?)).collect::<Result<Vec<_>, _>>()?;
     let normal = test.classes.normal();
     let flows = test.flows.iter().zip(&test.verdicts).map(|(flow, verdict)| {
-        let call = calls.get(flow.capture as usize).and_then(|of| of.get(&verdict.flow.id));
-        JudgedFlow {
-            called: call.map_or(normal, |call| test.classes.number(call.class)),
-            score: if call.is_some() { 1.0 } else { 0.0 },
-            alert: call.map(|call| Alert { packets: flow.packets, time_nanos: call.time_nanos }),
+        let rule = flagged.get(flow.capture as usize).and_then(|flows| flows.get(&verdict.flow.id));
+        ClassifiedFlow {
+            predicted: rule.map_or(normal, |rule| test.classes.index(rule.class)),
+            score: if rule.is_some() { 1.0 } else { 0.0 },
+            flagged_at: rule.map(|rule| FlaggedAt { packets: flow.packets, time_nanos: rule.time_nanos }),
             probabilities: Vec::new(),
             ..flow.clone()
         }
@@ -110,24 +111,24 @@ pub fn rules(test: &Judged, captures: &[Labelled]) -> Result<Baseline, FlowsErro
     Ok(Baseline { name: "ten threshold rules".to_owned(), flows: flows.collect() })
 }
 
-/// Flows called by their likeliest class when they have ended.
-fn at_the_end(
+/// The flows with the most probable class as the verdict, at the flow's end.
+fn classified_at_end(
     classes: &Classes,
-    flows: &[JudgedFlow],
+    flows: &[ClassifiedFlow],
     probabilities: &[f32],
     width: usize,
-) -> Vec<JudgedFlow> {
+) -> Vec<ClassifiedFlow> {
     let normal = classes.normal();
-    let one = |(flow, row): (&JudgedFlow, &[f32])| {
+    let one = |(flow, row): (&ClassifiedFlow, &[f32])| {
         let likeliest = (0..)
             .zip(row)
             .fold((normal, f32::MIN), |top, (class, p)| if *p > top.1 { (class, *p) } else { top });
         let benign = row.get(normal as usize).copied().unwrap_or(1.0);
-        let alert = Alert { packets: flow.packets, time_nanos: flow.ended_nanos };
-        JudgedFlow {
-            called: likeliest.0,
+        let flagged_at = FlaggedAt { packets: flow.packets, time_nanos: flow.ended_nanos };
+        ClassifiedFlow {
+            predicted: likeliest.0,
             score: 1.0 - f64::from(benign),
-            alert: (likeliest.0 != normal).then_some(alert),
+            flagged_at: (likeliest.0 != normal).then_some(flagged_at),
             probabilities: row.iter().take(classes.known()).copied().collect(),
             ..flow.clone()
         }
@@ -138,14 +139,14 @@ fn at_the_end(
 fn matrix(verdicts: &[FlowVerdict]) -> Vec<f32> {
     let mut values = Vec::with_capacity(verdicts.len() * WIDTH);
     for verdict in verdicts {
-        verdict.flow.sides.iter().for_each(|side| values.extend(of_side(side)));
+        verdict.flow.sides.iter().for_each(|side| values.extend(side_features(side)));
         values.push(f32::from(verdict.flow.key().protocol()));
     }
     values
 }
 
-/// In the order of [`OF_SIDE`]; times in seconds, lengths in bytes.
-fn of_side(side: &Side) -> [f32; OF_SIDE.len()] {
+/// In the order of [`SIDE_FEATURES`]; times in seconds, lengths in bytes.
+fn side_features(side: &Side) -> [f32; SIDE_FEATURES.len()] {
     [
         side.packets as f32,
         side.bytes as f32,
@@ -164,10 +165,10 @@ fn of_side(side: &Side) -> [f32; OF_SIDE.len()] {
     ]
 }
 
-fn seconds(flows: &[JudgedFlow]) -> Vec<f64> {
+fn seconds(flows: &[ClassifiedFlow]) -> Vec<f64> {
     flows.iter().map(|flow| (flow.first_nanos as f64 * 1e-9).floor()).collect()
 }
 
-fn ports(flows: &[JudgedFlow]) -> Vec<Option<u16>> {
+fn ports(flows: &[ClassifiedFlow]) -> Vec<Option<u16>> {
     flows.iter().map(|flow| matches!(flow.protocol, 6 | 17).then_some(flow.dst.1)).collect()
 }

@@ -1,27 +1,27 @@
-//! Which attacks were noticed, and after how long.
+//! Attacks detected, and the time until then.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    judged::{Alert, CaptureSpan, Classes, JudgedFlow},
-    walk::Judged,
+    classified::{CaptureSpan, Classes, ClassifiedFlow, FlaggedAt},
+    classify::ClassifiedFlows,
 };
 
-/// Order statistics, by nearest rank: no value that did not occur.
+/// Quantiles by nearest rank: always one of the values.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Quantiles {
-    /// Values that they are taken over.
+    /// Number of values.
     pub count: usize,
-    /// Half of the values are as small or smaller.
+    /// 50th percentile.
     pub median: Option<f64>,
-    /// Nine tenths of the values are as small or smaller.
+    /// 90th percentile.
     pub p90: Option<f64>,
 }
 
 impl Quantiles {
-    /// Of values in any order.
+    /// Quantiles of values in any order.
     pub fn of(mut values: Vec<f64>) -> Quantiles {
         values.sort_by(f64::total_cmp);
         let rank = |share: f64| {
@@ -32,7 +32,7 @@ impl Quantiles {
     }
 }
 
-/// All flows of one class in one capture.
+/// An attack: all flows of one attack class in one capture.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Attack {
     /// The recording.
@@ -41,50 +41,52 @@ pub struct Attack {
     pub file: String,
     /// The class.
     pub class: String,
-    /// Its flows.
+    /// Number of flows.
     pub flows: u64,
-    /// Those called an attack, by whatever name.
+    /// Flows flagged as any class.
     pub flagged: u64,
-    /// Those called by its name.
-    pub named: u64,
-    /// Seconds from its first packet to the first alert; `None` where nothing was noticed.
+    /// Flows classified correctly.
+    pub correctly_classified: u64,
+    /// Seconds from the attack's first packet until a flow was flagged; `None` if none was.
     pub seconds_to_first_alert: Option<f64>,
-    /// Its flows that had begun by then.
+    /// Flows that had started by then.
     pub flows_to_first_alert: Option<u64>,
 }
 
 /// The attacks in `flows`, by capture and class.
-pub(super) fn attacks(classes: &Classes, captures: &[CaptureSpan], flows: &[JudgedFlow]) -> Vec<Attack> {
+pub(super) fn attacks(classes: &Classes, captures: &[CaptureSpan], flows: &[ClassifiedFlow]) -> Vec<Attack> {
     let normal = classes.normal();
-    let mut of_attack: BTreeMap<(u32, u32), Vec<&JudgedFlow>> = BTreeMap::new();
+    let mut of_attack: BTreeMap<(u32, u32), Vec<&ClassifiedFlow>> = BTreeMap::new();
     for flow in flows.iter().filter(|flow| flow.truth != normal) {
         of_attack.entry((flow.capture, flow.truth)).or_default().push(flow);
     }
-    let attack = |((capture, class), flows): ((u32, u32), Vec<&JudgedFlow>)| {
-        let begin = flows.iter().map(|flow| flow.first_nanos).min().unwrap_or_default();
-        let alert = flows.iter().filter_map(|flow| flow.alert.map(|alert| alert.time_nanos)).min();
-        let begun = |by: i64| flows.iter().filter(|flow| flow.first_nanos <= by).count() as u64;
+    let attack = |((capture, class), flows): ((u32, u32), Vec<&ClassifiedFlow>)| {
+        let start = flows.iter().map(|flow| flow.first_nanos).min().unwrap_or_default();
+        let alert = flows.iter().filter_map(|flow| flow.flagged_at.map(|at| at.time_nanos)).min();
+        let started = |by: i64| flows.iter().filter(|flow| flow.first_nanos <= by).count() as u64;
         let capture = captures.get(capture as usize);
         Attack {
             recording: capture.map(|c| c.recording.clone()).unwrap_or_default(),
             file: capture.map(|c| c.file.clone()).unwrap_or_default(),
             class: classes.names().get(class as usize).cloned().unwrap_or_default(),
             flows: flows.len() as u64,
-            flagged: flows.iter().filter(|flow| flow.called != normal).count() as u64,
-            named: flows.iter().filter(|flow| flow.called == class).count() as u64,
-            seconds_to_first_alert: alert.map(|at| at.saturating_sub(begin) as f64 * 1e-9),
-            flows_to_first_alert: alert.map(begun),
+            flagged: flows.iter().filter(|flow| flow.predicted != normal).count() as u64,
+            correctly_classified: flows.iter().filter(|flow| flow.predicted == class).count() as u64,
+            seconds_to_first_alert: alert.map(|at| at.saturating_sub(start) as f64 * 1e-9),
+            flows_to_first_alert: alert.map(started),
         }
     };
     of_attack.into_iter().map(attack).collect()
 }
 
-/// For the flows of attacks, sorted by `value` of those that were called: the value, and the share of all of them that
-/// were called by then.
-pub fn detection_curve(judged: &Judged, value: impl Fn(&JudgedFlow, Alert) -> f64) -> Vec<(f64, f64)> {
-    let normal = judged.classes.normal();
-    let attacks = || judged.flows.iter().filter(|flow| flow.truth != normal);
-    let mut values: Vec<f64> = attacks().filter_map(|flow| Some(value(flow, flow.alert?))).collect();
+/// Cumulative share of the attacks' flows that were flagged, as a step function of `value` (packets or seconds).
+pub fn detection_curve(
+    classified: &ClassifiedFlows,
+    value: impl Fn(&ClassifiedFlow, FlaggedAt) -> f64,
+) -> Vec<(f64, f64)> {
+    let normal = classified.classes.normal();
+    let attacks = || classified.flows.iter().filter(|flow| flow.truth != normal);
+    let mut values: Vec<f64> = attacks().filter_map(|flow| Some(value(flow, flow.flagged_at?))).collect();
     values.sort_by(f64::total_cmp);
     let all = attacks().count().max(1) as f64;
     let share = |rank: usize| rank as f64 / all;

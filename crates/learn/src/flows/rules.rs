@@ -1,10 +1,10 @@
-//! What a careful engineer would write for Suricata before anybody trains a network: ten thresholds.
+//! The baseline of ten threshold rules, as one would write them for Suricata.
 //!
-//! Each rule counts events of one kind by source and flags the flow of every such event beyond `count` within `secs`
-//! (Suricata's `detection_filter`, track by_src). The numbers come from what the services are for; two were
-//! changed after a look at run-2: 60 CONNECTs a minute caught a benign sensor that connects anew for each message (now
-//! 100 in 10 s), 200 PUBLISHes a second missed the flood (now 100). In: a capture. Out: which flows were flagged, by
-//! which class, and when.
+//! Each rule counts events of one kind per source and flags the flow of every event beyond `count` within `secs`
+//! (Suricata's `detection_filter`, track by_src). The thresholds follow from the services' purpose; two were changed
+//! after a look at run-2: 60 CONNECTs a minute flagged a benign sensor that reconnects for each message (now 100 in
+//! 10 s), 200 PUBLISHes a second missed the flood (now 100). In: a capture. Out: the flagged flows with class and
+//! time.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -19,7 +19,7 @@ use citronella_sensor::{
 };
 use citronella_wire::mqtt::{Direction, Message};
 
-/// What a rule counts.
+/// A kind of event that a rule counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Event {
     /// A TCP connection to a port other than those of MQTT, SSH and the web.
@@ -28,11 +28,11 @@ enum Event {
     FailedTcp,
     /// A UDP datagram to a new port without an answer.
     UnansweredUdp,
-    /// An ICMP destination unreachable, counted for the host that it tells.
+    /// An ICMP destination unreachable, counted for its receiver.
     Unreachable,
     /// A connection to SSH's port.
     Ssh,
-    /// A CONNACK that refuses, counted for the client.
+    /// A CONNACK with a refusal, counted for the client.
     Refused,
     /// A CONNECT.
     Connect,
@@ -40,18 +40,18 @@ enum Event {
     Publish,
     /// A CONNECT with a keep-alive of ten minutes or more.
     LongKeepAlive,
-    /// A message that breaks the MQTT standard, from a client.
+    /// A client's message that violates the MQTT standard.
     Violation,
 }
 
-/// A threshold.
+/// A threshold rule.
 struct Rule {
     event: Event,
-    /// What it calls a flow.
+    /// Class of the flows that it flags.
     class: &'static str,
-    /// Events of a source that are let pass.
+    /// Events of a source that do not flag.
     count: usize,
-    /// Within so many seconds.
+    /// Interval in seconds.
     secs: i64,
 }
 
@@ -59,7 +59,7 @@ const fn rule(event: Event, class: &'static str, count: usize, secs: i64) -> Rul
     Rule { event, class, count, secs }
 }
 
-/// The rules; of several that flag a flow, the one that does so first names it.
+/// The rules. If several flag a flow, the first in time decides its class.
 const RULES: [Rule; 10] = [
     rule(Event::OddTcpPort, "scan_A", 20, 10),
     rule(Event::FailedTcp, "scan_A", 30, 10),
@@ -73,7 +73,7 @@ const RULES: [Rule; 10] = [
     rule(Event::Violation, "malformed", 3, 60),
 ];
 
-/// The rules in words, one each.
+/// A description of each rule.
 pub fn rules_in_words() -> impl Iterator<Item = String> {
     RULES.iter().map(|rule| {
         let what = match rule.event {
@@ -95,42 +95,42 @@ pub fn rules_in_words() -> impl Iterator<Item = String> {
 /// A flow that a rule flagged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Flagged {
-    /// What the rule calls it.
+    /// The rule's class.
     pub(super) class: &'static str,
-    /// When.
+    /// When it was flagged, Unix nanoseconds.
     pub(super) time_nanos: i64,
 }
 
-struct Seen {
+struct Occurrence {
     time_nanos: i64,
     event: Event,
     source: IpAddr,
     flow: u64,
 }
 
-/// The flows of a capture that a rule flags, by their rank. Flows end as in detection.
+/// The flows of a capture that a rule flags, by flow id. Flows end as in detection.
 pub(super) fn flagged(mut capture: Capture) -> Result<HashMap<u64, Flagged>, CaptureError> {
-    let mut seen = Vec::new();
+    let mut events = Vec::new();
     let mut sessions = Sessions::new(Limits { flows: table::Limits::default(), ..Limits::default() });
     loop {
         match capture.next() {
-            Ok(Some(packet)) => sessions.packet(&packet, |event| note(&event, &mut seen)),
+            Ok(Some(packet)) => sessions.packet(&packet, |event| collect(&event, &mut events)),
             Ok(None) => break,
             Err(fault) if fault.is_cut() => break,
             Err(fault) => return Err(fault),
         }
     }
-    sessions.finish(|event| note(&event, &mut seen));
-    seen.sort_by_key(|seen| seen.time_nanos);
-    Ok(apply(&seen))
+    sessions.finish(|event| collect(&event, &mut events));
+    events.sort_by_key(|event| event.time_nanos);
+    Ok(apply(&events))
 }
 
-fn note(event: &SessionEvent<'_>, seen: &mut Vec<Seen>) {
+fn collect(event: &SessionEvent<'_>, events: &mut Vec<Occurrence>) {
     match event {
         SessionEvent::Message { context: place, direction, observed } => {
-            let client = *direction == Direction::ToServer;
+            let is_client = *direction == Direction::ToServer;
             let mut add = |event| {
-                seen.push(Seen {
+                events.push(Occurrence {
                     time_nanos: place.time_nanos,
                     event,
                     source: place.flow.src().0,
@@ -144,38 +144,39 @@ fn note(event: &SessionEvent<'_>, seen: &mut Vec<Seen>) {
                         add(Event::LongKeepAlive);
                     }
                 }
-                Message::Connack(connack) if !client && connack.code != 0 => add(Event::Refused),
-                Message::Publish(_) if client => add(Event::Publish),
+                Message::Connack(connack) if !is_client && connack.code != 0 => add(Event::Refused),
+                Message::Publish(_) if is_client => add(Event::Publish),
                 _ => {}
             }
-            // Of a connection picked up in mid-stream, faults of order may be the recording's.
-            if client && observed.complete_view && !observed.violations.is_empty() {
+            // In a connection picked up mid-stream, a violation of the order may be the capture's fault.
+            if is_client && observed.complete_view && !observed.violations.is_empty() {
                 add(Event::Violation);
             }
         }
-        SessionEvent::FlowEnded(end) => of_flow(end.flow, end.icmp, seen),
+        SessionEvent::FlowEnded(end) => collect_flow(end.flow, end.icmp, events),
         _ => {}
     }
 }
 
-fn of_flow(flow: &Flow, icmp: Option<(u8, u8)>, seen: &mut Vec<Seen>) {
+fn collect_flow(flow: &Flow, icmp: Option<(u8, u8)>, events: &mut Vec<Occurrence>) {
     let (src, (dst, port)) = (flow.src().0, flow.dst());
-    let mut add = |time_nanos, event, source| seen.push(Seen { time_nanos, event, source, flow: flow.id });
-    let answered = flow.sides[1].packets > 0;
+    let mut add =
+        |time_nanos, event, source| events.push(Occurrence { time_nanos, event, source, flow: flow.id });
+    let is_answered = flow.sides[1].packets > 0;
     match flow.key().protocol() {
         TCP => {
             if !matches!(port, 22 | 80 | 443 | 1883 | 8883) {
                 add(flow.first_nanos, Event::OddTcpPort, src);
             }
-            if !answered || flow.phase == Phase::Reset {
+            if !is_answered || flow.phase == Phase::Reset {
                 add(flow.last_nanos, Event::FailedTcp, src);
             }
             if port == 22 {
                 add(flow.first_nanos, Event::Ssh, src);
             }
         }
-        UDP if !answered => add(flow.first_nanos, Event::UnansweredUdp, src),
-        // Type 3 (RFC 792), type 1 (RFC 4443).
+        UDP if !is_answered => add(flow.first_nanos, Event::UnansweredUdp, src),
+        // Destination unreachable: type 3 (RFC 792), type 1 (RFC 4443).
         ICMP if icmp.is_some_and(|(kind, _)| kind == 3) => add(flow.first_nanos, Event::Unreachable, dst),
         ICMPV6 if icmp.is_some_and(|(kind, _)| kind == 1) => add(flow.first_nanos, Event::Unreachable, dst),
         _ => {}
@@ -187,10 +188,10 @@ const TCP: u8 = 6;
 const UDP: u8 = 17;
 const ICMPV6: u8 = 58;
 
-fn apply(seen: &[Seen]) -> HashMap<u64, Flagged> {
+fn apply(events: &[Occurrence]) -> HashMap<u64, Flagged> {
     let mut flagged: HashMap<u64, Flagged> = HashMap::new();
     let mut recent: HashMap<(usize, IpAddr), VecDeque<i64>> = HashMap::new();
-    for event in seen {
+    for event in events {
         for (number, rule) in RULES.iter().enumerate().filter(|(_, rule)| rule.event == event.event) {
             let times = recent.entry((number, event.source)).or_default();
             times.push_back(event.time_nanos);
@@ -199,8 +200,8 @@ fn apply(seen: &[Seen]) -> HashMap<u64, Flagged> {
                 times.pop_front();
             }
             if times.len() > rule.count {
-                let call = Flagged { class: rule.class, time_nanos: event.time_nanos };
-                flagged.entry(event.flow).or_insert(call);
+                let flag = Flagged { class: rule.class, time_nanos: event.time_nanos };
+                flagged.entry(event.flow).or_insert(flag);
             }
         }
     }

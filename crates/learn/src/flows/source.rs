@@ -1,4 +1,4 @@
-//! Captures with who attacks in them: from manifests on disk or from memory.
+//! LabelledCapture captures, from manifests on disk or in memory.
 
 use std::{
     borrow::Cow,
@@ -16,19 +16,19 @@ use citronella_sensor::{
 
 use crate::dataset::{DatasetError, Hashing, Manifest, ManifestEntry, NORMAL};
 
-/// The file that names a recording's captures.
+/// The file that lists a recording's captures.
 const MANIFEST: &str = "manifest.csv";
 
-/// A capture and who attacks in it.
+/// A capture with its labels.
 #[derive(Clone, Debug)]
-pub struct Labelled {
-    /// The recording it belongs to, such as `run-1`.
+pub struct LabelledCapture {
+    /// The recording, such as `run-1`.
     pub recording: String,
-    /// Its file name.
+    /// The file name.
     pub file: String,
-    /// What goes on.
+    /// The scenario: the class of the attacker's flows.
     pub scenario: String,
-    /// Who attacks.
+    /// The attacking hosts.
     pub attacker: Attacker,
     bytes: Bytes,
 }
@@ -39,12 +39,12 @@ enum Bytes {
     Memory(Cow<'static, [u8]>),
 }
 
-impl Labelled {
-    /// The captures of manifests: each a `manifest.csv` or a folder with one.
+impl LabelledCapture {
+    /// Lists the captures of manifests; each path is a `manifest.csv` or a folder with one.
     ///
     /// # Errors
-    /// A path is neither, a manifest contradicts its format, or a capture does not lie beside it.
-    pub fn open_all(paths: &[PathBuf]) -> Result<Vec<Labelled>, DatasetError> {
+    /// A path is neither, a manifest is malformed, or a capture is missing from its folder.
+    pub fn open_all(paths: &[PathBuf]) -> Result<Vec<LabelledCapture>, DatasetError> {
         let mut all = Vec::new();
         for path in paths {
             let path = manifest_of(path)?;
@@ -57,24 +57,24 @@ impl Labelled {
                         file: path.display().to_string(),
                         line: entry.line,
                         column: "file",
-                        problem: format!("{} does not lie beside the manifest", entry.file),
+                        problem: format!("{} is missing from the manifest's folder", entry.file),
                     });
                 }
-                all.push(Labelled::new(&manifest.recording, entry, bytes));
+                all.push(LabelledCapture::new(&manifest.recording, entry, bytes));
             }
         }
         Ok(all)
     }
 
-    /// The captures of a recording in memory: its manifest's text and the bytes of each file.
+    /// Builds captures from the manifest's text and the bytes of each file.
     ///
     /// # Errors
-    /// The manifest contradicts its format, or `bytes_of` does not know a file of it.
+    /// The manifest is malformed, or `bytes_of` returns `None` for one of its files.
     pub fn embedded(
         recording: &str,
         manifest: &str,
         bytes_of: impl Fn(&str) -> Option<Cow<'static, [u8]>>,
-    ) -> Result<Vec<Labelled>, DatasetError> {
+    ) -> Result<Vec<LabelledCapture>, DatasetError> {
         let name = format!("{recording}/{MANIFEST}");
         let manifest = Manifest::parse(recording, &name, manifest)?;
         let one = |entry: &ManifestEntry| {
@@ -82,15 +82,15 @@ impl Labelled {
                 file: name.clone(),
                 line: entry.line,
                 column: "file",
-                problem: format!("{} does not lie beside the manifest", entry.file),
+                problem: format!("{} is missing from the manifest's folder", entry.file),
             })?;
-            Ok(Labelled::new(recording, entry, Bytes::Memory(bytes)))
+            Ok(LabelledCapture::new(recording, entry, Bytes::Memory(bytes)))
         };
         manifest.entries.iter().map(one).collect()
     }
 
-    fn new(recording: &str, entry: &ManifestEntry, bytes: Bytes) -> Labelled {
-        Labelled {
+    fn new(recording: &str, entry: &ManifestEntry, bytes: Bytes) -> LabelledCapture {
+        LabelledCapture {
             recording: recording.to_owned(),
             file: entry.file.clone(),
             scenario: entry.scenario.clone(),
@@ -99,10 +99,10 @@ impl Labelled {
         }
     }
 
-    /// Its packets from the begin.
+    /// Opens the capture at its first packet.
     ///
     /// # Errors
-    /// The file cannot be read, or is no capture.
+    /// The file cannot be read, or is not a capture.
     pub fn open(&self) -> Result<Capture, CaptureError> {
         match &self.bytes {
             Bytes::File(path) => Capture::open(path),
@@ -110,17 +110,17 @@ impl Labelled {
         }
     }
 
-    /// Recording and file, such as `run-1/flood.pcap.zst`.
+    /// Recording and file name, such as `run-1/flood.pcap.zst`.
     pub fn name(&self) -> String {
         format!("{}/{}", self.recording, self.file)
     }
 
-    /// The class of a flow between these ends: the scenario where an attacker is one of them, else `normal`.
+    /// Class of a flow: the scenario if one of its endpoints is an attacker, otherwise `normal`.
     pub fn class_of(&self, src: (IpAddr, u16), dst: (IpAddr, u16)) -> &str {
         if self.attacker.label(src, dst) == Some(true) { &self.scenario } else { NORMAL }
     }
 
-    /// Name and fingerprint.
+    /// Name and SHA-256.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -134,10 +134,10 @@ impl Labelled {
     }
 }
 
-/// The manifest that a path stands for.
+/// Resolves a path to a manifest: the path itself, or the `manifest.csv` in the folder.
 ///
 /// # Errors
-/// It is neither a manifest nor a folder with one.
+/// The path is neither a manifest nor a folder with one.
 pub fn manifest_of(path: &Path) -> Result<PathBuf, DatasetError> {
     let unknown = |found: &str| DatasetError::NotRecordings {
         file: path.display().to_string(),

@@ -1,31 +1,28 @@
-//! Why a sequence model cannot be trained or judged.
+//! Errors of training and evaluating sequence models.
 
 use citronella_sensor::{capture::CaptureError, detect::ModelError};
 
-use crate::{dataset::DatasetError, evaluate::EvaluateError};
+use crate::dataset::DatasetError;
 
-/// Why a sequence model cannot be trained or judged.
+/// A sequence model could not be trained or evaluated.
 #[derive(Debug, thiserror::Error)]
 pub enum SequenceError {
-    /// A manifest or a file beside it cannot be read.
+    /// A manifest or a file in its folder cannot be read.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
     /// A capture cannot be read.
     #[error(transparent)]
     Capture(#[from] CaptureError),
-    /// The network and its data do not fit together.
+    /// The network does not fit its data.
     #[error(transparent)]
     Network(#[from] citronella_nn::Error),
     /// The model's file or card cannot be used.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// Truth and predictions do not fit together.
-    #[error(transparent)]
-    Evaluate(#[from] EvaluateError),
-    /// There is nothing to learn from.
+    /// The recordings have too few classes.
     #[error(
-        "{recordings} recordings with {conversations} conversations of {classes} classes: a model needs two classes \
-         or more; give manifests whose captures hold benign traffic and attacks"
+        "{recordings} recordings with {conversations} conversations of {classes} classes: a model needs at least two \
+         classes; give manifests whose captures hold benign traffic and attacks"
     )]
     TooLittle {
         /// Recordings given.

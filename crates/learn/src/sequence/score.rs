@@ -1,7 +1,6 @@
-//! A model's walk over captures: what it says of each conversation after each packet.
+//! A network's output for every packet of every conversation of some captures.
 //!
-//! It runs as detection does: rows in packet order, one state a conversation, taken back to its begin every so many
-//! packets.
+//! As in detection: rows in packet order, one state per conversation, reset every `window` packets.
 
 use std::net::IpAddr;
 
@@ -9,53 +8,62 @@ use citronella_nn::{Network, StreamCell};
 use citronella_sensor::feature::sequence::unknown::Limits;
 
 use super::{
-    SequenceError, Variant, pool,
-    recording::Captured,
-    traffic::{Traffic, Walked},
+    MemoryCapture, SequenceError, Variant,
+    traffic::{LabelledRow, Traffic, level_config},
 };
 use crate::dataset::CLASSES;
 
-/// Probabilities of the classes, in the order of [`CLASSES`].
+/// Class probabilities, in the order of [`CLASSES`].
 pub type Probabilities = [f32; CLASSES.len()];
 
-/// A conversation and what the model said.
+/// A conversation with the network's outputs.
 #[derive(Clone, Debug)]
 pub struct ScoredFlow {
-    /// The capture it lies in, of those given.
+    /// Index of its capture among those scored.
     pub capture: usize,
-    /// Initiator first.
+    /// Initiator.
     pub src: (IpAddr, u16),
     /// Responder.
     pub dst: (IpAddr, u16),
     /// IANA protocol number.
     pub protocol: u8,
-    /// Time of each packet, nanoseconds since 1970.
+    /// Time of each packet, Unix nanoseconds.
     pub times: Vec<i64>,
-    /// What the model said after each packet.
-    pub said: Vec<Probabilities>,
-    /// How far its initiator was beyond benign hosts of training after each packet: [`Limits::excess`].
+    /// Uncalibrated probabilities after each packet.
+    pub probabilities: Vec<Probabilities>,
+    /// How far the initiator exceeds the benign hosts of training, after each packet: [`Limits::excess`].
     pub beyond: Vec<f32>,
-    /// The class that the manifest gives it.
+    /// Class by the manifest.
     pub truth: u32,
-    /// Honest work of a host from which an attack comes too.
-    pub beside_attack: bool,
+    /// Benign conversation of a host that also attacks.
+    pub is_benign_of_attacker: bool,
 }
 
-/// Walks over captures. `window` is the number of packets after which a state begins anew; `limits` are of the benign
-/// traffic that the network was trained on.
+/// A held-out recording, scored by a network that was not trained on it.
+#[derive(Clone, Debug)]
+pub struct HeldOut {
+    /// The recording's name.
+    pub recording: String,
+    /// Its duration in hours.
+    pub hours: f64,
+    /// Its conversations.
+    pub flows: Vec<ScoredFlow>,
+}
+
+/// Scores captures. A state is reset after `window` packets; `limits` are those of the network's training set.
 ///
 /// # Errors
-/// The capture cannot be read, or the network reads other rows.
+/// A capture cannot be read, or the network has other inputs.
 pub fn score(
     network: &Network,
     limits: &Limits,
     window: usize,
-    captures: &[Captured],
+    captures: &[MemoryCapture],
 ) -> Result<Vec<ScoredFlow>, SequenceError> {
     score_variant(network, limits, window, captures, Variant::PLAIN)
 }
 
-/// [`score`] of captures as they might have been: an attack that is slower, spread over sources, or from inside.
+/// [`score`] of a variant of the captures.
 ///
 /// # Errors
 /// As [`score`].
@@ -63,7 +71,7 @@ pub fn score_variant(
     network: &Network,
     limits: &Limits,
     window: usize,
-    captures: &[Captured],
+    captures: &[MemoryCapture],
     variant: Variant,
 ) -> Result<Vec<ScoredFlow>, SequenceError> {
     let one = |(number, capture)| score_capture((network, limits), window, number, capture, variant);
@@ -75,51 +83,46 @@ fn score_capture(
     (network, limits): (&Network, &Limits),
     window: usize,
     number: usize,
-    capture: &Captured,
+    capture: &MemoryCapture,
     variant: Variant,
 ) -> Result<Vec<ScoredFlow>, SequenceError> {
     let mut flows: Vec<ScoredFlow> = Vec::new();
-    let mut cell = StreamCell::new(network, pool::config().flows.max_flows)?;
-    let mut places: Vec<usize> = Vec::new();
+    let mut cell = StreamCell::new(network, level_config().flows.max_flows)?;
+    let mut index_of_slot: Vec<usize> = Vec::new();
     let mut outcome = Ok(());
-    Traffic::read(capture)?.walk(
-        capture,
-        variant,
-        |level, Walked { time_nanos, class, beside_attack, row }| {
-            let slot = row.slot as usize;
-            if row.is_new {
-                if slot >= places.len() {
-                    places.resize(slot + 1, usize::MAX);
-                }
-                places.get_mut(slot).into_iter().for_each(|place| *place = flows.len());
-                let Some(flow) = level.flow(row.slot) else { return };
-                let (src, dst, protocol) = (flow.src(), flow.dst(), flow.key().protocol());
-                let (times, said, beyond) = (Vec::new(), Vec::new(), Vec::new());
-                flows.push(ScoredFlow {
-                    capture: number,
-                    src,
-                    dst,
-                    protocol,
-                    times,
-                    said,
-                    beyond,
-                    truth: class,
-                    beside_attack,
-                });
+    Traffic::read(capture)?.for_each_row(capture, variant, |level, labelled| {
+        let LabelledRow { time_nanos, class, is_benign_of_attacker, row } = labelled;
+        let slot = row.slot as usize;
+        if row.is_new {
+            if slot >= index_of_slot.len() {
+                index_of_slot.resize(slot + 1, usize::MAX);
             }
-            let Some(flow) = places.get(slot).and_then(|place| flows.get_mut(*place)) else { return };
-            if flow.said.len().is_multiple_of(window.max(1)) {
-                cell.reset(row.slot);
-            }
-            let mut said = Probabilities::default();
-            if let Err(error) = cell.step(row.slot, &row.features, &mut said) {
-                outcome = Err(error);
-            }
-            flow.times.push(time_nanos);
-            flow.said.push(said);
-            flow.beyond.push(limits.excess(&row.features));
-        },
-    );
+            index_of_slot.get_mut(slot).into_iter().for_each(|index| *index = flows.len());
+            let Some(flow) = level.flow(row.slot) else { return };
+            flows.push(ScoredFlow {
+                capture: number,
+                src: flow.src(),
+                dst: flow.dst(),
+                protocol: flow.key().protocol(),
+                times: Vec::new(),
+                probabilities: Vec::new(),
+                beyond: Vec::new(),
+                truth: class,
+                is_benign_of_attacker,
+            });
+        }
+        let Some(flow) = index_of_slot.get(slot).and_then(|index| flows.get_mut(*index)) else { return };
+        if flow.probabilities.len().is_multiple_of(window.max(1)) {
+            cell.reset(row.slot);
+        }
+        let mut probabilities = Probabilities::default();
+        if let Err(error) = cell.step(row.slot, &row.features, &mut probabilities) {
+            outcome = Err(error);
+        }
+        flow.times.push(time_nanos);
+        flow.probabilities.push(probabilities);
+        flow.beyond.push(limits.excess(&row.features));
+    });
     outcome?;
     Ok(flows)
 }

@@ -1,125 +1,126 @@
-//! The same recording as it might have been: slower or faster, with losses, begun later, its attack thinner or slower,
-//! spread over several sources or from a host that also does honest work, its clients behind one address.
+//! Augmentation of a capture's traffic: other speed, packet loss, a later start, a thinner, slower or distributed
+//! attack, an attack from an inside host, clients behind NAT.
 //!
-//! In: packets. Out: packets at other times, from other hosts, or left out. What is changed is the traffic, not the
-//! numbers that are made of it: the counts of the sequence level follow from the changed packets as they would live.
-//! A conversation keeps its class: of a host that attacks and does honest work, the attack's conversations are the
-//! attack, the others benign. Equal seeds change equally.
+//! In: packets in capture order. Out: packets with other times and addresses, or dropped. The packets change, not the
+//! features: those follow from the changed packets as they would live. Every conversation retains its class: if an
+//! attack moves to a host with benign traffic, only the attack's conversations are the attack. Deterministic for a
+//! seed.
 
 use std::collections::{BTreeSet, HashMap};
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hash};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use citronella_sensor::feature::packet::Attacker;
 use citronella_wire::{Frame, Transport};
 
-use super::recording::Captured;
+use super::MemoryCapture;
 
-/// How a recording is changed.
-#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+/// How to change a capture.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Variant {
-    /// Decides what chance decides.
+    /// Seed of every random choice.
     pub seed: u64,
-    /// Times between packets are this many times as long.
+    /// Factor on the time between packets.
     pub time_scale: f64,
-    /// Share of packets that are left out.
+    /// Share of packets to drop.
     pub loss: f64,
-    /// Seconds at the begin that are left out: conversations are picked up in mid-stream.
+    /// Seconds to drop at the start; later conversations then start mid-stream.
     pub skip_secs: f64,
-    /// Share of the attacker's conversations that are kept.
-    pub keep_attack: f64,
-    /// The attacker's conversations begin this many times as far apart, each at its own pace, while everybody else
-    /// goes on as before; those that would begin after the others' last packet are left out.
+    /// Share of the attack's conversations to retain.
+    pub attack_share: f64,
+    /// Factor on the time between starts of the attack's conversations; each keeps its own pace, and benign traffic
+    /// is unchanged. Packets later than the capture's last packet are dropped.
     pub attack_scale: f64,
-    /// Sources that the attack comes from.
-    pub sources: u32,
-    /// The attack comes from a host that talks to the broker honestly too.
+    /// Number of source addresses of the attack.
+    pub attack_sources: u32,
+    /// Move the attack to one of the broker's benign clients.
     pub inside: bool,
-    /// So many of the broker's clients share one address, as behind a router that translates addresses or a gateway:
-    /// what an honest host does at most is no measure of what an honest address does.
-    pub shared: u32,
+    /// Number of the broker's clients that share one address, as behind NAT or a gateway. Limits learnt from single
+    /// benign hosts are too low for such an address.
+    pub nat_clients: u32,
 }
 
 impl Variant {
-    /// The recording as it is.
+    /// The unchanged capture.
     pub const PLAIN: Variant = Variant {
         seed: 0,
         time_scale: 1.0,
         loss: 0.0,
         skip_secs: 0.0,
-        keep_attack: 1.0,
+        attack_share: 1.0,
         attack_scale: 1.0,
-        sources: 1,
+        attack_sources: 1,
         inside: false,
-        shared: 0,
+        nat_clients: 0,
     };
 }
 
-/// A variant at work on one capture.
-pub(super) struct Changer {
+/// Applies a [`Variant`] to one capture.
+pub(super) struct VariantTransform {
     variant: Variant,
     hash: foldhash::fast::FixedState,
     first_nanos: i64,
     last_nanos: i64,
     packets: u64,
     attacker: Attacker,
-    /// When each of the attacker's conversations began.
-    begun: HashMap<(u16, u16), i64>,
-    attack_began: Option<i64>,
-    /// In the attacker's place.
+    /// First packet of each of the attack's conversations, by ports.
+    conversation_starts: HashMap<(u16, u16), i64>,
+    attack_start: Option<i64>,
+    /// The benign client that replaces the attacker.
     inside: Option<IpAddr>,
-    /// Hosts that share the address of the first of them.
-    shared: Vec<IpAddr>,
+    /// Hosts behind NAT; the first one's address is the outer address.
+    nat_hosts: Vec<IpAddr>,
 }
 
-impl Changer {
+impl VariantTransform {
+    /// `frames`: time (Unix nanoseconds) and decoded packet, in capture order.
     pub(super) fn new<'a>(
         variant: Variant,
-        capture: &Captured,
+        capture: &MemoryCapture,
         frames: impl Iterator<Item = (i64, Frame<'a>)> + Clone,
-    ) -> Changer {
+    ) -> VariantTransform {
         let hash = foldhash::fast::FixedState::with_seed(variant.seed);
-        let mut ends = frames.clone().map(|(time, _)| time);
-        let first_nanos = ends.next().unwrap_or(0);
-        let last_nanos = ends.last().unwrap_or(first_nanos);
-        let mut shared =
-            if variant.inside || variant.shared > 1 { clients(capture, frames) } else { Vec::new() };
-        let place = hash.hash_one(&capture.name) as usize % shared.len().max(1);
-        let inside = shared.get(place).copied().filter(|_| variant.inside);
-        shared.retain(|host| Some(*host) != inside);
-        shared.sort_by_key(|host| hash.hash_one(host));
-        shared.truncate(variant.shared as usize);
-        Changer {
+        let mut times = frames.clone().map(|(time, _)| time);
+        let first_nanos = times.next().unwrap_or(0);
+        let last_nanos = times.last().unwrap_or(first_nanos);
+        let needs_clients = variant.inside || variant.nat_clients > 1;
+        let mut nat_hosts = if needs_clients { clients(capture, frames) } else { Vec::new() };
+        let index = hash.hash_one(&capture.name) as usize % nat_hosts.len().max(1);
+        let inside = nat_hosts.get(index).copied().filter(|_| variant.inside);
+        nat_hosts.retain(|host| Some(*host) != inside);
+        nat_hosts.sort_by_key(|host| hash.hash_one(host));
+        nat_hosts.truncate(variant.nat_clients as usize);
+        VariantTransform {
             variant,
             hash,
             first_nanos,
             last_nanos,
             packets: 0,
             attacker: capture.attacker,
-            begun: HashMap::new(),
-            attack_began: None,
+            conversation_starts: HashMap::new(),
+            attack_start: None,
             inside,
-            shared,
+            nat_hosts,
         }
     }
 
-    /// A packet's new time; `None` where it is left out. Packets in their order.
+    /// Returns the packet's new time, or `None` if it is dropped. Call in capture order.
     pub(super) fn time(&mut self, time_nanos: i64, frame: &Frame<'_>) -> Option<i64> {
         let since = time_nanos.saturating_sub(self.first_nanos) as f64;
         self.packets += 1;
-        if since < self.variant.skip_secs * 1e9 || self.chance(self.packets) < self.variant.loss {
+        if since < self.variant.skip_secs * 1e9 || self.uniform(self.packets) < self.variant.loss {
             return None;
         }
         let mut at = time_nanos;
         if self.is_attack(frame) {
-            let flow = flow_of(frame);
-            if self.share(flow) >= self.variant.keep_attack {
+            let ports = ports_of(frame);
+            if self.uniform(ports) >= self.variant.attack_share {
                 return None;
             }
-            let attack_began = *self.attack_began.get_or_insert(time_nanos);
-            let begun = *self.begun.entry(flow).or_insert(time_nanos);
-            let later = begun.saturating_sub(attack_began) as f64 * (self.variant.attack_scale - 1.0);
-            at = at.saturating_add(later as i64);
+            let attack_start = *self.attack_start.get_or_insert(time_nanos);
+            let start = *self.conversation_starts.entry(ports).or_insert(time_nanos);
+            let delay = start.saturating_sub(attack_start) as f64 * (self.variant.attack_scale - 1.0);
+            at = at.saturating_add(delay as i64);
             if at > self.last_nanos {
                 return None;
             }
@@ -128,22 +129,22 @@ impl Changer {
         Some(self.first_nanos.saturating_add(since as i64))
     }
 
-    /// Puts packets into the order of their new times.
-    pub(super) fn settle(&self, order: &mut [(i64, usize)]) {
+    /// Orders `(time, packet index)` pairs and makes the times monotonic.
+    pub(super) fn order(&self, packets: &mut [(i64, usize)]) {
         if self.variant.attack_scale != 1.0 {
-            order.sort_by_key(|(time, number)| (*time, *number));
+            packets.sort_by_key(|(time, index)| (*time, *index));
             return;
         }
-        // As captured: a clock that steps back does not change the order.
+        // Capture order: a clock that steps back must not reorder packets.
         let mut latest = i64::MIN;
-        for (time, _) in order {
+        for (time, _) in packets {
             latest = latest.max(*time);
             *time = latest;
         }
     }
 
-    /// Whether an attack comes from one of two hosts, whatever else they do.
-    pub(super) fn attacks(&self, src: IpAddr, dst: IpAddr) -> bool {
+    /// Whether one of the hosts attacks anywhere in the capture.
+    pub(super) fn has_attacker(&self, src: IpAddr, dst: IpAddr) -> bool {
         match self.inside {
             Some(inside) => inside == src || inside == dst,
             None => self.attacker.includes(src) || self.attacker.includes(dst),
@@ -154,42 +155,40 @@ impl Changer {
         self.attacker.label_of(frame) == Some(true)
     }
 
-    fn chance(&self, of: u64) -> f64 {
-        (self.hash.hash_one(of) >> 11) as f64 / (1u64 << 53) as f64
+    /// A value in [0, 1) that depends on the seed and `key` alone.
+    fn uniform(&self, key: impl Hash) -> f64 {
+        (self.hash.hash_one(key) >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    fn share(&self, flow: (u16, u16)) -> f64 {
-        (self.hash.hash_one(flow) >> 11) as f64 / (1u64 << 53) as f64
-    }
-
-    /// Gives a packet its new hosts.
-    pub(super) fn disguise(&self, frame: &mut Frame<'_>) {
+    /// Replaces the packet's addresses, and its ports behind NAT.
+    pub(super) fn rewrite_addresses(&self, frame: &mut Frame<'_>) {
         if !self.is_attack(frame) {
-            self.translate(frame);
+            self.apply_nat(frame);
             return;
         }
-        let number = (self.hash.hash_one(flow_of(frame)) >> 7) % u64::from(self.variant.sources.max(1));
-        let other = |attacker: IpAddr| match (number, self.inside, attacker) {
+        let sources = u64::from(self.variant.attack_sources.max(1));
+        let source = (self.hash.hash_one(ports_of(frame)) >> 7) % sources;
+        let rewritten = |attacker: IpAddr| match (source, self.inside, attacker) {
             (0, Some(inside), _) => inside,
             (0, None, _) => attacker,
-            // Documentation addresses (RFC 5737, RFC 3849): nobody in a recording.
+            // Documentation addresses (RFC 5737, RFC 3849) occur in no recording.
             (n, _, IpAddr::V4(_)) => IpAddr::V4(Ipv4Addr::new(198, 51, 100, n as u8)),
             (n, _, IpAddr::V6(_)) => IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, n as u16)),
         };
         if let Some(ip) = &mut frame.ip {
-            for end in [&mut ip.src, &mut ip.dst] {
-                if self.attacker.includes(*end) {
-                    *end = other(*end);
+            for host in [&mut ip.src, &mut ip.dst] {
+                if self.attacker.includes(*host) {
+                    *host = rewritten(*host);
                 }
             }
         }
     }
 
-    /// Gives hosts that share an address that address, and their ports others, as a router does.
-    fn translate(&self, frame: &mut Frame<'_>) {
-        let (Some(outer), Some(ip)) = (self.shared.first(), &mut frame.ip) else { return };
+    /// Source NAT: all of `nat_hosts` get one address and hashed ports.
+    fn apply_nat(&self, frame: &mut Frame<'_>) {
+        let (Some(outer), Some(ip)) = (self.nat_hosts.first(), &mut frame.ip) else { return };
         let translate = |host: &mut IpAddr, port: &mut u16| {
-            if self.shared.contains(host) {
+            if self.nat_hosts.contains(host) {
                 *port = 1_024 + (self.hash.hash_one((&*host, *port)) % 60_000) as u16;
                 *host = *outer;
             }
@@ -216,8 +215,8 @@ impl Changer {
     }
 }
 
-/// Hosts that begin TCP conversations with the broker, without the attacker, in order of address.
-fn clients<'a>(capture: &Captured, frames: impl Iterator<Item = (i64, Frame<'a>)>) -> Vec<IpAddr> {
+/// Hosts that send TCP data to the broker, without the attacker, sorted by address.
+fn clients<'a>(capture: &MemoryCapture, frames: impl Iterator<Item = (i64, Frame<'a>)>) -> Vec<IpAddr> {
     let client = |(_, frame): (i64, Frame<'a>)| match (frame.ip, frame.transport) {
         (Some(ip), Some(Transport::Tcp(tcp)))
             if Some(ip.dst) == capture.broker && !capture.attacker.includes(ip.src) && tcp.flags.psh() =>
@@ -229,8 +228,8 @@ fn clients<'a>(capture: &Captured, frames: impl Iterator<Item = (i64, Frame<'a>)
     frames.filter_map(client).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// The ports, lower first: the same in both directions, and in an ICMP error about them.
-fn flow_of(frame: &Frame<'_>) -> (u16, u16) {
+/// The conversation's ports, lower first: equal for both directions and for ICMP errors about it.
+fn ports_of(frame: &Frame<'_>) -> (u16, u16) {
     let (a, b) = match &frame.transport {
         Some(Transport::Tcp(tcp)) => (tcp.src_port, tcp.dst_port),
         Some(Transport::Udp(udp)) => (udp.src_port, udp.dst_port),

@@ -1,25 +1,25 @@
-//! What a caller hears while a model is trained.
+//! Progress notifications of training.
 
 use super::Epoch;
 
-/// A part of the work.
+/// A stage of training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
-    /// Rows are chosen, labelled and split.
+    /// Selects, labels and splits rows.
     Split,
-    /// Encoders and scalers are fitted, rows are encoded.
+    /// Fits encoders and scalers, encodes rows.
     Encode,
-    /// Synthetic rows are made.
+    /// Generates synthetic rows.
     Smote,
-    /// The network learns.
+    /// Trains the network.
     Train,
-    /// The test rows are scored.
+    /// Scores the test rows.
     Test,
 }
 
 impl Stage {
-    /// What is done, for a progress line.
+    /// Name for a progress line.
     pub const fn name(self) -> &'static str {
         match self {
             Stage::Split => "split",
@@ -31,25 +31,25 @@ impl Stage {
     }
 }
 
-/// Hears how the work goes; every method does nothing unless it is written.
+/// Observes training; every method does nothing by default.
 pub trait Observer {
     /// A stage begins.
     fn stage(&mut self, stage: Stage) {
         let _ = stage;
     }
 
-    /// `done` of `of` rows of the stage are done (of all epochs, while training).
+    /// `done` of `of` rows of the stage are done; while training, of all epochs.
     fn progress(&mut self, done: u64, of: u64) {
         let _ = (done, of);
     }
 
-    /// An epoch, of so many, is over.
+    /// An epoch of `of` has ended.
     fn epoch(&mut self, epoch: &Epoch, of: usize) {
         let _ = (epoch, of);
     }
 }
 
-/// Hears nothing.
+/// Ignores all notifications.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Silent;
 

@@ -1,4 +1,4 @@
-//! A preset's whole way: rows, split, encoding, SMOTE, epochs, test.
+//! A training run of a preset: rows, split, encoding, SMOTE, epochs, test.
 
 use std::time::Instant;
 
@@ -17,16 +17,16 @@ use crate::{
     zoo::Preset,
 };
 
-/// What a caller chooses beside the preset.
+/// Options of a training run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
-    /// Seed of everything random.
+    /// Seed of every random choice.
     pub seed: u64,
-    /// Threads; 0 takes all. The numbers do not depend on it.
+    /// Threads; 0 for all. The result does not depend on it.
     pub threads: usize,
-    /// Other epochs than the preset's.
+    /// Epochs; `None` for the preset's.
     pub epochs: Option<usize>,
-    /// What keeps training and test apart.
+    /// How training and test rows are split.
     pub split: SplitBy,
 }
 
@@ -36,29 +36,29 @@ impl Default for Options {
     }
 }
 
-/// One pass over the training rows, as measured while and after it.
+/// Raw results of one epoch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Epoch {
-    /// Its number, from 1.
+    /// Number, from 1.
     pub number: usize,
-    /// Mean cross-entropy over the balanced training rows, while the weights changed.
+    /// Mean cross-entropy over the balanced training rows, during the epoch.
     pub train_loss: f64,
-    /// The class named for each balanced training row then.
+    /// The predicted class of each balanced training row, during the epoch.
     pub train_predictions: Vec<u32>,
     /// Mean cross-entropy over the validation rows, after the epoch.
     pub validation_loss: f64,
-    /// validation rows x classes, after the epoch.
+    /// Probabilities, validation rows x classes, after the epoch.
     pub validation_probabilities: Vec<f32>,
 }
 
-/// The epochs with the truth of their rows.
+/// The epochs and the truth of their rows.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct History {
     /// The class of each balanced training row.
     pub train_truth: Vec<u32>,
     /// The class of each validation row.
     pub validation_truth: Vec<u32>,
-    /// The epochs in order.
+    /// The epochs, in order.
     pub epochs: Vec<Epoch>,
 }
 
@@ -67,7 +67,7 @@ pub struct History {
 pub struct Sizes {
     /// Training rows.
     pub train: Vec<u64>,
-    /// Training rows with SMOTE's.
+    /// Training rows after SMOTE.
     pub balanced: Vec<u64>,
     /// Validation rows.
     pub validation: Vec<u64>,
@@ -80,35 +80,35 @@ pub struct Sizes {
 pub struct StageTime {
     /// The stage.
     pub stage: Stage,
-    /// Seconds by the clock on the wall.
+    /// Wall-clock seconds.
     pub seconds: f64,
 }
 
-/// A trained model and everything that a report needs.
+/// A trained model and the data for a report.
 #[derive(Debug)]
 pub struct Trained {
-    /// The model. Its card's `metrics` are empty: who judges it fills them in.
+    /// The model; the `metrics` in its card are empty.
     pub model: ModelFile,
-    /// Training and validation over the epochs.
+    /// Training and validation results of each epoch.
     pub history: History,
-    /// How many rows each part has, by class.
+    /// Rows of each part, by class.
     pub sizes: Sizes,
-    /// Rows that were left out.
+    /// Rows that were not used, by reason.
     pub dropped: Vec<Dropped>,
-    /// What SMOTE did; no classes where the preset does without.
+    /// Synthetic rows; no classes if the preset does not use SMOTE.
     pub smote: SmoteReport,
-    /// The training rows in the table, before SMOTE, ascending, and the class of each.
+    /// Indices of the training rows in the table, before SMOTE, ascending, and their classes.
     pub train_rows: (Vec<u32>, Vec<u32>),
     /// The test rows, scored by the final model.
     pub test: Scored,
-    /// How long each stage took.
+    /// Duration of each stage.
     pub seconds: Vec<StageTime>,
 }
 
 /// Trains a preset's model on a table.
 ///
 /// # Errors
-/// The table is of another level, too few rows or classes are left, or the split leaves a part without rows.
+/// The table is of another level, has too few usable rows or classes, or the split leaves a part without rows.
 pub fn run(
     preset: &Preset,
     table: &Table,
@@ -189,7 +189,7 @@ pub fn run(
     Ok(Trained { model, history, sizes, train_rows, dropped: rows.dropped, smote, test, seconds })
 }
 
-/// The usable rows and their labels, with two classes or more.
+/// The usable rows and their labels, of at least two classes.
 fn choose(preset: &Preset, table: &Table) -> Result<(Rows, Labels), TrainError> {
     let rows = Rows::complete(table, &preset.required(), preset.rows_per_file)?;
     if rows.used.is_empty() {
@@ -262,13 +262,17 @@ fn learn(
         let before = (rows * (number - 1)) as u64;
         let mut progress = |rows: usize| observer.progress(before + rows as u64, total);
         let stats = trainer.epoch(&train.x().data, train.y(), rows, steps, &mut progress)?;
-        let seen = trainer.evaluate(&validation.data, validation_truth, validation.rows(), steps)?;
+        let validated = trainer.evaluate(&validation.data, validation_truth, validation.rows(), steps)?;
         let epoch = Epoch {
             number,
             train_loss: stats.loss,
             train_predictions: stats.predictions,
-            validation_loss: seen.loss,
-            validation_probabilities: widen(&seen.probabilities, card.network.outputs, card.classes.len()),
+            validation_loss: validated.loss,
+            validation_probabilities: widen(
+                &validated.probabilities,
+                card.network.outputs,
+                card.classes.len(),
+            ),
         };
         observer.epoch(&epoch, epochs);
         done.push(epoch);
@@ -276,7 +280,7 @@ fn learn(
     Ok((trainer.into_network(), done))
 }
 
-/// Tells the observer what begins and takes the time.
+/// Notifies the observer of stages and measures their duration.
 struct Clock<'o> {
     observer: &'o mut dyn Observer,
     seconds: Vec<StageTime>,

@@ -1,4 +1,4 @@
-//! Rows scored by a model, with the truth under both rules beside them.
+//! Rows scored by a model, with their true classes under both label rules.
 
 use citronella_sensor::detect::{Encoder, ModelError, ModelFile};
 
@@ -8,23 +8,23 @@ use crate::{
     prepare::{Dropped, Rows, encode, with_threads},
 };
 
-/// Rows that are encoded and scored at a time: bounds the memory.
+/// Rows encoded and scored at a time: bounds the memory.
 const CHUNK_ROWS: usize = 1 << 15;
 
-/// What a model says of rows, and what is true of them.
+/// A model's probabilities for rows, and their true classes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scored {
-    /// Class names: the model's, then those of the data that the model does not know (their probability is 0).
+    /// Class names: the model's, then those that only the data has (their probability is 0).
     pub classes: Vec<String>,
-    /// The rows of the table that were scored, ascending.
+    /// Indices of the scored rows in the table, ascending.
     pub rows: Vec<u32>,
-    /// Each row's class by its file (index into `classes`): the paper's truth.
+    /// Each row's class (index into `classes`) by its file: the paper's labels.
     pub truth_by_file: Vec<u32>,
-    /// Each row's class by whether the attacker takes part: the honest truth. `None` where the data does not say.
+    /// Each row's class by whether the attacker is an endpoint; `None` if the data does not name the attacker.
     pub truth_by_attacker: Option<Vec<u32>>,
-    /// rows x classes, row after row; each row sums to 1. Two columns for a binary model.
+    /// Rows x classes, row-major; each row sums to 1. Two columns for a binary model.
     pub probabilities: Vec<f32>,
-    /// Rows of the table that the model does not read, by reason.
+    /// Rows of the table that the model cannot read, by reason.
     pub dropped: Vec<Dropped>,
 }
 
@@ -40,10 +40,10 @@ impl Scored {
     }
 }
 
-/// Scores all rows of a table that the model reads, on `threads` threads (0: all).
+/// Scores all rows of a table that the model can read, on `threads` threads (0: all).
 ///
 /// # Errors
-/// The table is of another level, or holds no row that the model reads.
+/// The table is of another level, or has no row that the model can read.
 pub fn score(model: &ModelFile, table: &Table, threads: usize) -> Result<Scored, TrainError> {
     let rows = Rows::complete(table, &model.card.rows.required, None)?;
     if rows.used.is_empty() {
@@ -89,18 +89,18 @@ fn labels(table: &Table, rule: LabelRule, binary: bool) -> Result<Labels, Datase
     Ok(if binary { labels.binary() } else { labels })
 }
 
-/// The rows' classes as indices into `classes`, which grows by those that it lacks.
+/// The rows' classes as indices into `classes`; appends missing ones.
 fn truth(labels: &Labels, rows: &[u32], classes: &mut Vec<String>) -> Vec<u32> {
     let labels = labels.restricted_to(rows);
-    let mut place = Vec::with_capacity(labels.classes.len());
+    let mut index = Vec::with_capacity(labels.classes.len());
     for name in &labels.classes {
         let at = classes.iter().position(|class| class == name).unwrap_or_else(|| {
             classes.push(name.clone());
             classes.len() - 1
         });
-        place.push(at as u32);
+        index.push(at as u32);
     }
-    let class = |&row: &u32| labels.of_row.get(row as usize).and_then(|&class| place.get(class as usize));
+    let class = |&row: &u32| labels.of_row.get(row as usize).and_then(|&class| index.get(class as usize));
     rows.iter().map(|row| class(row).copied().unwrap_or_default()).collect()
 }
 
@@ -120,7 +120,7 @@ fn probabilities(
     Ok(outputs)
 }
 
-/// rows x outputs as rows x classes: a sigmoid's output as two columns, classes that the model lacks as 0.
+/// Widens rows x outputs to rows x classes: a sigmoid output to two columns, classes that the model lacks to 0.
 pub(super) fn widen(outputs: &[f32], width: usize, classes: usize) -> Vec<f32> {
     let mut wide = Vec::with_capacity(outputs.len() / width.max(1) * classes);
     for row in outputs.chunks_exact(width.max(1)) {

@@ -1,8 +1,8 @@
-//! What a model file says about itself, as JSON in the safetensors metadata.
+//! The model card: JSON in the metadata of the safetensors file.
 
 use super::Input;
 
-/// The version of the model file's layout; it changes when a program can no longer read what another wrote.
+/// Version of the model file's layout, incremented by incompatible changes.
 pub const FORMAT: u64 = 1;
 
 /// A file that a model was trained on.
@@ -10,26 +10,26 @@ pub const FORMAT: u64 = 1;
 pub struct DataFile {
     /// Recording and file name, such as `run-1/normal.pcap.zst`.
     pub file: String,
-    /// SHA-256 of its bytes, 64 hexadecimal digits.
+    /// SHA-256 of the file, 64 hexadecimal digits.
     pub sha256: String,
 }
 
-/// Which rows are the model's business.
+/// Which rows the model reads.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct RowRule {
-    /// A row with an empty cell in one of these columns is passed over, in training and in detection.
+    /// Training and detection skip rows with an empty cell in one of these columns.
     pub required: Vec<String>,
-    /// Rows taken from each file in training.
+    /// Maximum rows of each file in training.
     pub rows_per_file: Option<u64>,
 }
 
-/// How a row's inputs enter the LSTM.
+/// How the LSTM reads a row's inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Shape {
-    /// One input a time step: the LSTM walks over the columns of a row.
+    /// One input per time step: a row is a sequence of columns.
     Columns,
-    /// All inputs of a row in one time step: the LSTM walks over rows.
+    /// All inputs of a row in one time step: a conversation is a sequence of rows.
     Rows,
 }
 
@@ -38,14 +38,14 @@ pub enum Shape {
 pub struct NetworkCard {
     /// How inputs become time steps.
     pub shape: Shape,
-    /// Units of each LSTM layer, first layer first.
+    /// Units of each LSTM layer, input layer first.
     pub lstm: Vec<usize>,
-    /// Units of the dense layer: 1 (sigmoid, the probability of the second class) or one a class (softmax).
+    /// Units of the dense layer: 1 (sigmoid, the probability of the second class) or one per class (softmax).
     pub outputs: usize,
 }
 
 impl NetworkCard {
-    /// Numbers that the network reads at a time step, for a row of `width` inputs.
+    /// Inputs per time step for a row of `width` inputs.
     pub fn inputs(&self, width: usize) -> usize {
         match self.shape {
             Shape::Columns => 1,
@@ -53,7 +53,7 @@ impl NetworkCard {
         }
     }
 
-    /// Time steps that a row of `width` inputs makes.
+    /// Time steps of a row of `width` inputs.
     pub fn steps(&self, width: usize) -> usize {
         match self.shape {
             Shape::Columns => width,
@@ -62,31 +62,31 @@ impl NetworkCard {
     }
 }
 
-/// Everything about a model but its weights.
+/// A model without its weights.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Card {
     /// Layout version of the file, [`FORMAT`].
     pub format: u64,
     /// Version of the program that wrote it.
     pub program: String,
-    /// The preset it was trained by.
+    /// The training preset.
     pub preset: String,
     /// The feature level of its rows.
     pub level: String,
     /// Class names, in the order of the outputs.
     pub classes: Vec<String>,
-    /// What the model reads of a row, in order.
+    /// The inputs of a row, in order.
     pub inputs: Vec<Input>,
     /// Which rows it reads.
     pub rows: RowRule,
     /// The network's dimensions.
     pub network: NetworkCard,
-    /// The seed of everything random in its training.
+    /// The training seed.
     pub seed: u64,
-    /// The files it was trained on.
+    /// The training files.
     pub data: Vec<DataFile>,
-    /// How it was trained: a document of its trainer.
+    /// Training options and calibrated settings; the trainer defines the format.
     pub training: serde_json::Value,
-    /// What it scored when it was made, and on what: a document of its trainer.
+    /// Figures of the evaluation after training; the trainer defines the format.
     pub metrics: serde_json::Value,
 }

@@ -1,4 +1,4 @@
-//! Detection's own walk over captures, with what a judge wants to know beside the verdicts.
+//! Runs the detector on labelled captures and records verdict, score and time of every flow.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -12,109 +12,110 @@ use citronella_wire::Frame;
 use rayon::prelude::*;
 
 use super::{
-    judged::{Alert, CaptureSpan, Classes, JudgedFlow},
-    source::Labelled,
+    classified::{CaptureSpan, Classes, ClassifiedFlow, FlaggedAt},
+    source::LabelledCapture,
 };
 use crate::dataset::DatasetError;
 
-/// Why flows cannot be judged.
+/// Flows could not be classified.
 #[derive(Debug, thiserror::Error)]
 pub enum FlowsError {
-    /// A manifest or a file beside it cannot be read.
+    /// A manifest or a file in its folder cannot be read.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
     /// A capture cannot be read.
     #[error(transparent)]
     Capture(#[from] CaptureError),
-    /// The network cannot step over the rows.
+    /// The network does not fit the rows.
     #[error(transparent)]
     Network(#[from] citronella_nn::Error),
-    /// A simple classifier could not be fitted.
+    /// A baseline could not be fitted.
     #[error(transparent)]
     Baseline(#[from] crate::evaluate::BaselineError),
     /// A classifier could not be fitted.
     #[error(transparent)]
     Zoo(#[from] crate::zoo::ZooError),
-    /// There is nothing to judge.
-    #[error("{captures} captures without a single TCP, UDP or ICMP flow: there is nothing to judge")]
+    /// There are no flows.
+    #[error("{captures} captures without a single TCP, UDP or ICMP flow: there is nothing to evaluate")]
     NoFlows {
-        /// Captures read.
+        /// Number of captures.
         captures: usize,
     },
 }
 
-/// What a detector says of every flow of some captures.
+/// The flows of some captures with a detector's verdicts.
 #[derive(Clone, Debug)]
-pub struct Judged {
-    /// The classes' names.
+pub struct ClassifiedFlows {
+    /// Class names.
     pub classes: Classes,
     /// The captures.
     pub captures: Vec<CaptureSpan>,
-    /// The flows, capture by capture, in the order in which they ended.
-    pub flows: Vec<JudgedFlow>,
-    /// The same flows as detection tells them, with their statistics.
+    /// The flows by capture, in the order of their ends.
+    pub flows: Vec<ClassifiedFlow>,
+    /// The same flows as detection reports them, with their statistics.
     pub verdicts: Vec<FlowVerdict>,
-    /// Captures that are cut short: their whole packets were judged.
+    /// Captures that end within a packet; the packets before were used.
     pub problems: Vec<String>,
 }
 
-/// Walks over captures, whose classes are `classes`, each with tables of its own, `threads` side by side (0: all). `heard` hears of each that is done.
+/// Classifies the flows of captures, each with its own tables, on `threads` threads (0: all). Calls `on_capture` after
+/// each capture.
 ///
 /// # Errors
-/// A capture cannot be read, or there is no flow in any of them. One that is cut short after a whole packet is no
-/// error: see [`Judged::problems`].
-pub fn judge(
+/// A capture cannot be read, or none of them has a flow. A capture that ends within a packet is not an error: see
+/// [`ClassifiedFlows::problems`].
+pub fn classify(
     detector: &Detector,
     classes: &Classes,
-    captures: &[Labelled],
+    captures: &[LabelledCapture],
     threads: usize,
-    heard: &(dyn Fn() + Sync),
-) -> Result<Judged, FlowsError> {
-    let walk = |number: usize| {
-        let done = captures.get(number).map(|capture| one(detector, classes, number, capture));
-        heard();
+    on_capture: &(dyn Fn() + Sync),
+) -> Result<ClassifiedFlows, FlowsError> {
+    let run = |index: usize| {
+        let done = captures.get(index).map(|capture| classify_capture(detector, classes, index, capture));
+        on_capture();
         done
     };
-    let all = || (0..captures.len()).into_par_iter().filter_map(walk).collect::<Result<Vec<_>, FlowsError>>();
+    let all = || (0..captures.len()).into_par_iter().filter_map(run).collect::<Result<Vec<_>, FlowsError>>();
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
     let done = match &pool {
         Ok(pool) => pool.install(all)?,
-        // No more threads to be had: the caller's do.
+        // No threads available: run on the global pool.
         Err(_) => all()?,
     };
-    let mut judged = Judged {
+    let mut classified = ClassifiedFlows {
         classes: classes.clone(),
         captures: Vec::new(),
         flows: Vec::new(),
         verdicts: Vec::new(),
         problems: Vec::new(),
     };
-    for (span, walk, problem) in done {
-        judged.captures.push(span);
-        judged.flows.extend(walk.flows);
-        judged.verdicts.extend(walk.verdicts);
-        judged.problems.extend(problem);
+    for (span, recorder, problem) in done {
+        classified.captures.push(span);
+        classified.flows.extend(recorder.flows);
+        classified.verdicts.extend(recorder.verdicts);
+        classified.problems.extend(problem);
     }
-    if judged.flows.is_empty() {
+    if classified.flows.is_empty() {
         return Err(FlowsError::NoFlows { captures: captures.len() });
     }
-    Ok(judged)
+    Ok(classified)
 }
 
-type Done<'a> = (CaptureSpan, Walk<'a>, Option<String>);
+type Done<'a> = (CaptureSpan, FlowRecorder<'a>, Option<String>);
 
-fn one<'a>(
+fn classify_capture<'a>(
     detector: &Detector,
     classes: &'a Classes,
-    number: usize,
-    labelled: &'a Labelled,
+    index: usize,
+    labelled: &'a LabelledCapture,
 ) -> Result<Done<'a>, FlowsError> {
     let mut capture = labelled.open()?;
     let mut shard = Shard::new(detector, Config::default())?;
-    let mut walk = Walk {
+    let mut recorder = FlowRecorder {
         labelled,
         classes,
-        number: number as u32,
+        index: index as u32,
         needed: detector.settings().packets.max(1) as usize,
         span_nanos: None,
         open: HashMap::new(),
@@ -123,49 +124,51 @@ fn one<'a>(
     };
     let problem = loop {
         match capture.next() {
-            Ok(Some(packet)) => shard.packet(&packet, &mut walk)?,
+            Ok(Some(packet)) => shard.packet(&packet, &mut recorder)?,
             Ok(None) => break None,
-            Err(fault) if fault.is_cut() && walk.span_nanos.is_some() => break Some(fault.to_string()),
+            Err(fault) if fault.is_cut() && recorder.span_nanos.is_some() => break Some(fault.to_string()),
             Err(fault) => return Err(fault.into()),
         }
     };
-    shard.finish(&mut walk)?;
+    shard.finish(&mut recorder)?;
     let span = CaptureSpan {
         recording: labelled.recording.clone(),
         file: labelled.file.clone(),
         is_attacked: labelled.attacker != Attacker::Nobody,
-        span_nanos: walk.span_nanos,
+        span_nanos: recorder.span_nanos,
     };
-    Ok((span, walk, problem))
+    Ok((span, recorder, problem))
 }
 
-/// Hears what detection tells of one capture.
-struct Walk<'a> {
-    labelled: &'a Labelled,
+/// Records the flows of one capture.
+struct FlowRecorder<'a> {
+    labelled: &'a LabelledCapture,
     classes: &'a Classes,
-    number: u32,
-    /// Packets in a row that a call needs.
+    /// Index of the capture.
+    index: u32,
+    /// Consecutive packets that flag a flow.
     needed: usize,
     span_nanos: Option<(i64, i64)>,
-    /// By the flow's rank.
-    open: HashMap<u64, Open>,
-    flows: Vec<JudgedFlow>,
+    /// Flows that have not ended, by flow id.
+    open: HashMap<u64, OpenFlow>,
+    flows: Vec<ClassifiedFlow>,
     verdicts: Vec<FlowVerdict>,
 }
 
 /// A flow that has not ended.
 #[derive(Default)]
-struct Open {
+struct OpenFlow {
     packets: u64,
+    /// Sum of each class's probabilities.
     sums: [f64; MOST_CLASSES],
-    /// The probabilities of benign traffic after the last packets, as many as a call needs.
+    /// Probabilities of `normal` after the last packets, at most [`FlowRecorder::needed`].
     recent: VecDeque<f32>,
-    /// The lowest value that such a row of them did not exceed.
+    /// The lowest maximum of `recent` so far.
     benign: Option<f32>,
-    alert: Option<Alert>,
+    flagged_at: Option<FlaggedAt>,
 }
 
-impl Observer for Walk<'_> {
+impl Observer for FlowRecorder<'_> {
     fn packet(&mut self, packet: &Packet<'_>, _: &Frame<'_>) {
         let time = packet.time_nanos;
         let (first, last) = self.span_nanos.unwrap_or((time, time));
@@ -180,18 +183,18 @@ impl Observer for Walk<'_> {
             open.recent.pop_front();
         }
         open.recent.push_back(probabilities.first().copied().unwrap_or(1.0));
-        // A row that is not full yet counts in a flow that ends before it is.
+        // Until `recent` is full, its maximum replaces the last one: it counts only if the flow ends.
         let highest = open.recent.iter().copied().fold(0.0, f32::max);
-        let full = open.packets as usize > self.needed;
-        open.benign = Some(open.benign.filter(|_| full).map_or(highest, |lowest| lowest.min(highest)));
+        let was_full = open.packets as usize > self.needed;
+        open.benign = Some(open.benign.filter(|_| was_full).map_or(highest, |lowest| lowest.min(highest)));
     }
 
     fn finding(&mut self, finding: &Finding, _: &mut dyn FnMut() -> Vec<Reason>) {
-        // A flow that is called as it ends is known to have ended only now.
+        // A flow that is flagged at its end is flagged only when that end is known: now.
         let now = self.span_nanos.map_or(finding.time_nanos, |(_, last)| last);
         let time_nanos = if finding.packet.is_some() { finding.time_nanos } else { now };
-        let alert = Alert { packets: finding.packets.into(), time_nanos };
-        self.open.entry(finding.flow.id).or_default().alert.get_or_insert(alert);
+        let flagged_at = FlaggedAt { packets: finding.packets.into(), time_nanos };
+        self.open.entry(finding.flow.id).or_default().flagged_at.get_or_insert(flagged_at);
     }
 
     fn flow_ended(&mut self, verdict: &FlowVerdict) {
@@ -200,8 +203,8 @@ impl Observer for Walk<'_> {
         let ((src, src_port), (dst, dst_port)) = (flow.src(), flow.dst());
         let mean = |sum: &f64| (sum / open.packets.max(1) as f64) as f32;
         let score = 1.0 - f64::from(open.benign.unwrap_or(1.0));
-        self.flows.push(JudgedFlow {
-            capture: self.number,
+        self.flows.push(ClassifiedFlow {
+            capture: self.index,
             src: (src, src_port),
             dst: (dst, dst_port),
             protocol: flow.key().protocol(),
@@ -209,10 +212,10 @@ impl Observer for Walk<'_> {
             last_nanos: flow.last_nanos,
             ended_nanos: self.span_nanos.map_or(flow.last_nanos, |(_, last)| last),
             packets: flow.packets(),
-            truth: self.classes.number(self.labelled.class_of(flow.src(), flow.dst())),
-            called: verdict.class,
+            truth: self.classes.index(self.labelled.class_of(flow.src(), flow.dst())),
+            predicted: verdict.class,
             score,
-            alert: open.alert.filter(|_| verdict.class != self.classes.normal()),
+            flagged_at: open.flagged_at.filter(|_| verdict.class != self.classes.normal()),
             probabilities: open.sums.iter().take(self.classes.known()).map(mean).collect(),
         });
         self.verdicts.push(*verdict);

@@ -1,7 +1,7 @@
-//! A model beside the rules that anything must beat: what `train`, `evaluate` and `demo` show.
+//! Evaluation of a model of rows next to trivial baselines, for `train`, `evaluate` and `demo`.
 //!
-//! In: scored rows and, where the training rows are at hand, the trivial classifiers fitted on them. Out: one
-//! [`Judgement`] for each way to label the rows.
+//! In: scored rows and baselines fitted on the model's training rows, if available. Out: a [`ModelEvaluation`] for
+//! each way to label the rows.
 
 use citronella_sensor::detect::{Card, ModelFile, Value};
 use serde::{Deserialize, Serialize};
@@ -16,10 +16,10 @@ use crate::{
     train::{self, Scored, TrainError},
 };
 
-/// Why nothing can be judged.
+/// A model could not be evaluated.
 #[derive(Debug, thiserror::Error)]
-pub enum JudgeError {
-    /// The predictions do not fit together.
+pub enum ModelEvaluationError {
+    /// The predictions do not fit the truth.
     #[error(transparent)]
     Evaluate(#[from] EvaluateError),
     /// A baseline could not be fitted.
@@ -30,8 +30,8 @@ pub enum JudgeError {
     Train(#[from] TrainError),
 }
 
-/// The trivial classifiers, fitted on a model's training rows with the model's own labels. They travel in the model's
-/// card, so that `evaluate` can show them beside the model.
+/// Trivial classifiers, fitted on a model's training rows with the model's labels. The model's card stores them for
+/// `evaluate`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Baselines {
     classes: usize,
@@ -42,19 +42,19 @@ pub struct Baselines {
     port: Option<PortOnly>,
 }
 
-/// Name of the classifier that always says the most frequent class of training.
+/// Name of the baseline that always predicts the most frequent class of the training set.
 pub const MOST_FREQUENT: &str = "always the most frequent class";
-/// Name of the classifier that looks up the nearest training row in time.
+/// Name of the baseline that predicts the class of the training row nearest in time.
 pub const TIMESTAMP_ALONE: &str = "timestamp alone";
-/// Where the card's `training` keeps them.
+/// Key of the baselines in the card's `training`.
 const CARD_KEY: &str = "baselines";
-/// Of more training times than this the card keeps none: the file would be all timestamps.
+/// With more training times than this, the card omits the timestamp baseline: the file would be mostly timestamps.
 const MAX_CARD_MOMENTS: usize = 5_000;
 const TIME: &str = "timestamp";
 const PORT: &str = "dst_port";
 
 impl Baselines {
-    /// Fits them on the model's training rows; `truth` has the class of each, by the model's class numbers.
+    /// Fits the baselines on the model's training rows; `truth` has each row's class index.
     ///
     /// # Errors
     /// There are no rows, or the model's inputs do not fit the table.
@@ -63,7 +63,7 @@ impl Baselines {
         table: &Table,
         rows: &[u32],
         truth: &[u32],
-    ) -> Result<Baselines, JudgeError> {
+    ) -> Result<Baselines, ModelEvaluationError> {
         let classes = model.card.classes.len();
         let x = inputs(model, table, rows)?;
         let stump = Stump::fit(Matrix { values: &x.data, width: x.width }, truth, classes)?;
@@ -80,26 +80,26 @@ impl Baselines {
         })
     }
 
-    /// Writes them into a model's card.
+    /// Writes the baselines into a model's card.
     ///
     /// # Errors
-    /// They hold a number that JSON has no word for.
+    /// A number is not finite: JSON cannot represent it.
     pub fn store(&self, model: &mut ModelFile) -> Result<(), serde_json::Error> {
-        let mut kept = self.clone();
-        kept.time = kept.time.filter(|time| time.moments() <= MAX_CARD_MOMENTS);
-        let value = serde_json::to_value(kept)?;
+        let mut stored = self.clone();
+        stored.time = stored.time.filter(|time| time.moments() <= MAX_CARD_MOMENTS);
+        let value = serde_json::to_value(stored)?;
         if let Some(training) = model.card.training.as_object_mut() {
             training.insert(CARD_KEY.to_owned(), value);
         }
         Ok(())
     }
 
-    /// Those that a model's card carries.
+    /// The baselines in a model's card.
     pub fn stored(model: &ModelFile) -> Option<Baselines> {
         serde_json::from_value(model.card.training.get(CARD_KEY)?.clone()).ok()
     }
 
-    /// A model's card without them, for people and documents.
+    /// A model's card without baselines, for documents.
     pub fn card_without(model: &ModelFile) -> Card {
         let mut card = model.card.clone();
         if let Some(training) = card.training.as_object_mut() {
@@ -108,13 +108,13 @@ impl Baselines {
         card
     }
 
-    /// What each says of rows: name and probabilities, rows x the model's classes.
+    /// Name and probabilities (rows x the model's classes) of each baseline.
     fn predict(
         &self,
         model: &ModelFile,
         table: &Table,
         rows: &[u32],
-    ) -> Result<Vec<(String, Vec<f32>)>, JudgeError> {
+    ) -> Result<Vec<(String, Vec<f32>)>, ModelEvaluationError> {
         let x = inputs(model, table, rows)?;
         let mut all = vec![
             (MOST_FREQUENT.to_owned(), self.majority.predict(rows.len())),
@@ -133,7 +133,11 @@ impl Baselines {
     }
 }
 
-fn inputs(model: &ModelFile, table: &Table, rows: &[u32]) -> Result<crate::prepare::Matrix, JudgeError> {
+fn inputs(
+    model: &ModelFile,
+    table: &Table,
+    rows: &[u32],
+) -> Result<crate::prepare::Matrix, ModelEvaluationError> {
     let encoder = model.card.encoder().map_err(|problem| {
         let file = "the model".to_owned();
         TrainError::from(citronella_sensor::detect::ModelError::Card { file, problem })
@@ -157,38 +161,38 @@ fn ports(table: &Table, rows: &[u32], column: usize) -> Vec<Option<u16>> {
     rows.iter().map(port).collect()
 }
 
-/// A model's figures under one way to label the rows, with the baselines' beside them.
+/// Figures of a model and of the baselines under one way to label the rows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Judgement {
-    /// Where the truth comes from.
+pub struct ModelEvaluation {
+    /// How the rows were labelled.
     pub labels: LabelRule,
-    /// The model.
+    /// The model's figures.
     pub model: Evaluation,
-    /// The rules that anything must beat.
+    /// The baselines' figures.
     pub baselines: Vec<Baseline>,
 }
 
-/// A trivial classifier's figures.
+/// Figures of a baseline.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Baseline {
-    /// What it looks at.
+    /// Description of the baseline.
     pub name: String,
     /// Its figures on the same rows.
     pub figures: Evaluation,
 }
 
-impl Judgement {
-    /// Judges scored rows of `table`; `None` where the data does not say who attacked.
+impl ModelEvaluation {
+    /// Evaluates scored rows of `table`; `None` for labels by attacker if the data does not name the attacker.
     ///
     /// # Errors
-    /// The parts do not fit together.
+    /// Model, table and rows do not fit together.
     pub fn of(
         labels: LabelRule,
         model: &ModelFile,
         table: &Table,
         scored: &Scored,
         baselines: Option<&Baselines>,
-    ) -> Result<Option<Judgement>, JudgeError> {
+    ) -> Result<Option<ModelEvaluation>, ModelEvaluationError> {
         let truth = match (labels, &scored.truth_by_attacker) {
             (LabelRule::File, _) => &scored.truth_by_file,
             (LabelRule::Attacker, Some(truth)) => truth,
@@ -198,7 +202,7 @@ impl Judgement {
         let of = |probabilities: &[f32]| {
             Evaluation::of(&Predictions::new(classes, truth, Scores::Probabilities(probabilities)))
         };
-        let mut beside = Vec::new();
+        let mut figures = Vec::new();
         if let Some(baselines) = baselines {
             for (name, narrow) in baselines.predict(model, table, &scored.rows)? {
                 let mut wide = Vec::with_capacity(scored.rows.len() * classes.len());
@@ -206,26 +210,26 @@ impl Judgement {
                     wide.extend_from_slice(row);
                     wide.resize(wide.len() + classes.len().saturating_sub(row.len()), 0.0);
                 }
-                beside.push(Baseline { name, figures: of(&wide)? });
+                figures.push(Baseline { name, figures: of(&wide)? });
             }
         }
-        Ok(Some(Judgement { labels, model: of(&scored.probabilities)?, baselines: beside }))
+        Ok(Some(ModelEvaluation { labels, model: of(&scored.probabilities)?, baselines: figures }))
     }
 }
 
-/// The training's raw epochs as figures: the paper's loss, precision and recall over epochs.
+/// Loss, precision and recall of each epoch, from its raw predictions.
 pub fn history(raw: &train::History, classes: &[String]) -> History {
     let count = |truth: &[u32], predicted: Vec<Option<u32>>| Confusion::count(classes, truth, &predicted);
     let epochs = raw.epochs.iter().map(|epoch| {
-        let seen = epoch.train_predictions.iter().copied().map(Some).collect();
+        let training = epoch.train_predictions.iter().copied().map(Some).collect();
         let scores = Scores::Probabilities(&epoch.validation_probabilities);
-        let held_out = Predictions::new(classes, &raw.validation_truth, scores).predicted();
+        let validation = Predictions::new(classes, &raw.validation_truth, scores).predicted();
         Epoch {
             number: epoch.number as u32,
-            training: EpochScores::new(epoch.train_loss, &count(&raw.train_truth, seen)),
+            training: EpochScores::new(epoch.train_loss, &count(&raw.train_truth, training)),
             validation: Some(EpochScores::new(
                 epoch.validation_loss,
-                &count(&raw.validation_truth, held_out),
+                &count(&raw.validation_truth, validation),
             )),
         }
     });
