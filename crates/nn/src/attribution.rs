@@ -59,7 +59,7 @@ impl Network {
         network.spec.loss_at = LossAt::LastStep;
         let classes = vec![0; rows];
         let data = Sequences::new(x, &classes, rows, steps);
-        data.check(&network)?;
+        data.check(&network.spec)?;
         let pass =
             Pass { network: &network, data, class_weights: None, batch: rows, norms: &[], dropout_seed: 0 };
         let (inputs, outputs, columns) = (self.spec.inputs, self.spec.outputs, network.head.columns);
@@ -67,18 +67,18 @@ impl Network {
         let order: Vec<u32> = (0..rows as u32).collect();
         let mut chunk = Chunk::new(&network, rows.min(ROWS), steps);
         for (rows, dx) in order.chunks(ROWS).zip(found.x.chunks_mut(ROWS * steps * inputs)) {
-            chunk.take(rows, rows[0] as usize, &data);
+            chunk.load_rows(rows, rows[0] as usize, &data);
             for l in 0..network.layers.len() {
-                chunk.up(&pass, l);
+                chunk.forward_layer(&pass, l);
             }
-            chunk.head_up(&pass);
+            chunk.head_forward(&pass);
             for logits in chunk.logits.chunks_exact_mut(columns).take(rows.len()) {
                 found.logits.extend_from_slice(&logits[..outputs]);
                 logits[..outputs].copy_from_slice(direction);
             }
-            chunk.head_down(&pass);
+            chunk.head_backward(&pass);
             for l in (0..network.layers.len()).rev() {
-                chunk.down(&pass, l);
+                chunk.backward_layer(&pass, l);
             }
             chunk.input_gradients(inputs, steps, dx);
         }
@@ -152,16 +152,5 @@ impl Network {
             *layer = Layer::pack(layer.inputs, layer.hidden, &ih, &hh, &bias, true);
         }
         network
-    }
-}
-
-impl Chunk {
-    /// The inputs' gradients that the way down left: rows x steps x inputs; zero behind the longest row.
-    pub(crate) fn input_gradients(&self, inputs: usize, steps: usize, out: &mut [f32]) {
-        let (rows, columns) = (self.rows.len(), crate::simd::padded(inputs));
-        for (at, dx) in self.layers[0].dx.chunks_exact(columns).enumerate().take(rows * self.used) {
-            let (t, r) = (at / rows, at % rows);
-            out[(r * steps + t) * inputs..][..inputs].copy_from_slice(&dx[..inputs]);
-        }
     }
 }

@@ -1,12 +1,14 @@
 //! A few rows of a batch, forward and backward through the whole network: the part of a training step that rows do
-//! not share. The weights' gradients come afterwards ([`crate::gradient`]), from what stays here.
+//! not share. The weights' gradients come afterwards ([`crate::weight_gradient`]), from what stays here.
 
-use crate::forward::logits;
+use crate::inference::logits;
+mod norm_dropout;
+
+use self::norm_dropout::NormDropout;
+use crate::batch_norm::NormBatch;
 use crate::kernel::{CellBackward, Matmul, PANEL_ROW, Saved, Softmax, Step};
-use crate::link::Link;
-use crate::loss::{loss_of, to_gradient, verdict};
-use crate::norm::NormBatch;
-use crate::simd::Aligned;
+use crate::loss::{loss_of, predicted_class, to_gradient};
+use crate::simd::{Aligned, padded};
 use crate::{LossAt, Network, Sequences};
 
 /// What all chunks of a batch read.
@@ -37,7 +39,7 @@ pub(crate) struct LayerWork {
     dc: Aligned,
     /// steps x rows x inputs (padded), where the layer below wants it.
     pub(crate) dx: Aligned,
-    pub(crate) link: Link,
+    pub(crate) link: NormDropout,
 }
 
 /// A block of rows with the memory of their steps.
@@ -59,7 +61,7 @@ pub(crate) struct Chunk {
     pub(crate) d_top: Aligned,
     /// A row each.
     pub(crate) losses: Vec<f32>,
-    pub(crate) verdicts: Vec<u32>,
+    pub(crate) predictions: Vec<u32>,
     head_rows: usize,
 }
 
@@ -79,7 +81,7 @@ impl Chunk {
                 dh: zeros(layer.units),
                 dc: zeros(layer.units),
                 dx: zeros(steps * layer.input_gradient()),
-                link: Link::new(positions, layer.units, spec.dropout > 0.0, spec.batch_norm),
+                link: NormDropout::new(positions, layer.units, spec.dropout > 0.0, spec.batch_norm),
             }
         });
         Chunk {
@@ -93,13 +95,13 @@ impl Chunk {
             logits: Aligned::zeros(rows * every * head.columns),
             d_top: Aligned::zeros(rows * every * head.units),
             losses: Vec::with_capacity(rows),
-            verdicts: Vec::with_capacity(rows),
+            predictions: Vec::with_capacity(rows),
             head_rows: 0,
         }
     }
 
     /// Takes the rows that it is to walk through.
-    pub(crate) fn take(&mut self, rows: &[u32], first_row: usize, data: &Sequences<'_>) {
+    pub(crate) fn load_rows(&mut self, rows: &[u32], first_row: usize, data: &Sequences<'_>) {
         self.rows.clear();
         self.rows.extend_from_slice(rows);
         self.lengths.clear();
@@ -108,7 +110,7 @@ impl Chunk {
         self.used = self.lengths.iter().copied().max().unwrap_or(0) as usize;
         self.first_row = first_row;
         self.losses.clear();
-        self.verdicts.clear();
+        self.predictions.clear();
         self.head_rows = 0;
     }
 
@@ -118,29 +120,29 @@ impl Chunk {
     }
 
     /// Whether only the last steps of layer `l` are seen from above.
-    pub(crate) fn last_only(&self, pass: &Pass<'_>, l: usize) -> bool {
+    pub(crate) fn is_last_only(&self, pass: &Pass<'_>, l: usize) -> bool {
         l + 1 == self.layers.len() && pass.network.spec.loss_at == LossAt::LastStep
     }
 
     /// Forward, loss, backward, where no batch normalisation asks for the other rows in between.
     pub(crate) fn run(&mut self, pass: &Pass<'_>) {
         for l in 0..self.layers.len() {
-            self.up(pass, l);
+            self.forward_layer(pass, l);
         }
-        self.turn(pass);
+        self.head_and_loss(pass);
         for l in (0..self.layers.len()).rev() {
-            self.mask_down(pass, l);
-            self.down(pass, l);
+            self.dropout_backward(pass, l);
+            self.backward_layer(pass, l);
         }
     }
 
     /// Layer `l` forward.
-    pub(crate) fn up(&mut self, pass: &Pass<'_>, l: usize) {
+    pub(crate) fn forward_layer(&mut self, pass: &Pass<'_>, l: usize) {
         if self.rows.is_empty() {
             return;
         }
         if l > 0 {
-            self.link_up(pass, l - 1);
+            self.link_forward(pass, l - 1);
         }
         self.load(pass, l);
         let (layer, rows, steps) = (&pass.network.layers[l], self.rows.len(), self.steps);
@@ -196,19 +198,19 @@ impl Chunk {
     }
 
     /// The head, the loss, and back to the gradient of the head's input.
-    pub(crate) fn turn(&mut self, pass: &Pass<'_>) {
+    pub(crate) fn head_and_loss(&mut self, pass: &Pass<'_>) {
         if self.rows.is_empty() {
             return;
         }
-        self.head_up(pass);
-        self.lose(pass);
-        self.head_down(pass);
+        self.head_forward(pass);
+        self.compute_loss(pass);
+        self.head_backward(pass);
     }
 
     /// The head: logits.
-    pub(crate) fn head_up(&mut self, pass: &Pass<'_>) {
+    pub(crate) fn head_forward(&mut self, pass: &Pass<'_>) {
         let l = self.layers.len() - 1;
-        self.link_up(pass, l);
+        self.link_forward(pass, l);
         let (head, layer, rows) = (&pass.network.head, &pass.network.layers[l], self.rows.len());
         let (simd, positions) = (pass.network.simd, self.positions(pass, l));
         self.head_rows = positions;
@@ -229,13 +231,13 @@ impl Chunk {
     }
 
     /// The loss: logits become their gradients.
-    fn lose(&mut self, pass: &Pass<'_>) {
+    fn compute_loss(&mut self, pass: &Pass<'_>) {
         let (l, rows) = (self.layers.len() - 1, self.rows.len());
         let (head, simd, positions) = (&pass.network.head, pass.network.simd, self.head_rows);
         let (outputs, columns) = (head.outputs, head.columns);
         simd.run(Softmax { rows: positions, outputs, columns, logits: &mut self.logits });
         self.losses.resize(rows, 0.0);
-        self.verdicts.resize(rows, 0);
+        self.predictions.resize(rows, 0);
         for at in 0..positions {
             let place = self.place(pass, l, at);
             let p = &mut self.logits[at * columns..][..outputs];
@@ -251,14 +253,14 @@ impl Chunk {
                 / share as f32;
             self.losses[r] += loss_of(p, class) * weight;
             if t + 1 == length {
-                self.verdicts[r] = verdict(p);
+                self.predictions[r] = predicted_class(p);
             }
             to_gradient(p, class, weight / pass.batch as f32);
         }
     }
 
     /// From the logits' gradients to that of the head's input.
-    pub(crate) fn head_down(&mut self, pass: &Pass<'_>) {
+    pub(crate) fn head_backward(&mut self, pass: &Pass<'_>) {
         let head = &pass.network.head;
         pass.network.simd.run(Matmul {
             rows: self.head_rows,
@@ -275,11 +277,12 @@ impl Chunk {
     }
 
     /// Layer `l` backward: gates become their gradients; the layer below gets its outputs' gradient.
-    pub(crate) fn down(&mut self, pass: &Pass<'_>, l: usize) {
+    pub(crate) fn backward_layer(&mut self, pass: &Pass<'_>, l: usize) {
         if self.rows.is_empty() {
             return;
         }
-        let (layer, simd, last_only) = (&pass.network.layers[l], pass.network.simd, self.last_only(pass, l));
+        let (layer, simd, is_last_only) =
+            (&pass.network.layers[l], pass.network.simd, self.is_last_only(pass, l));
         let (rows, steps, units) = (self.rows.len(), self.steps, layer.units);
         let (inputs, n) = (layer.input_gradient(), rows * units);
         let (work, above) = self.layers[l..].split_at_mut(1);
@@ -290,10 +293,10 @@ impl Chunk {
         for t in (0..self.used).rev() {
             // The loss reaches a row at its last step, or at every one; it adds to what the later step sent back.
             for r in 0..rows {
-                if last_only && self.lengths[r] as usize != t + 1 {
+                if is_last_only && self.lengths[r] as usize != t + 1 {
                     continue;
                 }
-                let at = if last_only { r } else { t * rows + r } * units;
+                let at = if is_last_only { r } else { t * rows + r } * units;
                 let dh = &mut work.dh[r * units..(r + 1) * units];
                 dh.iter_mut().zip(&from_above[at..at + units]).for_each(|(a, b)| *a += b);
             }
@@ -329,6 +332,15 @@ impl Chunk {
                     simd.run(product(&b[units..], inputs, &mut work.dx[t * rows * inputs..]));
                 }
             }
+        }
+    }
+
+    /// The inputs' gradients that the way down left: rows x steps x inputs; zero behind the longest row.
+    pub(crate) fn input_gradients(&self, inputs: usize, steps: usize, out: &mut [f32]) {
+        let (rows, columns) = (self.rows.len(), padded(inputs));
+        for (at, dx) in self.layers[0].dx.chunks_exact(columns).enumerate().take(rows * self.used) {
+            let (t, r) = (at / rows, at % rows);
+            out[(r * steps + t) * inputs..][..inputs].copy_from_slice(&dx[..inputs]);
         }
     }
 }

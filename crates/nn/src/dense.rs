@@ -1,7 +1,7 @@
 //! A network of dense layers alone: ReLU between them, softmax at the end, Adam.
 
 use crate::error::check_length;
-use crate::product::{View, multiply};
+use crate::gemm::{View, multiply};
 use crate::random::Random;
 use crate::{Error, TrainConfig};
 

@@ -8,37 +8,37 @@
 //! threads (rows first, then weights), `chunk` walks
 //! a few rows forward and backward, `kernel` holds the loops that cost time, `simd` what they are made of.
 
+mod adam;
 mod attribution;
-mod batch;
+mod batch_norm;
 pub mod bench;
 mod chunk;
 mod dense;
 mod error;
-mod forward;
-mod gradient;
-mod inspect;
+mod gemm;
+mod gradients;
+mod inference;
 mod kernel;
 mod layer;
-mod link;
+mod lock;
 mod loss;
 mod network;
-mod norm;
 pub mod onnx;
-mod product;
 mod random;
 mod sequences;
 mod simd;
 mod spec;
+mod step;
 mod stream;
-mod team;
 mod train;
+mod weight_gradient;
 
 pub use attribution::{Attribution, InputGradients};
 pub use dense::DenseNetwork;
 pub use error::Error;
-pub use inspect::Gradients;
+pub use gemm::{View, multiply};
+pub use gradients::Gradients;
 pub use network::Network;
-pub use product::{View, multiply};
 pub use sequences::Sequences;
 pub use simd::Simd;
 pub use spec::{LossAt, Spec};

@@ -17,7 +17,7 @@ fn of_class(probabilities: &[f32], class: u32) -> f32 {
 }
 
 /// The class that probabilities name; the first of equals.
-pub(crate) fn verdict(probabilities: &[f32]) -> u32 {
+pub(crate) fn predicted_class(probabilities: &[f32]) -> u32 {
     if let [p] = probabilities {
         return u32::from(*p > 0.5);
     }

@@ -1,9 +1,7 @@
-//! A network: its weights in and out, and its verdicts.
+//! A network: its weights in and out, and its predictions.
 
-use crate::error::check_length;
-use crate::forward::forward;
+use crate::batch_norm::Norm;
 use crate::layer::{Head, Layer};
-use crate::norm::Norm;
 use crate::random::Random;
 use crate::simd::Simd;
 use crate::{Error, Spec};
@@ -139,64 +137,7 @@ impl Network {
         self.simd = simd;
         self
     }
-
-    /// The probabilities after the last step: rows x outputs (one output: the probability of class 1).
-    ///
-    /// `x`: rows x steps x inputs, row-major. The rows are independent: their results do not depend on each other, nor
-    /// on `threads`.
-    pub fn predict(&self, x: &[f32], rows: usize, steps: usize, threads: usize) -> Result<Vec<f32>, Error> {
-        self.verdicts(x, rows, steps, threads, false)
-    }
-
-    /// The probabilities after every step: rows x steps x outputs.
-    pub fn predict_steps(
-        &self,
-        x: &[f32],
-        rows: usize,
-        steps: usize,
-        threads: usize,
-    ) -> Result<Vec<f32>, Error> {
-        self.verdicts(x, rows, steps, threads, true)
-    }
-
-    fn verdicts(
-        &self,
-        x: &[f32],
-        rows: usize,
-        steps: usize,
-        threads: usize,
-        every: bool,
-    ) -> Result<Vec<f32>, Error> {
-        if steps == 0 {
-            return Err(Error::Config("a sequence must have at least one step".to_string()));
-        }
-        check_length("x", x.len(), rows * steps * self.spec.inputs)?;
-        if self.spec.batch_norm {
-            return self.folded()?.verdicts(x, rows, steps, threads, every);
-        }
-        let out_row = self.spec.outputs * if every { steps } else { 1 };
-        let mut out = vec![0.0; rows * out_row];
-        let run = |first: usize, out: &mut [f32]| {
-            let n = out.len() / out_row;
-            let row = steps * self.spec.inputs;
-            forward(self, BLOCK_ROWS, &x[first * row..(first + n) * row], steps, every, out);
-        };
-        // Enough pieces that the threads end together, few enough that each keeps its weights in the cache.
-        let piece = rows.div_ceil(threads.max(1)).min(PIECE_ROWS);
-        if threads <= 1 || rows <= 1 {
-            run(0, &mut out);
-        } else {
-            use rayon::prelude::*;
-            out.par_chunks_mut(piece * out_row).enumerate().for_each(|(i, out)| run(i * piece, out));
-        }
-        Ok(out)
-    }
 }
-
-/// Rows that walk through the steps together.
-const BLOCK_ROWS: usize = 48;
-/// Rows that a thread takes at a time.
-const PIECE_ROWS: usize = 4 * BLOCK_ROWS;
 
 /// Every tensor's name and shape, in the order of the layers.
 pub(crate) fn shapes(spec: &Spec) -> Vec<(String, Vec<usize>)> {

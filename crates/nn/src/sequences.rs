@@ -1,7 +1,7 @@
 //! Labelled rows.
 
 use crate::error::check_length;
-use crate::{Error, Network};
+use crate::{Error, Spec};
 
 /// Labelled sequences, row-major, padded to one number of steps.
 #[derive(Clone, Copy, Debug)]
@@ -34,16 +34,16 @@ impl<'a> Sequences<'a> {
         self.lengths.map_or(self.steps, |l| l[row] as usize) - 1
     }
 
-    pub(crate) fn check(&self, network: &Network) -> Result<(), Error> {
+    pub(crate) fn check(&self, spec: &Spec) -> Result<(), Error> {
         if self.steps == 0 {
             return Err(Error::Config("a sequence must have at least one step".to_string()));
         }
         if u32::try_from(self.rows).is_err() || u32::try_from(self.steps).is_err() {
             return Err(Error::Config("rows and steps must be 4294967295 or fewer".to_string()));
         }
-        check_length("x", self.x.len(), self.rows * self.steps * network.spec().inputs)?;
+        check_length("x", self.x.len(), self.rows * self.steps * spec.inputs)?;
         check_length("y", self.y.len(), self.rows)?;
-        let classes = network.spec().classes();
+        let classes = spec.classes();
         if let Some((row, &class)) = self.y.iter().enumerate().find(|(_, y)| **y >= classes) {
             return Err(Error::Class { row, class, classes });
         }

@@ -5,9 +5,9 @@ use crate::Error;
 /// Where the loss is taken, and so what the network learns to say when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LossAt {
-    /// After the last step only: one verdict a sequence.
+    /// After the last step only: one predicted_class a sequence.
     LastStep,
-    /// After every step: a verdict as early as the data allows.
+    /// After every step: a predicted_class as early as the data allows.
     EveryStep,
 }
 

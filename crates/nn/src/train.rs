@@ -2,15 +2,15 @@
 
 use std::sync::RwLock;
 
-use crate::batch::{Batch, Memory, Work};
+use crate::adam::StepSize;
 use crate::chunk::Chunk;
 use crate::error::check_length;
-use crate::gradient::Rate;
-use crate::kernel::{BETA1, BETA2};
+use crate::lock::read;
 use crate::loss::loss_of;
 use crate::random::Random;
-use crate::team::{Team, read};
+use crate::step::{Batch, OptimizerState, TrainingStep};
 use crate::{Error, LossAt, Network, Sequences};
+use citronella_parallel::Team;
 
 /// Rows of a batch that walk through the steps together. Fixed, so that sums have one order.
 const CHUNK_ROWS: usize = 16;
@@ -62,7 +62,7 @@ pub struct EvalStats {
 pub struct Trainer {
     network: Network,
     config: TrainConfig,
-    memory: Memory,
+    memory: OptimizerState,
     chunks: Vec<RwLock<Chunk>>,
     order: Vec<u32>,
     random: Random,
@@ -80,7 +80,7 @@ impl Trainer {
         if let Some(weights) = &config.class_weights {
             check_length("class weights", weights.len(), classes as usize)?;
         }
-        let memory = Memory::new(&network);
+        let memory = OptimizerState::new(&network);
         let random = Random::new(config.seed, 1);
         let (chunks, order) = (Vec::new(), Vec::new());
         Ok(Trainer { network, config, memory, chunks, order, random, batches: 0 })
@@ -106,7 +106,7 @@ impl Trainer {
         data: &Sequences<'_>,
         progress: &mut dyn FnMut(usize),
     ) -> Result<EpochStats, Error> {
-        data.check(&self.network)?;
+        data.check(&self.network.spec)?;
         self.make_room(data.steps);
         self.order.clear();
         self.order.extend(0..data.rows as u32);
@@ -115,14 +115,9 @@ impl Trainer {
             EpochStats { loss: 0.0, correct: 0, rows: data.rows, predictions: vec![0; data.rows] };
         let Trainer { network, config, memory, chunks, order, batches, random } = self;
         let (dropout, before) = (random.next(), *batches);
-        let work = Work { network: RwLock::new(network), memory, chunks };
+        let work = TrainingStep { network: RwLock::new(network), memory, chunks };
         let all = || order.chunks(config.batch).enumerate();
-        let rate = |b: usize| {
-            let t = before.saturating_add(b as i32 + 1);
-            let left = |beta: f32| 1.0 - f64::from(beta).powi(t);
-            let rate = f64::from(config.learning_rate) / left(BETA1);
-            Rate { rate: rate as f32, correction: (1.0 / left(BETA2).sqrt()) as f32 }
-        };
+        let size = |b: usize| StepSize::new(config.learning_rate, before.saturating_add(b as i32 + 1));
         let batch = |b: usize, rows| Batch {
             data: *data,
             rows,
@@ -134,7 +129,7 @@ impl Trainer {
             |member| {
                 for (b, rows) in all() {
                     work.rows(member, &batch(b, rows));
-                    work.weights(member, rate(b));
+                    work.weights(member, size(b));
                 }
             },
             |member| {
@@ -142,7 +137,7 @@ impl Trainer {
                 for (b, rows) in all() {
                     work.rows(member, &batch(b, rows));
                     record(&mut stats, chunks, data.y);
-                    work.weights(member, rate(b));
+                    work.weights(member, size(b));
                     done += rows.len();
                     if (b + 1) % GROUP == 0 || done == data.rows {
                         progress(done);
@@ -162,7 +157,7 @@ impl Trainer {
 
     /// [`Trainer::evaluate`] for sequences of different lengths.
     pub fn evaluate_of(&self, data: &Sequences<'_>) -> Result<EvalStats, Error> {
-        data.check(&self.network)?;
+        data.check(&self.network.spec)?;
         let outputs = self.network.spec.outputs;
         let every = self.network.spec.loss_at == LossAt::EveryStep;
         let (rows, steps, threads) = (data.rows, data.steps, self.config.threads);
@@ -212,9 +207,9 @@ fn record(stats: &mut EpochStats, chunks: &[RwLock<Chunk>], y: &[u32]) {
     for chunk in chunks {
         let chunk = read(chunk);
         stats.loss += chunk.losses.iter().copied().map(f64::from).sum::<f64>();
-        for (&row, &verdict) in chunk.rows.iter().zip(&chunk.verdicts) {
-            stats.predictions[row as usize] = verdict;
-            stats.correct += usize::from(verdict == y[row as usize]);
+        for (&row, &predicted_class) in chunk.rows.iter().zip(&chunk.predictions) {
+            stats.predictions[row as usize] = predicted_class;
+            stats.correct += usize::from(predicted_class == y[row as usize]);
         }
     }
 }

@@ -179,11 +179,11 @@ fn steps_that_are_shared_out_equal_steps_one_by_one() {
         let x = waves(steps * inputs);
         let slots: Vec<u32> = (0..steps as u32).map(|at| at * at % n).collect();
         let rows: Vec<u32> = (0..steps as u32).map(|at| at * 7 % steps as u32).collect();
-        let anew: Vec<bool> = (0..steps).map(|at| at % 11 == 3).collect();
+        let resets: Vec<bool> = (0..steps).map(|at| at % 11 == 3).collect();
         let mut cell = StreamCell::new(&network, n as usize).unwrap();
         let mut wanted = vec![0.0; steps * outputs];
         for (at, out) in wanted.chunks_exact_mut(outputs).enumerate() {
-            if anew[at] {
+            if resets[at] {
                 cell.reset(slots[at]);
             }
             cell.step(slots[at], &x[rows[at] as usize * inputs..][..inputs], out).unwrap();
@@ -193,17 +193,20 @@ fn steps_that_are_shared_out_equal_steps_one_by_one() {
         let mut said = vec![0.0; steps * outputs];
         let (first, second) = said.split_at_mut(steps / 2 * outputs);
         let half =
-            |range: std::ops::Range<usize>| (&slots[range.clone()], &rows[range.clone()], &anew[range]);
-        let (slots_of, rows_of, anew_of) = half(0..steps / 2);
-        here.take(&mut home, &Steps { slots: slots_of, rows: rows_of, anew: anew_of }, &x, first).unwrap();
+            |range: std::ops::Range<usize>| (&slots[range.clone()], &rows[range.clone()], &resets[range]);
+        let (slots_of, rows_of, resets_of) = half(0..steps / 2);
+        here.step_rows(&mut home, &Steps { slots: slots_of, rows: rows_of, resets: resets_of }, &x, first)
+            .unwrap();
         (0..n).for_each(|slot| away.copy(n - 1 - slot, &home, slot));
-        let (slots_of, rows_of, anew_of) = half(steps / 2..steps);
+        let (slots_of, rows_of, resets_of) = half(steps / 2..steps);
         let turned: Vec<u32> = slots_of.iter().map(|slot| n - 1 - slot).collect();
-        there.take(&mut away, &Steps { slots: &turned, rows: rows_of, anew: anew_of }, &x, second).unwrap();
+        there
+            .step_rows(&mut away, &Steps { slots: &turned, rows: rows_of, resets: resets_of }, &x, second)
+            .unwrap();
         assert_eq!(said, wanted);
-        let bad = Steps { slots: &[0], rows: &[steps as u32], anew: &[false] };
-        assert!(here.take(&mut home, &bad, &x, &mut wanted[..outputs]).is_err());
-        let bad = Steps { slots: &[n], rows: &[0], anew: &[false] };
-        assert!(here.take(&mut home, &bad, &x, &mut wanted[..outputs]).is_err());
+        let bad = Steps { slots: &[0], rows: &[steps as u32], resets: &[false] };
+        assert!(here.step_rows(&mut home, &bad, &x, &mut wanted[..outputs]).is_err());
+        let bad = Steps { slots: &[n], rows: &[0], resets: &[false] };
+        assert!(here.step_rows(&mut home, &bad, &x, &mut wanted[..outputs]).is_err());
     }
 }

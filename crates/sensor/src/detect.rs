@@ -4,11 +4,10 @@
 //! [`Shard`] with a [`Detector`] finds in them.
 
 mod batch;
-mod bundle;
+mod batch_part;
 mod card;
 mod config;
 mod counters;
-mod crew;
 mod detector;
 mod drift;
 mod error;

@@ -19,7 +19,7 @@ pub mod record;
 mod records;
 mod services;
 pub mod sessions;
-pub mod spread;
+pub mod sharded;
 pub mod table;
 pub mod tcp_analysis;
 mod timers;

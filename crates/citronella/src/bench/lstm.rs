@@ -1,4 +1,4 @@
-//! `citronella bench lstm`: milliseconds a training step, sequences and streaming steps a second, share of the peak.
+//! `citronella bench lstm`: milliseconds per training step, sequences and streaming steps per second, share of the peak.
 
 use anyhow::Result;
 use citronella_nn::{
@@ -11,19 +11,19 @@ use crate::show::{self, count};
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// Steps a sequence
+    /// Steps per sequence
     #[arg(long, default_value_t = 26)]
     steps: usize,
-    /// Values a step
+    /// Values per step
     #[arg(long, default_value_t = 1)]
     features: usize,
     /// LSTM units
     #[arg(long, default_value_t = 64)]
     hidden: usize,
-    /// Threads for training and for inference in batches; streaming runs on one
+    /// Threads for training and for batch inference; streaming runs on one
     #[arg(long, default_value_t = 1)]
     threads: usize,
-    /// Seconds to spend on each figure, at least
+    /// Minimum seconds for each figure
     #[arg(long, default_value_t = 1.0)]
     seconds: f64,
     /// Print one JSON document
@@ -85,7 +85,7 @@ fn print(report: &Report) -> Result<()> {
     for (batch, rate) in [(1, report.infer_1), (32, report.infer_32), (1024, report.infer_1024)] {
         line(&format!("inference, batch {batch}"), format!("{} sequences/s", count(rate as u64)));
     }
-    line("state of a conversation", format!("{} bytes", report.state_bytes));
+    line("state per conversation", format!("{} bytes", report.state_bytes));
     show::print(&table)?;
     let mut table = show::table(&["streaming, one thread", "precision", "conversations", "steps/s"]);
     for rates in &report.streaming {

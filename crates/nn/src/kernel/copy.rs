@@ -4,19 +4,19 @@ use crate::simd::{Op, Vector};
 
 /// Where rows lie: one after another, or each at its slot.
 #[derive(Clone, Copy)]
-pub(crate) enum Places<'a> {
+pub(crate) enum RowLayout<'a> {
     /// Row r begins at r * stride.
-    Rows(usize),
+    Strided(usize),
     /// Row r begins at slots[r] * stride + offset.
     Slots { slots: &'a [u32], stride: usize, offset: usize },
 }
 
-impl Places<'_> {
+impl RowLayout<'_> {
     #[inline(always)]
     pub(crate) fn of(&self, row: usize) -> usize {
         match *self {
-            Places::Rows(stride) => row * stride,
-            Places::Slots { slots, stride, offset } => slots[row] as usize * stride + offset,
+            RowLayout::Strided(stride) => row * stride,
+            RowLayout::Slots { slots, stride, offset } => slots[row] as usize * stride + offset,
         }
     }
 }
@@ -26,9 +26,9 @@ pub(crate) struct CopyRows<'a> {
     pub(crate) rows: usize,
     pub(crate) len: usize,
     pub(crate) from: &'a [f32],
-    pub(crate) from_at: Places<'a>,
+    pub(crate) from_at: RowLayout<'a>,
     pub(crate) to: &'a mut [f32],
-    pub(crate) to_at: Places<'a>,
+    pub(crate) to_at: RowLayout<'a>,
 }
 
 impl Op for CopyRows<'_> {

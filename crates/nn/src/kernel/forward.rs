@@ -1,6 +1,6 @@
 //! One time step of an LSTM layer for a block of rows.
 
-use super::{PANEL_ROW, with_rows};
+use super::{PANEL_ROW, Panel, with_rows};
 use crate::simd::{Op, PANEL, Vector};
 
 /// What the backward pass needs of a step.
@@ -15,7 +15,7 @@ pub(crate) struct Saved<'a> {
 /// Equations 1-5 of the paper, fused: z = W [1, x, h]; i, f, o = sigmoid, g = tanh; c' = f c + i g; h' = o tanh c'.
 pub(crate) struct Step<'a> {
     /// One slice per panel: depth x 64.
-    pub(crate) panels: &'a [crate::layer::Panel],
+    pub(crate) panels: &'a [Panel],
     pub(crate) rows: usize,
     /// Columns of [1, x, h] to use: all, or [1, x] alone where h is zero.
     pub(crate) depth: usize,

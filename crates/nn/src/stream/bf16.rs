@@ -1,6 +1,6 @@
 //! Streaming with weights and h in bf16, c and sums in f32.
 
-use crate::kernel::{CopyRows, Places};
+use crate::kernel::{CopyRows, RowLayout};
 use crate::layer::Layer;
 use crate::simd::avx512_bf16::{Avx512Bf16, CONVERTED, StepBf16};
 use crate::simd::{Aligned, PANEL, Simd};
@@ -82,13 +82,13 @@ impl Bf16 {
         slots: &[u32],
         stride: usize,
         arena: &[f32],
-        (x, x_at): (&[f32], Places<'_>),
+        (x, x_at): (&[f32], RowLayout<'_>),
     ) {
         let (rows, units, first) = (slots.len(), self.units, self.inputs.div_ceil(2));
-        let place = |offset| Places::Slots { slots, stride, offset };
-        let (from_at, to_at, to) = (place(0), Places::Rows(units), &mut *self.c);
+        let place = |offset| RowLayout::Slots { slots, stride, offset };
+        let (from_at, to_at, to) = (place(0), RowLayout::Strided(units), &mut *self.c);
         simd.run(CopyRows { rows, len: units, from: arena, from_at, to, to_at });
-        let (from_at, to_at, to) = (place(units), Places::Rows(self.pairs), &mut self.xh[first..]);
+        let (from_at, to_at, to) = (place(units), RowLayout::Strided(self.pairs), &mut self.xh[first..]);
         simd.run(CopyRows { rows, len: units / 2, from: arena, from_at, to, to_at });
         for (at, row) in (0..rows).zip(self.xh.chunks_exact_mut(self.pairs)) {
             let x = &x[x_at.of(at)..][..self.inputs];
@@ -103,10 +103,10 @@ impl Bf16 {
     /// Gives the rows' states back.
     pub(super) fn store(&self, simd: Simd, slots: &[u32], stride: usize, arena: &mut [f32]) {
         let (rows, units) = (slots.len(), self.units);
-        let place = |offset| Places::Slots { slots, stride, offset };
-        let (from_at, to_at, to) = (Places::Rows(units), place(0), &mut *arena);
+        let place = |offset| RowLayout::Slots { slots, stride, offset };
+        let (from_at, to_at, to) = (RowLayout::Strided(units), place(0), &mut *arena);
         simd.run(CopyRows { rows, len: units, from: &self.c, from_at, to, to_at });
-        let (from_at, to_at) = (Places::Rows(units / 2), place(units));
+        let (from_at, to_at) = (RowLayout::Strided(units / 2), place(units));
         simd.run(CopyRows { rows, len: units / 2, from: &self.h16, from_at, to: arena, to_at });
     }
 

@@ -23,7 +23,7 @@ use self::{
 };
 use super::{
     key::{Direction, FlowKey, HashSeed},
-    spread::{Spread, spread},
+    sharded::{ShardedWork, run_sharded},
 };
 use crate::capture::{Capture, CaptureError, Packet};
 
@@ -150,7 +150,7 @@ impl Conversations {
         let policy = Policy::new(limits);
         let shards = (0..threads.max(1)).map(|_| Shard::default()).collect();
         let arrivals = Arrivals::new(limits.sort_window_packets);
-        let (shards, ended) = spread(&policy, capture, (shards, arrivals), threads, told);
+        let (shards, ended) = run_sharded(&policy, capture, (shards, arrivals), threads, told);
         (Finished::of_shards(shards), ended)
     }
 
@@ -206,10 +206,10 @@ impl Conversations {
     }
 }
 
-impl Spread for Policy {
+impl ShardedWork for Policy {
     type Item = Item;
     type Shard = Shard;
-    type Order = Arrivals;
+    type Sequencer = Arrivals;
     type Note = Note;
 
     #[inline]
@@ -218,11 +218,11 @@ impl Spread for Policy {
         Some((self.seed.flow(&item.key), item))
     }
 
-    fn batch(&self, arrivals: &mut Arrivals, times: Vec<i64>) -> Note {
+    fn sequence(&self, arrivals: &mut Arrivals, times: Vec<i64>) -> Note {
         arrivals.batch(times)
     }
 
-    fn take(&self, shard: &mut Shard, items: &[Item], note: &Note) {
+    fn process(&self, shard: &mut Shard, items: &[Item], note: &Note) {
         for item in items {
             if let Some(place) = shard.count(self, item, note.before) {
                 shard.arrive(place, item.time_nanos, note.late(item.index));
@@ -230,11 +230,11 @@ impl Spread for Policy {
         }
     }
 
-    fn end(&self, shard: &mut Shard, note: &Note) {
+    fn end_batch(&self, shard: &mut Shard, note: &Note) {
         shard.settle(note.settled);
     }
 
-    fn room(&self) -> usize {
+    fn unordered_capacity(&self) -> usize {
         match self.max_conversations - self.conversations.load(Ordering::Relaxed) {
             // None is let in any more, in whatever order they come.
             0 => usize::MAX,

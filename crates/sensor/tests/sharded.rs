@@ -55,7 +55,7 @@ fn alone(bytes: &[u8], limits: Limits) -> Flows {
     (uniflows.collect(), biflows.collect(), losses)
 }
 
-fn together(bytes: &[u8], limits: Limits, threads: usize) -> Flows {
+fn on_threads(bytes: &[u8], limits: Limits, threads: usize) -> Flows {
     let open = || Capture::from_reader("test", Box::new(Cursor::new(bytes.to_vec()))).unwrap();
     let known = (Attacker::Is("10.0.0.1".parse().unwrap()), limits);
     let (uniflows, ended) = UniflowLevel::of_capture(&mut open(), known, threads, |_| ());
@@ -92,7 +92,7 @@ proptest! {
         let limits = Limits { max_conversations: most, sort_window_packets: window };
         let bytes = pcap(&packets);
         let expected = alone(&bytes, limits);
-        prop_assert_eq!(&together(&bytes, limits, threads), &expected);
+        prop_assert_eq!(&on_threads(&bytes, limits, threads), &expected);
     }
 }
 
@@ -116,7 +116,7 @@ fn late_packets_and_a_full_table_are_met() {
     assert!(expected.2.packets_over_cap > 0 && expected.2.packets_too_late > 0, "{:?}", expected.2);
     assert!(expected.0.len() >= 150);
     for threads in 2..5 {
-        assert!(together(&bytes, limits, threads) == expected, "{threads} threads");
+        assert!(on_threads(&bytes, limits, threads) == expected, "{threads} threads");
     }
 }
 

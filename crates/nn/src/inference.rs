@@ -1,9 +1,70 @@
-//! The forward pass without memory of its steps: verdicts only.
+//! The forward pass without memory of its steps: predictions only.
 
-use crate::Network;
-use crate::kernel::{CopyRows, Matmul, Places, Softmax, Step};
+use rayon::prelude::*;
+
+use crate::error::check_length;
+use crate::kernel::{CopyRows, Matmul, RowLayout, Softmax, Step};
 use crate::layer::Head;
 use crate::simd::Aligned;
+use crate::{Error, Network};
+
+/// Rows that walk through the steps together.
+const BLOCK_ROWS: usize = 48;
+/// Rows that a thread takes at a time.
+const PIECE_ROWS: usize = 4 * BLOCK_ROWS;
+
+impl Network {
+    /// The probabilities after the last step: rows x outputs (one output: the probability of class 1).
+    ///
+    /// `x`: rows x steps x inputs, row-major. The rows are independent: their results do not depend on each other, nor
+    /// on `threads`.
+    pub fn predict(&self, x: &[f32], rows: usize, steps: usize, threads: usize) -> Result<Vec<f32>, Error> {
+        self.predictions(x, rows, steps, threads, false)
+    }
+
+    /// The probabilities after every step: rows x steps x outputs.
+    pub fn predict_steps(
+        &self,
+        x: &[f32],
+        rows: usize,
+        steps: usize,
+        threads: usize,
+    ) -> Result<Vec<f32>, Error> {
+        self.predictions(x, rows, steps, threads, true)
+    }
+
+    fn predictions(
+        &self,
+        x: &[f32],
+        rows: usize,
+        steps: usize,
+        threads: usize,
+        every: bool,
+    ) -> Result<Vec<f32>, Error> {
+        if steps == 0 {
+            return Err(Error::Config("a sequence must have at least one step".to_string()));
+        }
+        check_length("x", x.len(), rows * steps * self.spec.inputs)?;
+        if self.spec.batch_norm {
+            return self.folded()?.predictions(x, rows, steps, threads, every);
+        }
+        let out_row = self.spec.outputs * if every { steps } else { 1 };
+        let mut out = vec![0.0; rows * out_row];
+        let run = |first: usize, out: &mut [f32]| {
+            let n = out.len() / out_row;
+            let row = steps * self.spec.inputs;
+            forward(self, BLOCK_ROWS, &x[first * row..(first + n) * row], steps, every, out);
+        };
+        // Enough pieces that the threads end together, few enough that each keeps its weights in the cache.
+        let piece = rows.div_ceil(threads.max(1)).min(PIECE_ROWS);
+        if threads <= 1 || rows <= 1 {
+            run(0, &mut out);
+        } else {
+            out.par_chunks_mut(piece * out_row).enumerate().for_each(|(i, out)| run(i * piece, out));
+        }
+        Ok(out)
+    }
+}
 
 /// The state of a few rows that step together, and room for the next.
 pub(crate) struct Block {
@@ -58,7 +119,7 @@ impl Block {
         &mut self,
         network: &Network,
         rows: usize,
-        (x, x_at): (&[f32], Places<'_>),
+        (x, x_at): (&[f32], RowLayout<'_>),
         fresh: bool,
         reverse: bool,
     ) {
@@ -69,7 +130,7 @@ impl Block {
             let (stride, n) = (layer.depth(), layer.inputs);
             let (from, from_at) = match (below.last(), l.checked_sub(1).map(|l| &network.layers[l])) {
                 (Some(below), Some(layer)) => {
-                    (&below.xh[1 - now][1 + layer.inputs..], Places::Rows(layer.depth()))
+                    (&below.xh[1 - now][1 + layer.inputs..], RowLayout::Strided(layer.depth()))
                 }
                 _ => (x, x_at),
             };
@@ -81,7 +142,7 @@ impl Block {
                 from,
                 from_at,
                 to: &mut xh[1..],
-                to_at: Places::Rows(stride),
+                to_at: RowLayout::Strided(stride),
             });
             if fresh {
                 c[..rows * layer.units].fill(0.0);
@@ -110,9 +171,9 @@ impl Block {
                 rows,
                 len: layer.units,
                 from: &buffers.xh[self.now][1 + layer.inputs..],
-                from_at: Places::Rows(layer.depth()),
+                from_at: RowLayout::Strided(layer.depth()),
                 to: &mut self.top[1..],
-                to_at: Places::Rows(1 + layer.units),
+                to_at: RowLayout::Strided(1 + layer.units),
             });
         }
         self.top_head(network, rows)
@@ -164,7 +225,7 @@ pub(crate) fn forward(
     for (x, out) in x.chunks(block_rows * row).zip(out.chunks_mut(block_rows * out_row)) {
         let rows = x.len() / row;
         for t in 0..steps {
-            block.step(network, rows, (&x[t * inputs..], Places::Rows(row)), t == 0, t % 2 == 1);
+            block.step(network, rows, (&x[t * inputs..], RowLayout::Strided(row)), t == 0, t % 2 == 1);
             if every || t + 1 == steps {
                 let at = if every { t * outputs } else { 0 };
                 let probabilities = block.head(network, rows).chunks_exact(network.head.columns);

@@ -1,12 +1,8 @@
 //! Batch normalisation of a layer's outputs (Ioffe and Szegedy 2015), per unit over rows and steps; what Keras'
 //! `BatchNormalization` computes: epsilon 1e-3, momentum 0.99.
 
-use std::sync::RwLock;
-
-use crate::chunk::Chunk;
-use crate::gradient::{Moments, Rate};
+use crate::adam::{Moments, StepSize};
 use crate::simd::{Aligned, Simd};
-use crate::team::read;
 
 const EPSILON: f64 = 1e-3;
 const MOMENTUM: f64 = 0.99;
@@ -101,14 +97,17 @@ impl NormBatch {
         }
     }
 
-    fn gather(&mut self, chunks: &[RwLock<Chunk>], l: usize) {
+    /// Begins a batch; [`NormBatch::add_sums`] follows for each chunk, in order.
+    pub(crate) fn clear_sums(&mut self) {
         self.sums.clear();
-        chunks.iter().for_each(|c| self.sums.add(&read(c).layers[l].link.sums));
+    }
+
+    pub(crate) fn add_sums(&mut self, sums: &Sums) {
+        self.sums.add(sums);
     }
 
     /// The batch's mean and variance; the running ones follow.
-    pub(crate) fn forward(&mut self, chunks: &[RwLock<Chunk>], l: usize, norm: Option<&mut Norm>) {
-        self.gather(chunks, l);
+    pub(crate) fn forward(&mut self, norm: Option<&mut Norm>) {
         let n = self.sums.count.max(1) as f64;
         let of_unit = |sums: &Sums, u: usize| {
             let mean = sums.first[u] / n;
@@ -130,8 +129,7 @@ impl NormBatch {
     }
 
     /// The gradients of scale and shift, summed over the batch; their means stay for the way down.
-    pub(crate) fn backward(&mut self, chunks: &[RwLock<Chunk>], l: usize) {
-        self.gather(chunks, l);
+    pub(crate) fn backward(&mut self) {
         let n = self.sums.count.max(1) as f64;
         for u in 0..self.mean.len() {
             self.shift_moments.gradient[u] = self.sums.first[u] as f32;
@@ -142,7 +140,7 @@ impl NormBatch {
     }
 
     /// Adam for scale and shift.
-    pub(crate) fn step(&mut self, simd: Simd, rate: Rate, norm: &mut Norm) {
+    pub(crate) fn step(&mut self, simd: Simd, rate: StepSize, norm: &mut Norm) {
         let NormBatch { scale_moments, shift_moments, old, .. } = self;
         for (moments, weights) in [(scale_moments, &mut norm.scale), (shift_moments, &mut norm.shift)] {
             old.copy_from_slice(weights);

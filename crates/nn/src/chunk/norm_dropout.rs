@@ -1,10 +1,10 @@
 //! What stands between a layer and the next, in training: batch normalisation, then dropout.
 
-use crate::chunk::{Chunk, Pass};
-use crate::norm::Sums;
+use super::{Chunk, Pass};
+use crate::batch_norm::Sums;
 
 /// A layer's outputs on their way up, and what the way down needs of it.
-pub(crate) struct Link {
+pub(crate) struct NormDropout {
     /// Positions x units: normalised, scaled, thinned out.
     pub(crate) out: crate::simd::Aligned,
     /// Positions x units: 0, or 1 / (1 - dropout).
@@ -13,17 +13,17 @@ pub(crate) struct Link {
     pub(crate) sums: Sums,
 }
 
-impl Link {
-    pub(crate) fn new(positions: usize, units: usize, dropout: bool, norm: bool) -> Link {
+impl NormDropout {
+    pub(crate) fn new(positions: usize, units: usize, dropout: bool, norm: bool) -> NormDropout {
         let room = |wanted: bool| crate::simd::Aligned::zeros(if wanted { positions * units } else { 0 });
-        Link { out: room(dropout || norm), mask: room(dropout), sums: Sums::new(units) }
+        NormDropout { out: room(dropout || norm), mask: room(dropout), sums: Sums::new(units) }
     }
 }
 
 /// Counter-based random numbers (SplitMix64): a row's mask depends on its place in the batch, not on threads.
-struct Draws(u64);
+struct SplitMix64(u64);
 
-impl Draws {
+impl SplitMix64 {
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -36,7 +36,7 @@ impl Chunk {
     /// Where position `at` of layer `l`'s outputs lies: its step and row; `None` beyond its sequence's end.
     pub(crate) fn place(&self, pass: &Pass<'_>, l: usize, at: usize) -> Option<(usize, usize)> {
         let rows = self.rows.len();
-        if self.last_only(pass, l) {
+        if self.is_last_only(pass, l) {
             return Some((self.lengths[at] as usize - 1, at));
         }
         let (t, r) = (at / rows, at % rows);
@@ -45,11 +45,11 @@ impl Chunk {
 
     /// Positions of layer `l`'s outputs that are used: a row's last step, or every step of each row.
     pub(crate) fn positions(&self, pass: &Pass<'_>, l: usize) -> usize {
-        self.rows.len() * if self.last_only(pass, l) { 1 } else { self.used }
+        self.rows.len() * if self.is_last_only(pass, l) { 1 } else { self.used }
     }
 
     /// The batch's sums of layer `l`'s outputs.
-    pub(crate) fn sum_up(&mut self, pass: &Pass<'_>, l: usize) {
+    pub(crate) fn sum_outputs(&mut self, pass: &Pass<'_>, l: usize) {
         let layer = &pass.network.layers[l];
         let (mut sums, rows) = (std::mem::take(&mut self.layers[l].link.sums), self.rows.len());
         sums.clear();
@@ -66,7 +66,7 @@ impl Chunk {
     }
 
     /// Fills the link's outputs, where the network has any dropout or normalisation.
-    pub(crate) fn link_up(&mut self, pass: &Pass<'_>, l: usize) {
+    pub(crate) fn link_forward(&mut self, pass: &Pass<'_>, l: usize) {
         let (layer, dropout, rows) = (&pass.network.layers[l], pass.network.spec.dropout, self.rows.len());
         if self.layers[l].link.out.is_empty() {
             return;
@@ -89,7 +89,7 @@ impl Chunk {
             }
             if dropout > 0.0 {
                 let place = ((self.first_row + r) * self.steps + t) as u64;
-                let mut draws = Draws(pass.dropout_seed ^ Draws(place * 64 + l as u64).next());
+                let mut draws = SplitMix64(pass.dropout_seed ^ SplitMix64(place * 64 + l as u64).next());
                 let mask = &mut work.link.mask[at * units..(at + 1) * units];
                 for pair in mask.chunks_exact_mut(2) {
                     let bits = draws.next();
@@ -107,7 +107,7 @@ impl Chunk {
     }
 
     /// Takes the gradient back through dropout, and gathers the sums that normalisation's gradient needs.
-    pub(crate) fn mask_down(&mut self, pass: &Pass<'_>, l: usize) {
+    pub(crate) fn dropout_backward(&mut self, pass: &Pass<'_>, l: usize) {
         if self.layers[l].link.out.is_empty() {
             return;
         }
@@ -134,7 +134,7 @@ impl Chunk {
     }
 
     /// Takes the gradient back through normalisation.
-    pub(crate) fn norm_down(&mut self, pass: &Pass<'_>, l: usize) {
+    pub(crate) fn norm_backward(&mut self, pass: &Pass<'_>, l: usize) {
         let (Some(norm), Some(batch)) = (pass.network.norms.get(l), pass.norms.get(l)) else { return };
         let (layer, rows) = (&pass.network.layers[l], self.rows.len());
         for at in 0..self.positions(pass, l) {

@@ -2,12 +2,13 @@
 
 use std::sync::RwLock;
 
-use crate::batch::{Batch, Memory, Work};
 use crate::chunk::Chunk;
-use crate::gradient;
+use crate::lock::{lock, read};
 use crate::network::shapes;
-use crate::team::{Team, lock, read};
+use crate::step::{Batch, OptimizerState, TrainingStep};
+use crate::weight_gradient;
 use crate::{Error, Network, Sequences};
+use citronella_parallel::Team;
 
 /// The loss of a batch and its gradient with respect to every weight.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,13 +24,13 @@ pub struct Gradients {
 impl Network {
     /// The gradient of the mean loss over all rows as one batch, without dropout.
     pub fn gradients(&self, data: &Sequences<'_>) -> Result<Gradients, Error> {
-        data.check(self)?;
+        data.check(&self.spec)?;
         let mut network = self.with_input_gradients();
         let (rows, steps, inputs) = (data.rows, data.steps, self.spec.inputs);
         let order: Vec<u32> = (0..rows as u32).collect();
         let chunks = [RwLock::new(Chunk::new(&network, rows, steps))];
-        let memory = Memory::new(&network);
-        let work = Work { network: RwLock::new(&mut network), memory: &memory, chunks: &chunks };
+        let memory = OptimizerState::new(&network);
+        let work = TrainingStep { network: RwLock::new(&mut network), memory: &memory, chunks: &chunks };
         let (class_weights, dropout_seed) = (None, 0);
         let batch = Batch { data: *data, rows: &order, chunk_rows: rows, class_weights, dropout_seed };
         Team::new(1).run(|_| (), |member| work.rows(member, &batch));
@@ -38,14 +39,14 @@ impl Network {
             let mut gradient = layer.clone();
             for ((p, panel), memory) in gradient.panels.iter_mut().enumerate().zip(&mut panels) {
                 let moments = &mut lock(memory).moments;
-                gradient::of_panel(self.simd, &chunks, l, p, layer, moments);
+                weight_gradient::panel_gradient(self.simd, &chunks, l, p, layer, moments);
                 panel.weights_mut().copy_from_slice(&moments.gradient);
             }
             values.extend(gradient.unpack());
         }
         let mut head = network.head.clone();
         let moments = &mut lock(&memory.head).0;
-        gradient::of_head(self.simd, &chunks, &head, moments);
+        weight_gradient::head_gradient(self.simd, &chunks, &head, moments);
         head.weights.copy_from_slice(&moments.gradient);
         values.extend(head.unpack());
         for (norm, batch) in network.norms.iter().zip(read(&memory.norms).iter()) {
