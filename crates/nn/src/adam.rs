@@ -17,9 +17,9 @@ impl Moments {
     }
 
     /// Writes the updated `weights` to `out`.
-    pub(crate) fn step(&mut self, simd: Simd, rate: StepSize, weights: &[f32], out: &mut [f32]) {
+    pub(crate) fn step(&mut self, simd: Simd, size: StepSize, weights: &[f32], out: &mut [f32]) {
         let Moments { gradient, m, v } = self;
-        let StepSize { rate, correction } = rate;
+        let StepSize { rate, correction } = size;
         simd.run(AdamStep { weights, out, gradient, m, v, rate, correction });
     }
 }

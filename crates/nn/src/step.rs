@@ -1,8 +1,8 @@
-//! One training step, by a team: rows first, then weights.
+//! One training step on a team of threads: rows in parallel, then weights in parallel.
 //!
-//! Rows are shared out in chunks, weights in panels; both are fixed by the batch and the network, so sums have one order
-//! and the result the same bits for any number of threads. New weights grow beside the old ones, which other threads may
-//! still read; the leader swaps them in.
+//! Threads share the rows by the chunk and the weights by the panel. Both partitions depend on the batch and the network
+//! only, so the order of summation and the bits of the result do not depend on the number of threads. New weights are written
+//! to a second buffer while other threads may read the old ones; the leader swaps the buffers.
 
 use std::sync::{Mutex, RwLock};
 
@@ -16,12 +16,12 @@ use citronella_parallel::Member;
 use crate::lock::{lock, read, write};
 use crate::{Network, Sequences, weight_gradient};
 
-/// Adam's memory, and room for the weights to come.
+/// Adam's moments, and buffers for the new weights.
 pub(crate) struct OptimizerState {
-    /// A panel of a layer each.
+    /// One per panel of each layer.
     pub(crate) panels: Vec<Mutex<PanelState>>,
     pub(crate) head: Mutex<(Moments, Head)>,
-    /// One a layer, where the network normalises.
+    /// One per layer if the network has batch normalisation, else empty.
     pub(crate) norms: RwLock<Vec<NormBatch>>,
 }
 
@@ -34,7 +34,7 @@ pub(crate) struct PanelState {
 
 impl OptimizerState {
     pub(crate) fn new(network: &Network) -> OptimizerState {
-        let of_layer = |(layer, l): (usize, &crate::layer::Layer)| {
+        let panels_of_layer = |(layer, l): (usize, &crate::layer::Layer)| {
             let panel = |(number, panel): (usize, &Panel)| {
                 let moments = Moments::new(l.depth() * PANEL_ROW);
                 Mutex::new(PanelState { layer, number, moments, next: panel.clone() })
@@ -43,17 +43,17 @@ impl OptimizerState {
         };
         let norms = network.layers.iter().zip(&network.norms).map(|(l, _)| NormBatch::new(l.units));
         OptimizerState {
-            panels: network.layers.iter().enumerate().flat_map(of_layer).collect(),
+            panels: network.layers.iter().enumerate().flat_map(panels_of_layer).collect(),
             head: Mutex::new((Moments::new(network.head.weights.len()), network.head.clone())),
             norms: RwLock::new(norms.collect()),
         }
     }
 }
 
-/// What a team works on.
+/// State shared by the team.
 pub(crate) struct TrainingStep<'a> {
     pub(crate) network: RwLock<&'a mut Network>,
-    pub(crate) memory: &'a OptimizerState,
+    pub(crate) optimizer: &'a OptimizerState,
     pub(crate) chunks: &'a [RwLock<Chunk>],
 }
 
@@ -61,9 +61,9 @@ pub(crate) struct TrainingStep<'a> {
 #[derive(Clone, Copy)]
 pub(crate) struct Batch<'a> {
     pub(crate) data: Sequences<'a>,
-    /// RowLayout in the data.
+    /// Indices of the rows in the data.
     pub(crate) rows: &'a [u32],
-    /// Rows that a chunk takes.
+    /// Rows per chunk.
     pub(crate) chunk_rows: usize,
     pub(crate) class_weights: Option<&'a [f32]>,
     pub(crate) dropout_seed: u64,
@@ -71,7 +71,7 @@ pub(crate) struct Batch<'a> {
 
 impl TrainingStep<'_> {
     fn pass<T>(&self, batch: &Batch<'_>, work: impl FnOnce(&Pass<'_>) -> T) -> T {
-        let (network, norms) = (read(&self.network), read(&self.memory.norms));
+        let (network, norms) = (read(&self.network), read(&self.optimizer.norms));
         work(&Pass {
             network: &network,
             data: batch.data,
@@ -85,7 +85,7 @@ impl TrainingStep<'_> {
     /// Adds up the chunks' sums of layer `l`, in order.
     fn gather_sums(&self, l: usize, norm: &mut NormBatch) {
         norm.clear_sums();
-        self.chunks.iter().for_each(|chunk| norm.add_sums(&read(chunk).layers[l].link.sums));
+        self.chunks.iter().for_each(|chunk| norm.add_sums(&read(chunk).layers[l].norm_dropout.sums));
     }
 
     /// Calls `work` for each of the member's chunks.
@@ -95,20 +95,19 @@ impl TrainingStep<'_> {
         });
     }
 
-    /// Forward and backward over all rows of the batch; the gradients with respect to what the layers computed stay in the
-    /// chunks.
-    pub(crate) fn rows(&self, member: &Member<'_>, batch: &Batch<'_>) {
+    /// Forward and backward pass over all rows of the batch. The gates' gradients stay in the chunks.
+    pub(crate) fn forward_backward(&self, member: &Member<'_>, batch: &Batch<'_>) {
         for i in member.share(self.chunks.len()) {
             let first = (i * batch.chunk_rows).min(batch.rows.len());
             let last = (first + batch.chunk_rows).min(batch.rows.len());
             write(&self.chunks[i]).load_rows(&batch.rows[first..last], first, &batch.data);
         }
-        if read(&self.memory.norms).is_empty() {
-            self.chunks(member, batch, |chunk, pass| chunk.run(pass));
+        if read(&self.optimizer.norms).is_empty() {
+            self.chunks(member, batch, |chunk, pass| chunk.forward_backward(pass));
             member.barrier();
             return;
         }
-        // Normalisation needs every row before any may go on.
+        // Batch normalisation needs the sums over all rows before the next layer.
         let layers = read(&self.network).layers.len();
         for l in 0..layers {
             self.chunks(member, batch, |chunk, pass| {
@@ -116,7 +115,7 @@ impl TrainingStep<'_> {
                 chunk.sum_outputs(pass, l);
             });
             member.leader_only(|| {
-                let (mut norms, mut network) = (write(&self.memory.norms), write(&self.network));
+                let (mut norms, mut network) = (write(&self.optimizer.norms), write(&self.network));
                 self.gather_sums(l, &mut norms[l]);
                 norms[l].forward(network.norms.get_mut(l));
             });
@@ -125,7 +124,7 @@ impl TrainingStep<'_> {
         for l in (0..layers).rev() {
             self.chunks(member, batch, |chunk, pass| chunk.dropout_backward(pass, l));
             member.leader_only(|| {
-                let norm = &mut write(&self.memory.norms)[l];
+                let norm = &mut write(&self.optimizer.norms)[l];
                 self.gather_sums(l, norm);
                 norm.backward();
             });
@@ -137,38 +136,38 @@ impl TrainingStep<'_> {
         member.barrier();
     }
 
-    /// The weights' gradients from what [`TrainingStep::rows`] left, and Adam.
-    pub(crate) fn weights(&self, member: &Member<'_>, rate: StepSize) {
+    /// Updates the weights by Adam, from the results of [`TrainingStep::forward_backward`].
+    pub(crate) fn update_weights(&self, member: &Member<'_>, size: StepSize) {
         {
             let network = read(&self.network);
-            for i in member.share(self.memory.panels.len() + 1) {
-                if i == self.memory.panels.len() {
-                    let mut memory = lock(&self.memory.head);
+            for i in member.share(self.optimizer.panels.len() + 1) {
+                if i == self.optimizer.panels.len() {
+                    let mut memory = lock(&self.optimizer.head);
                     let (moments, next) = &mut *memory;
                     weight_gradient::head_gradient(network.simd, self.chunks, next, moments);
-                    moments.step(network.simd, rate, &network.head.weights, &mut next.weights);
+                    moments.step(network.simd, size, &network.head.weights, &mut next.weights);
                     next.transpose();
                 } else {
-                    let mut memory = lock(&self.memory.panels[i]);
+                    let mut memory = lock(&self.optimizer.panels[i]);
                     let PanelState { layer: l, number: p, moments, next } = &mut *memory;
                     let layer = &network.layers[*l];
                     weight_gradient::panel_gradient(network.simd, self.chunks, *l, *p, layer, moments);
-                    moments.step(network.simd, rate, layer.panels[*p].weights(), next.weights_mut());
+                    moments.step(network.simd, size, layer.panels[*p].weights(), next.weights_mut());
                     next.transpose(layer.inputs, layer.units);
                 }
             }
         }
         member.leader_only(|| {
             let mut network = write(&self.network);
-            for memory in &self.memory.panels {
+            for memory in &self.optimizer.panels {
                 let memory = &mut *lock(memory);
                 let panel = &mut network.layers[memory.layer].panels[memory.number];
                 std::mem::swap(panel, &mut memory.next);
             }
-            std::mem::swap(&mut network.head, &mut lock(&self.memory.head).1);
-            let (simd, mut norms) = (network.simd, write(&self.memory.norms));
+            std::mem::swap(&mut network.head, &mut lock(&self.optimizer.head).1);
+            let (simd, mut norms) = (network.simd, write(&self.optimizer.norms));
             for (norm, batch) in network.norms.iter_mut().zip(norms.iter_mut()) {
-                batch.step(simd, rate, norm);
+                batch.step(simd, size, norm);
             }
         });
     }

@@ -22,7 +22,7 @@ pub(crate) fn panel_gradient(
     let a_stride = layer.depth();
     for chunk in chunks {
         let chunk = read(chunk);
-        let (n, rows) = (chunk.rows.len(), chunk.rows.len() * chunk.used);
+        let (n, rows) = (chunk.rows.len(), chunk.rows.len() * chunk.used_steps);
         let work = &chunk.layers[l];
         // h is zero before the first step, so its rows do not contribute to the recurrent weights.
         for (first, rows, depth) in [(0, n, 1 + layer.inputs), (n, rows - n, a_stride)] {
@@ -46,7 +46,7 @@ pub(crate) fn head_gradient(simd: Simd, chunks: &[RwLock<Chunk>], head: &Head, m
     for chunk in chunks {
         let chunk = read(chunk);
         simd.run(Outer {
-            rows: chunk.head_rows(),
+            rows: chunk.head_positions(),
             depth: 1 + head.units,
             columns: head.columns,
             a: &chunk.top,

@@ -95,3 +95,23 @@ impl Member<'_> {
         self.barrier();
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    #[test]
+    fn the_first_panic_surfaces_whichever_member_it_is() {
+        for panics in 0..3 {
+            let work = |member: &Member<'_>| {
+                assert!(member.number != panics, "member {panics} fails");
+                member.barrier();
+            };
+            let caught = catch_unwind(AssertUnwindSafe(|| Team::new(3).run(work, |member| work(member))));
+            let text = *caught.unwrap_err().downcast::<String>().unwrap();
+            assert_eq!(text, format!("member {panics} fails"));
+        }
+    }
+}

@@ -161,3 +161,59 @@ impl Batch {
         })
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::{thread::sleep, time::Duration};
+
+    use super::*;
+
+    fn pool(jobs: usize, workers: usize) -> WorkerPool<u64> {
+        WorkerPool::new(vec![0; jobs], (0..workers).map(|_| run).collect())
+    }
+
+    fn run(job: &mut u64) {
+        assert!(*job != 1_000, "a job that fails");
+        *job += 1;
+    }
+
+    #[test]
+    fn every_job_runs_once_per_batch_with_workers_that_sleep_spin_or_work() {
+        for (jobs, workers) in [(1, 0), (1, 3), (5, 1), (8, 3), (64, 2)] {
+            let pool = pool(jobs, workers);
+            assert_eq!(pool.workers(), workers);
+            for batch in 1..=300 {
+                pool.begin(jobs);
+                if batch % 100 == 0 {
+                    sleep(Duration::from_millis(2));
+                }
+                assert_eq!(pool.finish(&mut run), Ok(()));
+                let all = || (0..jobs).filter_map(|index| pool.job(index).map(|job| *job));
+                assert!(all().eq(std::iter::repeat_n(batch, jobs)), "{:?}", all().collect::<Vec<_>>());
+            }
+        }
+    }
+
+    #[test]
+    fn a_panic_is_reported_once_and_the_pool_goes_on() {
+        for workers in [0, 1, 3] {
+            let pool = pool(6, workers);
+            for broken in [0, 5] {
+                *pool.job(broken).unwrap() = 1_000;
+                pool.begin(6);
+                sleep(Duration::from_millis(1));
+                assert_eq!(pool.finish(&mut run), Err(JobPanicked));
+                *pool.job(broken).unwrap() = 0;
+                pool.begin(6);
+                assert_eq!(pool.finish(&mut run), Ok(()));
+            }
+        }
+    }
+
+    #[test]
+    fn an_unfinished_batch_ends_with_the_pool() {
+        let pool = pool(4, 2);
+        pool.begin(4);
+        drop(pool);
+    }
+}

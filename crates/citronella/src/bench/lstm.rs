@@ -49,7 +49,7 @@ fn document(report: &Report) -> serde_json::Value {
     let streaming = report.streaming.iter().map(|rates| {
         json!({
             "precision": precision(rates.precision), "conversations": rates.conversations,
-            "one_by_one_steps_per_s": rates.one_by_one,
+            "one_by_one_steps_per_s": rates.single_steps,
             "micro_batch_steps_per_s": rates.micro_batches,
         })
     });
@@ -77,7 +77,7 @@ fn print(report: &Report) -> Result<()> {
     };
     line("training step, median", format!("{:.3} ms", report.train_ms));
     line("training step, best", format!("{:.3} ms", report.train_best_ms));
-    line("products in training", format!("{:.1} GFLOP/s", report.train_gflops));
+    line("matrix products in training", format!("{:.1} GFLOP/s", report.train_gflops));
     line(
         "share of the FMA peak",
         format!("{} of {:.0} GFLOP/s", show::percent(report.share_of_peak), report.peak_gflops),
@@ -92,10 +92,10 @@ fn print(report: &Report) -> Result<()> {
         let (conversations, precision) =
             (count(rates.conversations as u64), precision(rates.precision).to_owned());
         table.add_row([
-            "one by one".to_owned(),
+            "single steps".to_owned(),
             precision.clone(),
             conversations.clone(),
-            count(rates.one_by_one as u64),
+            count(rates.single_steps as u64),
         ]);
         table.add_row([
             "micro-batches of 48".to_owned(),

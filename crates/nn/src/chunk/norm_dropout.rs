@@ -1,26 +1,26 @@
-//! What stands between a layer and the next, in training: batch normalisation, then dropout.
+//! Batch normalisation and dropout of a layer's outputs, in training.
 
 use super::{Chunk, Pass};
 use crate::batch_norm::Sums;
 
-/// A layer's outputs on their way up, and what the way down needs of it.
+/// A layer's outputs after normalisation and dropout, with what the backward pass needs.
 pub(crate) struct NormDropout {
-    /// Positions x units: normalised, scaled, thinned out.
+    /// Positions x units; empty if the network has neither.
     pub(crate) out: crate::simd::Aligned,
-    /// Positions x units: 0, or 1 / (1 - dropout).
+    /// Dropout mask, positions x units: 0 or 1 / (1 - dropout).
     mask: crate::simd::Aligned,
-    /// This chunk's share of the batch's sums.
+    /// This chunk's contribution to the batch's sums.
     pub(crate) sums: Sums,
 }
 
 impl NormDropout {
     pub(crate) fn new(positions: usize, units: usize, dropout: bool, norm: bool) -> NormDropout {
-        let room = |wanted: bool| crate::simd::Aligned::zeros(if wanted { positions * units } else { 0 });
-        NormDropout { out: room(dropout || norm), mask: room(dropout), sums: Sums::new(units) }
+        let buffer = |wanted: bool| crate::simd::Aligned::zeros(if wanted { positions * units } else { 0 });
+        NormDropout { out: buffer(dropout || norm), mask: buffer(dropout), sums: Sums::new(units) }
     }
 }
 
-/// Counter-based random numbers (SplitMix64): a row's mask depends on its place in the batch, not on threads.
+/// SplitMix64, seeded for each position: masks do not depend on the number of threads.
 struct SplitMix64(u64);
 
 impl SplitMix64 {
@@ -33,8 +33,8 @@ impl SplitMix64 {
 }
 
 impl Chunk {
-    /// Where position `at` of layer `l`'s outputs lies: its step and row; `None` beyond its sequence's end.
-    pub(crate) fn place(&self, pass: &Pass<'_>, l: usize, at: usize) -> Option<(usize, usize)> {
+    /// Step and row of position `at` of layer `l`'s outputs; `None` behind the end of its sequence.
+    pub(crate) fn step_and_row(&self, pass: &Pass<'_>, l: usize, at: usize) -> Option<(usize, usize)> {
         let rows = self.rows.len();
         if self.is_last_only(pass, l) {
             return Some((self.lengths[at] as usize - 1, at));
@@ -43,18 +43,18 @@ impl Chunk {
         (t < self.lengths[r] as usize).then_some((t, r))
     }
 
-    /// Positions of layer `l`'s outputs that are used: a row's last step, or every step of each row.
+    /// Positions of layer `l`'s outputs that are used: the last step, or every step, of each row.
     pub(crate) fn positions(&self, pass: &Pass<'_>, l: usize) -> usize {
-        self.rows.len() * if self.is_last_only(pass, l) { 1 } else { self.used }
+        self.rows.len() * if self.is_last_only(pass, l) { 1 } else { self.used_steps }
     }
 
-    /// The batch's sums of layer `l`'s outputs.
+    /// Sums layer `l`'s outputs for batch normalisation.
     pub(crate) fn sum_outputs(&mut self, pass: &Pass<'_>, l: usize) {
         let layer = &pass.network.layers[l];
-        let (mut sums, rows) = (std::mem::take(&mut self.layers[l].link.sums), self.rows.len());
+        let (mut sums, rows) = (std::mem::take(&mut self.layers[l].norm_dropout.sums), self.rows.len());
         sums.clear();
         for at in 0..self.positions(pass, l) {
-            let Some((t, r)) = self.place(pass, l, at) else { continue };
+            let Some((t, r)) = self.step_and_row(pass, l, at) else { continue };
             let h = &self.layers[l].xh[((t + 1) * rows + r) * layer.depth() + 1 + layer.inputs..];
             sums.count += 1;
             for ((h, first), second) in h.iter().zip(&mut sums.first).zip(&mut sums.second) {
@@ -62,22 +62,22 @@ impl Chunk {
                 *second += f64::from(*h) * f64::from(*h);
             }
         }
-        self.layers[l].link.sums = sums;
+        self.layers[l].norm_dropout.sums = sums;
     }
 
-    /// Fills the link's outputs, where the network has any dropout or normalisation.
-    pub(crate) fn link_forward(&mut self, pass: &Pass<'_>, l: usize) {
+    /// Normalises and drops out layer `l`'s outputs; does nothing in a network without either.
+    pub(crate) fn norm_dropout_forward(&mut self, pass: &Pass<'_>, l: usize) {
         let (layer, dropout, rows) = (&pass.network.layers[l], pass.network.spec.dropout, self.rows.len());
-        if self.layers[l].link.out.is_empty() {
+        if self.layers[l].norm_dropout.out.is_empty() {
             return;
         }
-        let (units, keep) = (layer.units, 1.0 / (1.0 - dropout));
+        let (units, scale) = (layer.units, 1.0 / (1.0 - dropout));
         let limit = (f64::from(dropout) * 2f64.powi(32)) as u64;
         for at in 0..self.positions(pass, l) {
-            let place = self.place(pass, l, at);
+            let position = self.step_and_row(pass, l, at);
             let work = &mut self.layers[l];
-            let out = &mut work.link.out[at * units..(at + 1) * units];
-            let Some((t, r)) = place else {
+            let out = &mut work.norm_dropout.out[at * units..(at + 1) * units];
+            let Some((t, r)) = position else {
                 out.fill(0.0);
                 continue;
             };
@@ -88,61 +88,61 @@ impl Chunk {
                 }
             }
             if dropout > 0.0 {
-                let place = ((self.first_row + r) * self.steps + t) as u64;
-                let mut draws = SplitMix64(pass.dropout_seed ^ SplitMix64(place * 64 + l as u64).next());
-                let mask = &mut work.link.mask[at * units..(at + 1) * units];
+                let counter = ((self.first_row + r) * self.steps + t) as u64;
+                let mut random = SplitMix64(pass.dropout_seed ^ SplitMix64(counter * 64 + l as u64).next());
+                let mask = &mut work.norm_dropout.mask[at * units..(at + 1) * units];
                 for pair in mask.chunks_exact_mut(2) {
-                    let bits = draws.next();
-                    pair[0] = if (bits & 0xffff_ffff) < limit { 0.0 } else { keep };
-                    pair[1] = if (bits >> 32) < limit { 0.0 } else { keep };
+                    let bits = random.next();
+                    pair[0] = if (bits & 0xffff_ffff) < limit { 0.0 } else { scale };
+                    pair[1] = if (bits >> 32) < limit { 0.0 } else { scale };
                 }
                 out.iter_mut().zip(mask).for_each(|(y, m)| *y *= *m);
             }
         }
     }
 
-    /// The gradient at layer `l`'s link, as the layer above left it.
-    fn above(&mut self, l: usize) -> &mut [f32] {
+    /// Gradient of layer `l`'s outputs, computed by the layer above.
+    fn output_gradient(&mut self, l: usize) -> &mut [f32] {
         if l + 1 < self.layers.len() { &mut self.layers[l + 1].dx } else { &mut self.d_top }
     }
 
-    /// Takes the gradient back through dropout, and gathers the sums that normalisation's gradient needs.
+    /// Backward pass of dropout; also sums the gradient for [`Chunk::norm_backward`].
     pub(crate) fn dropout_backward(&mut self, pass: &Pass<'_>, l: usize) {
-        if self.layers[l].link.out.is_empty() {
+        if self.layers[l].norm_dropout.out.is_empty() {
             return;
         }
         let (layer, rows) = (&pass.network.layers[l], self.rows.len());
         let (units, n) = (layer.units, self.positions(pass, l));
-        let mask = std::mem::replace(&mut self.layers[l].link.mask, crate::simd::Aligned::empty());
-        self.above(l).iter_mut().zip(&mask[..]).take(n * units).for_each(|(d, m)| *d *= *m);
-        self.layers[l].link.mask = mask;
+        let mask = std::mem::replace(&mut self.layers[l].norm_dropout.mask, crate::simd::Aligned::empty());
+        self.output_gradient(l).iter_mut().zip(&mask[..]).take(n * units).for_each(|(d, m)| *d *= *m);
+        self.layers[l].norm_dropout.mask = mask;
         let Some(batch) = pass.norms.get(l) else { return };
-        let mut sums = std::mem::take(&mut self.layers[l].link.sums);
+        let mut sums = std::mem::take(&mut self.layers[l].norm_dropout.sums);
         sums.clear();
         for at in 0..n {
-            let Some((t, r)) = self.place(pass, l, at) else { continue };
+            let Some((t, r)) = self.step_and_row(pass, l, at) else { continue };
             sums.count += 1;
             let h = ((t + 1) * rows + r) * layer.depth() + 1 + layer.inputs;
             for u in 0..units {
-                let d = f64::from(self.above(l)[at * units + u]);
+                let d = f64::from(self.output_gradient(l)[at * units + u]);
                 sums.first[u] += d;
                 sums.second[u] +=
                     d * f64::from((self.layers[l].xh[h + u] - batch.mean[u]) * batch.inverse[u]);
             }
         }
-        self.layers[l].link.sums = sums;
+        self.layers[l].norm_dropout.sums = sums;
     }
 
-    /// Takes the gradient back through normalisation.
+    /// Backward pass of batch normalisation.
     pub(crate) fn norm_backward(&mut self, pass: &Pass<'_>, l: usize) {
         let (Some(norm), Some(batch)) = (pass.network.norms.get(l), pass.norms.get(l)) else { return };
         let (layer, rows) = (&pass.network.layers[l], self.rows.len());
         for at in 0..self.positions(pass, l) {
-            let Some((t, r)) = self.place(pass, l, at) else { continue };
+            let Some((t, r)) = self.step_and_row(pass, l, at) else { continue };
             let h = ((t + 1) * rows + r) * layer.depth() + 1 + layer.inputs;
             for u in 0..layer.units {
                 let y = (self.layers[l].xh[h + u] - batch.mean[u]) * batch.inverse[u];
-                let d = &mut self.above(l)[at * layer.units + u];
+                let d = &mut self.output_gradient(l)[at * layer.units + u];
                 *d = norm.scale[u] * batch.inverse[u] * (*d - batch.d_shift[u] - y * batch.d_scale[u]);
             }
         }
