@@ -1,4 +1,4 @@
-//! Weights as the kernels read them, and as the world knows them.
+//! Weights of LSTM layers and of the head: packed for the kernels, unpacked for model files.
 
 use crate::kernel::{PANEL_ROW, Panel};
 use crate::simd::{Aligned, PANEL, padded};
@@ -7,9 +7,9 @@ use crate::simd::{Aligned, PANEL, padded};
 #[derive(Clone)]
 pub(crate) struct Layer {
     pub(crate) inputs: usize,
-    /// Units that the network has.
+    /// Units of the network.
     pub(crate) hidden: usize,
-    /// Units that the kernels see: whole panels. What is added has no weights and stays zero.
+    /// Units padded to whole panels; the padding has zero weights.
     pub(crate) units: usize,
     pub(crate) panels: Vec<Panel>,
 }
@@ -20,13 +20,13 @@ impl Layer {
         1 + self.inputs + self.units
     }
 
-    /// Columns of the inputs' gradient (padded); 0 where nobody wants it.
+    /// Columns of the inputs' gradient (padded); 0 if it is not needed.
     pub(crate) fn input_gradient(&self) -> usize {
         self.panels.first().map_or(0, |p| p.transposed_columns() - self.units)
     }
 
-    /// From (4h x inputs), (4h x h) and (4h); gate order i, f, g, o. `input_gradient`: whether the layer below, or
-    /// the caller, wants the gradient of the inputs.
+    /// From (4h x inputs), (4h x h) and (4h); gate order i, f, g, o. `input_gradient`: whether the gradient of the
+    /// inputs is needed.
     pub(crate) fn pack(
         inputs: usize,
         hidden: usize,
@@ -72,7 +72,7 @@ impl Layer {
     }
 }
 
-/// The dense layer behind the LSTM.
+/// The dense output layer.
 #[derive(Clone)]
 pub(crate) struct Head {
     pub(crate) hidden: usize,
@@ -80,7 +80,7 @@ pub(crate) struct Head {
     pub(crate) outputs: usize,
     /// Outputs, padded.
     pub(crate) columns: usize,
-    /// (1 + units) x columns: bias, then a row per unit.
+    /// (1 + units) x columns: biases, then a row per unit.
     pub(crate) weights: Aligned,
     /// outputs x units.
     pub(crate) transposed: Aligned,
@@ -103,7 +103,7 @@ impl Head {
         head
     }
 
-    /// Brings the transposed copy up to date with the weights.
+    /// Updates the transposed copy from the weights.
     pub(crate) fn transpose(&mut self) {
         for c in 0..self.outputs {
             for k in 0..self.units {

@@ -1,4 +1,4 @@
-//! A network: its weights in and out, and its predictions.
+//! A network and its weights.
 
 use crate::batch_norm::Norm;
 use crate::layer::{Head, Layer};
@@ -15,14 +15,14 @@ pub struct Network {
     pub(crate) spec: Spec,
     pub(crate) layers: Vec<Layer>,
     pub(crate) head: Head,
-    /// One a layer, or none.
+    /// One per layer with batch normalisation, else empty.
     pub(crate) norms: Vec<Norm>,
     pub(crate) simd: Simd,
 }
 
 impl Network {
-    /// Fresh weights as Keras initialises them: kernels Glorot uniform, recurrent kernels orthogonal, biases zero
-    /// but the forget gate's, which are one. The same seed gives the same weights.
+    /// Initial weights as in Keras: kernels Glorot uniform, recurrent kernels orthogonal, biases of the forget gate one, other
+    /// biases zero. The same seed gives the same weights.
     pub fn new(spec: Spec, seed: u64) -> Result<Network, Error> {
         spec.check()?;
         let mut random = Random::new(seed, 0);
@@ -47,7 +47,7 @@ impl Network {
         })
     }
 
-    /// A network with given weights. `get` is asked for each tensor by name: shape and row-major values.
+    /// A network with given weights. `get` returns a tensor's shape and row-major values by name.
     ///
     /// `lstm.weight_ih_l<k>` (4h, inputs), `lstm.weight_hh_l<k>` (4h, h), `lstm.bias_l<k>` (4h) for each layer k;
     /// `dense.weight` (outputs, h), `dense.bias` (outputs). Gate order i, f, g, o. With batch normalisation also
@@ -78,23 +78,22 @@ impl Network {
         Ok(Network { spec, layers, head, norms, simd: Simd::detect() })
     }
 
-    /// All weights: name, shape, row-major values; what [`Network::from_tensors`] takes.
+    /// All weights: name, shape, row-major values, as [`Network::from_tensors`] expects.
     pub fn tensors(&self) -> Vec<(String, Vec<usize>, Vec<f32>)> {
         let values = self.layers.iter().flat_map(Layer::unpack).chain(self.head.unpack());
         let values = values.chain(self.norms.iter().flat_map(Norm::unpack));
         shapes(&self.spec).into_iter().zip(values).map(|((name, shape), v)| (name, shape, v)).collect()
     }
 
-    /// The network's shape.
+    /// The network's architecture.
     pub fn spec(&self) -> &Spec {
         &self.spec
     }
 
-    /// The same function with its logits divided by a temperature (Guo et al. 2017): worked into the head's weights, it
-    /// costs a step nothing.
+    /// The same network with its logits divided by a temperature (Guo et al. 2017), folded into the head's weights.
     ///
     /// # Errors
-    /// None but for a network that could not be made.
+    /// Only for a network whose weights are invalid.
     pub fn with_temperature(&self, temperature: f32) -> Result<Network, Error> {
         let mut tensors = self.tensors();
         for (_, _, values) in tensors.iter_mut().filter(|tensor| tensor.0.starts_with("dense.")) {
@@ -104,8 +103,7 @@ impl Network {
         Ok(Network::from_tensors(self.spec.clone(), get)?.with_simd(self.simd))
     }
 
-    /// The same function without batch normalisation and dropout: what normalisation does to a layer's outputs is
-    /// worked into the weights that read them.
+    /// The same function without batch normalisation and dropout: normalisation is folded into the weights of the next layer.
     pub fn folded(&self) -> Result<Network, Error> {
         let mut tensors = self.tensors();
         for (l, norm) in self.norms.iter().enumerate() {
@@ -139,7 +137,7 @@ impl Network {
     }
 }
 
-/// Every tensor's name and shape, in the order of the layers.
+/// Name and shape of every tensor, in the order of the layers.
 pub(crate) fn shapes(spec: &Spec) -> Vec<(String, Vec<usize>)> {
     let mut all = Vec::new();
     let mut inputs = spec.inputs;

@@ -1,4 +1,4 @@
-//! Labelled rows.
+//! Labelled sequences.
 
 use crate::error::check_length;
 use crate::{Error, Spec};
@@ -8,16 +8,16 @@ use crate::{Error, Spec};
 pub struct Sequences<'a> {
     /// rows x steps x inputs.
     pub x: &'a [f32],
-    /// A class a row.
+    /// A class per row.
     pub y: &'a [u32],
     /// Rows.
     pub rows: usize,
     /// Steps of the longest row.
     pub steps: usize,
-    /// Steps of each row, 1 to `steps`; all have `steps` where this is missing. What stands behind a row's end is not
-    /// looked at, but must be finite.
+    /// Steps of each row, 1 to `steps`; `None` if all have `steps`. Values behind a row's end are ignored, but
+    /// must be finite.
     pub lengths: Option<&'a [u32]>,
-    /// rows x steps: a factor on the loss of each step (of a row's last step where only that carries the loss).
+    /// rows x steps: a factor on the loss of each step (only that of a row's last step is used with [`LossAt::LastStep`](crate::LossAt)).
     ///
     /// The loss of a row is the mean over its steps of factor times cross-entropy, a batch's the mean over its rows.
     pub weights: Option<&'a [f32]>,

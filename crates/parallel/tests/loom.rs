@@ -1,5 +1,5 @@
-//! Models of the invariants that the crate's documentation lists, checked by loom over all interleavings with at most
-//! [`PREEMPTIONS`] preemptions:
+//! Models of the invariants that the crate's documentation lists, checked by loom over all interleavings with a bounded
+//! number of preemptions:
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test -p citronella-parallel --test loom --release --target-dir target/loom`
 #![cfg(loom)]
@@ -17,11 +17,9 @@ use loom::{
     thread,
 };
 
-const PREEMPTIONS: usize = 3;
-
-fn check(model: impl Fn() + Send + Sync + 'static) {
+fn check(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
     let mut builder = Builder::new();
-    builder.preemption_bound = Some(PREEMPTIONS);
+    builder.preemption_bound = Some(preemptions);
     builder.max_branches = 10_000;
     builder.check(model);
 }
@@ -33,7 +31,7 @@ const BEFORE_SLEEP: [BeforeSleep; 2] =
 #[test]
 fn a_monitor_loses_no_wake_up() {
     for before_sleep in BEFORE_SLEEP {
-        check(move || {
+        check(3, move || {
             let monitor = Arc::new(Monitor::new(0, before_sleep));
             let producers: Vec<_> = (0..2)
                 .map(|_| {
@@ -58,7 +56,7 @@ fn a_monitor_loses_no_wake_up() {
 #[test]
 fn a_panic_wakes_all_waiters() {
     for before_sleep in BEFORE_SLEEP {
-        check(move || {
+        check(3, move || {
             let monitor = Arc::new(Monitor::new((), before_sleep));
             let waiters: Vec<_> = (0..2)
                 .map(|_| {
@@ -97,7 +95,7 @@ fn assert_jobs(pool: &WorkerPool<u32>, expected: &[u32]) {
 #[test]
 fn every_job_runs_once_in_each_batch() {
     for (jobs, workers) in [(2, 1), (1, 2), (2, 2)] {
-        check(move || {
+        check(3, move || {
             let pool = pool(jobs, workers);
             for batch in 1..=2 {
                 pool.begin(jobs);
@@ -110,7 +108,7 @@ fn every_job_runs_once_in_each_batch() {
 
 #[test]
 fn a_panic_in_a_job_is_reported_once_and_the_pool_goes_on() {
-    check(|| {
+    check(3, || {
         let pool = pool(2, 1);
         *pool.job(0).unwrap() = 100;
         pool.begin(2);
@@ -125,7 +123,7 @@ fn a_panic_in_a_job_is_reported_once_and_the_pool_goes_on() {
 #[test]
 fn dropping_a_pool_joins_its_workers() {
     for workers in [1, 2] {
-        check(move || {
+        check(3, move || {
             let pool = pool(2, workers);
             pool.begin(2);
             drop(pool);
@@ -135,26 +133,29 @@ fn dropping_a_pool_joins_its_workers() {
 
 #[test]
 fn all_members_pass_a_barrier_together() {
-    for threads in [2, 3] {
-        check(move || {
+    // Two phases show that the barrier can be used again.
+    for (threads, phases, preemptions) in [(2, 2, 3), (3, 1, 2)] {
+        check(preemptions, move || {
             let team = Arc::new(Team::new(threads));
             let arrived = Arc::new(AtomicUsize::new(0));
-            let phases = move |team: &Team, arrived: &AtomicUsize, number| {
+            let run = move |team: &Team, arrived: &AtomicUsize, number| {
                 let member = team.member(number);
-                for phase in 1..=2 {
+                for phase in 1..=phases {
                     arrived.fetch_add(1, Relaxed);
                     member.barrier();
                     assert_eq!(arrived.load(Relaxed), phase * threads);
-                    member.barrier();
+                    if phase < phases {
+                        member.barrier();
+                    }
                 }
             };
             let others: Vec<_> = (1..threads)
                 .map(|number| {
                     let (team, arrived) = (Arc::clone(&team), Arc::clone(&arrived));
-                    thread::spawn(move || phases(&team, &arrived, number))
+                    thread::spawn(move || run(&team, &arrived, number))
                 })
                 .collect();
-            phases(&team, &arrived, 0);
+            run(&team, &arrived, 0);
             others.into_iter().for_each(|other| other.join().unwrap());
         });
     }
@@ -163,7 +164,7 @@ fn all_members_pass_a_barrier_together() {
 #[test]
 fn a_panic_in_one_member_ends_the_others_at_the_barrier() {
     std::panic::set_hook(Box::new(|_| ()));
-    check(|| {
+    check(3, || {
         let team = Arc::new(Team::new(3));
         let others: Vec<_> = (1..3)
             .map(|number| {

@@ -1,13 +1,13 @@
-//! Rows from here to there: a call of `memcpy` for each costs more than the copy.
+//! Copies of rows; a call of `memcpy` for each would cost more than the copy.
 
 use crate::simd::{Op, Vector};
 
-/// Where rows lie: one after another, or each at its slot.
+/// Positions of rows in a slice.
 #[derive(Clone, Copy)]
 pub(crate) enum RowLayout<'a> {
-    /// Row r begins at r * stride.
+    /// Row r is at r * stride.
     Strided(usize),
-    /// Row r begins at slots[r] * stride + offset.
+    /// Row r is at slots[r] * stride + offset.
     Slots { slots: &'a [u32], stride: usize, offset: usize },
 }
 
