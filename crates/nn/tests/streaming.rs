@@ -1,4 +1,4 @@
-//! Conversations that step one by one or in micro-batches say what the batch forward says.
+//! Streaming, one step at a time or in micro-batches, gives the results of batch inference.
 
 #![allow(clippy::unwrap_used)]
 
@@ -40,7 +40,7 @@ fn a_temperature_divides_the_logits() {
 }
 
 #[test]
-fn micro_batches_equal_the_batch_forward() {
+fn micro_batches_equal_batch_inference() {
     for network in networks() {
         let (n, inputs, outputs) = (60, network.spec().inputs, network.spec().outputs);
         let x = waves(n * STEPS * inputs);
@@ -115,8 +115,8 @@ fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
 }
 
-/// The scalar twin of the bf16 step: what is multiplied is rounded, everything else is f64.
-fn twin(network: &Network, x: &[f32], h: &mut [f32], c: &mut [f64]) -> Vec<f64> {
+/// Scalar reference of the bf16 step: factors are rounded, everything else is f64.
+fn reference_step(network: &Network, x: &[f32], h: &mut [f32], c: &mut [f64]) -> Vec<f64> {
     let tensors = network.tensors();
     let tensor = |name: &str| tensors.iter().find(|t| t.0 == name).unwrap().2.as_slice();
     let (ih, hh) = (tensor("lstm.weight_ih_l0"), tensor("lstm.weight_hh_l0"));
@@ -141,7 +141,7 @@ fn twin(network: &Network, x: &[f32], h: &mut [f32], c: &mut [f64]) -> Vec<f64> 
 }
 
 #[test]
-fn bf16_is_its_scalar_twin() {
+fn bf16_equals_its_scalar_reference() {
     for spec in [Spec::new(32, 64, 8), Spec::new(5, 20, 1), Spec::new(1, 33, 3)] {
         let network = Network::new(spec, 3).unwrap();
         let (n, inputs, outputs) = (29, network.spec().inputs, network.spec().outputs);
@@ -157,9 +157,9 @@ fn bf16_is_its_scalar_twin() {
         for x in x.chunks_exact(n * inputs) {
             cell.step_many(&slots, x, &mut out).unwrap();
             for (row, (h, c)) in states.iter_mut().enumerate() {
-                let wanted = twin(&network, &x[row * inputs..][..inputs], h, c);
+                let wanted = reference_step(&network, &x[row * inputs..][..inputs], h, c);
                 for (found, wanted) in out[row * outputs..].iter().zip(wanted) {
-                    // A h that lies between two bf16 may be rounded to the other one.
+                    // An h between two bf16 may be rounded to the other one.
                     assert!((f64::from(*found) - wanted).abs() < 5e-4, "{found} {wanted}");
                 }
             }
@@ -169,10 +169,10 @@ fn bf16_is_its_scalar_twin() {
     assert!(StreamCell::with_precision(&stacked, 1, Precision::Bf16).is_err());
 }
 
-/// Rows in any order, conversations that begin anew in between, states that go from one place to another and are stepped by
-/// another stepper: the same bits as one by one in one cell.
+/// Rows in any order, resets in between, states that are copied and stepped by another stepper: the same bits as single steps
+/// in one cell.
 #[test]
-fn steps_that_are_shared_out_equal_steps_one_by_one() {
+fn steps_on_several_steppers_equal_single_steps() {
     for network in networks() {
         let (inputs, outputs) = (network.spec().inputs, network.spec().outputs);
         let (n, steps) = (40u32, 200usize);
@@ -188,25 +188,38 @@ fn steps_that_are_shared_out_equal_steps_one_by_one() {
             }
             cell.step(slots[at], &x[rows[at] as usize * inputs..][..inputs], out).unwrap();
         }
-        let [mut here, mut there] = [0, 1].map(|_| Stepper::new(&network, Precision::F32).unwrap());
-        let (mut home, mut away) = (here.states(n as usize), here.states(n as usize));
-        let mut said = vec![0.0; steps * outputs];
-        let (first, second) = said.split_at_mut(steps / 2 * outputs);
+        let [mut first_stepper, mut second_stepper] =
+            [0, 1].map(|_| Stepper::new(&network, Precision::F32).unwrap());
+        let (mut first_states, mut second_states) =
+            (first_stepper.states(n as usize), first_stepper.states(n as usize));
+        let mut found = vec![0.0; steps * outputs];
+        let (first, second) = found.split_at_mut(steps / 2 * outputs);
         let half =
             |range: std::ops::Range<usize>| (&slots[range.clone()], &rows[range.clone()], &resets[range]);
         let (slots_of, rows_of, resets_of) = half(0..steps / 2);
-        here.step_rows(&mut home, &Steps { slots: slots_of, rows: rows_of, resets: resets_of }, &x, first)
+        first_stepper
+            .step_rows(
+                &mut first_states,
+                &Steps { slots: slots_of, rows: rows_of, resets: resets_of },
+                &x,
+                first,
+            )
             .unwrap();
-        (0..n).for_each(|slot| away.copy(n - 1 - slot, &home, slot));
+        (0..n).for_each(|slot| second_states.copy(n - 1 - slot, &first_states, slot));
         let (slots_of, rows_of, resets_of) = half(steps / 2..steps);
-        let turned: Vec<u32> = slots_of.iter().map(|slot| n - 1 - slot).collect();
-        there
-            .step_rows(&mut away, &Steps { slots: &turned, rows: rows_of, resets: resets_of }, &x, second)
+        let reversed: Vec<u32> = slots_of.iter().map(|slot| n - 1 - slot).collect();
+        second_stepper
+            .step_rows(
+                &mut second_states,
+                &Steps { slots: &reversed, rows: rows_of, resets: resets_of },
+                &x,
+                second,
+            )
             .unwrap();
-        assert_eq!(said, wanted);
+        assert_eq!(found, wanted);
         let bad = Steps { slots: &[0], rows: &[steps as u32], resets: &[false] };
-        assert!(here.step_rows(&mut home, &bad, &x, &mut wanted[..outputs]).is_err());
+        assert!(first_stepper.step_rows(&mut first_states, &bad, &x, &mut wanted[..outputs]).is_err());
         let bad = Steps { slots: &[n], rows: &[0], resets: &[false] };
-        assert!(here.step_rows(&mut home, &bad, &x, &mut wanted[..outputs]).is_err());
+        assert!(first_stepper.step_rows(&mut first_states, &bad, &x, &mut wanted[..outputs]).is_err());
     }
 }
