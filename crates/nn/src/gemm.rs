@@ -73,9 +73,9 @@ mod tests {
         for (at, value) in out.iter().enumerate() {
             assert_eq!(*value, expected(at / 4, at % 4));
         }
-        let turned: Vec<f32> = (0..12).map(|at| b[at % 3 * 4 + at / 3]).collect(); // 4 x 3
+        let transposed: Vec<f32> = (0..12).map(|at| b[at % 3 * 4 + at / 3]).collect(); // 4 x 3
         let mut again = vec![1.0; 8];
-        multiply(View::new(&a, 2, 3), View::new(&turned, 4, 3).transposed(), 1.0, &mut again);
+        multiply(View::new(&a, 2, 3), View::new(&transposed, 4, 3).transposed(), 1.0, &mut again);
         assert!(out.iter().zip(&again).all(|(x, y)| x + 1.0 == *y));
     }
 }

@@ -49,9 +49,9 @@ pub(crate) trait Vector: Copy {
     fn fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
     /// c - a * b
     fn fnma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
-    /// The smaller; `b` where `a` is NaN.
+    /// The smaller; `b` if `a` is NaN.
     fn min(self, a: Self::F, b: Self::F) -> Self::F;
-    /// The larger; `b` where `a` is NaN.
+    /// The larger; `b` if `a` is NaN.
     fn max(self, a: Self::F, b: Self::F) -> Self::F;
     fn sqrt(self, a: Self::F) -> Self::F;
     /// p * 2^n for integers n in -126..=127.

@@ -10,15 +10,15 @@ pub use stepper::{Stepper, Steps};
 
 use crate::{Error, Network};
 
-/// How a stream computes.
+/// Precision of streaming.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precision {
-    /// Everything in f32: the results of the batch forward.
+    /// Everything in f32: the results of batch inference.
     #[default]
     F32,
-    /// Weights, inputs and h rounded to bf16 (8 bits of mantissa) where they are multiplied; sums, c, activations and the
-    /// head in f32. Needs AVX-512 BF16, and a network of one layer. 1.6 to 1.8 times as fast, three quarters of the state;
-    /// probabilities differ by some 3e-4 on average, 6e-3 at worst (docs/adr/0013).
+    /// Products of weights, inputs and h in bf16 (8 bits of mantissa); sums, c, activations and the
+    /// head in f32. Needs AVX-512 BF16, and a network of one layer. 1.6 to 1.8 times as fast, with three quarters of the state;
+    /// probabilities differ by 3e-4 on average, by at most 6e-3 (docs/adr/0013).
     Bf16,
 }
 

@@ -26,7 +26,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Allocations of an epoch over `rows` rows whose buffers exist.
+/// Allocations of an epoch over `rows` rows after a first one.
 fn allocations(spec: &Spec, threads: usize, rows: usize) -> usize {
     let steps = 5;
     let (x, y) = (vec![0.5; rows * steps * spec.inputs], vec![1; rows]);

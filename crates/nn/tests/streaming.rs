@@ -66,7 +66,7 @@ fn micro_batches_equal_batch_inference() {
 }
 
 #[test]
-fn a_slot_that_comes_twice_takes_two_steps() {
+fn a_slot_that_occurs_twice_takes_two_steps() {
     for network in networks() {
         let (inputs, outputs) = (network.spec().inputs, network.spec().outputs);
         let x = waves(2 * inputs);
@@ -80,18 +80,18 @@ fn a_slot_that_comes_twice_takes_two_steps() {
 }
 
 #[test]
-fn a_peek_says_what_a_step_would_and_leaves_the_state() {
+fn a_peek_returns_the_outputs_of_a_step_and_leaves_the_state() {
     for network in networks() {
         let (inputs, outputs) = (network.spec().inputs, network.spec().outputs);
-        let (x, mut said, mut stepped) = (waves(2 * inputs), vec![0.0; outputs], vec![0.0; outputs]);
+        let (x, mut peeked, mut stepped) = (waves(2 * inputs), vec![0.0; outputs], vec![0.0; outputs]);
         let mut cell = StreamCell::new(&network, 3).unwrap();
-        cell.step(1, &x[..inputs], &mut said).unwrap();
+        cell.step(1, &x[..inputs], &mut peeked).unwrap();
         let before = cell.state(1).unwrap().to_vec();
-        cell.peek(1, &x[inputs..], &mut said).unwrap();
+        cell.peek(1, &x[inputs..], &mut peeked).unwrap();
         assert_eq!(cell.state(1).unwrap(), before);
         cell.step(1, &x[inputs..], &mut stepped).unwrap();
-        assert!(distance(&said, &stepped) <= 1e-6);
-        assert!(cell.peek(3, &x[inputs..], &mut said).is_err());
+        assert!(distance(&peeked, &stepped) <= 1e-6);
+        assert!(cell.peek(3, &x[inputs..], &mut peeked).is_err());
     }
 }
 
@@ -101,7 +101,7 @@ fn state_is_small_and_slots_are_checked() {
     let mut cell = StreamCell::new(&network, 10).unwrap();
     assert!(cell.state_bytes() <= 600);
     let error = cell.step(10, &[0.0; 32], &mut [0.0; 8]).unwrap_err();
-    assert_eq!(error.to_string(), "conversation 10, but there is room for 10");
+    assert_eq!(error.to_string(), "slot 10 is out of range: the capacity is 10 conversations");
     assert!(cell.step(9, &[0.0; 31], &mut [0.0; 8]).is_err());
 }
 

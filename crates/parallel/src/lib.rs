@@ -3,7 +3,7 @@
 //! | type | threads live for | use |
 //! |---|---|---|
 //! | [`Monitor`] | one call of [`Monitor::run`] | pipelines with a queue of their own (encoding rows, sharded flows) |
-//! | [`WorkerPool`] | as long as the pool | batches of jobs beside the caller's own work (LSTM steps of detection) |
+//! | [`WorkerPool`] | as long as the pool | batches of jobs that run while the caller does other work (LSTM steps of detection) |
 //! | [`Team`] | one call of [`Team::run`] | phases that all threads pass together (LSTM training) |
 //!
 //! Loops over independent items use rayon instead.
@@ -14,7 +14,7 @@
 //! 2. *Every job runs exactly once per batch*, on one thread, and [`WorkerPool::finish`] returns after the last.
 //! 3. *A panic ends all.* A panic in a thread of [`Monitor::run`] or [`Team::run`] wakes every waiter, and surfaces in the
 //!    caller. A panic in a job of a pool ends that job only and is reported once, by [`WorkerPool::finish`].
-//! 4. *Dropping a pool joins its threads*, also in the middle of a batch; jobs that nobody has begun do not run.
+//! 4. *Dropping a pool joins its threads*, also in the middle of a batch; jobs that have not started do not run.
 //! 5. *A barrier separates phases*: no member passes before all have arrived, and all see what was written before.
 
 mod monitor;

@@ -1,4 +1,4 @@
-//! A mutex with a condition variable whose waiters spin before they sleep.
+//! A mutex with a condition variable; waiters spin before they sleep.
 
 #[cfg(not(loom))]
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -24,12 +24,12 @@ pub struct Monitor<T> {
     before_sleep: BeforeSleep,
 }
 
-/// What a waiting thread does before it sleeps, since waking it takes longer than many waits.
+/// Iterations of a waiting thread before it sleeps: waking a thread takes longer than many waits.
 #[derive(Clone, Copy, Debug)]
 pub struct BeforeSleep {
-    /// Iterations that keep the core; one takes some 10 to 40 ns.
+    /// Iterations without giving up the core, 10 to 40 ns each.
     pub spins: u32,
-    /// Iterations after those that offer the core to other threads.
+    /// Then iterations that yield the core to other threads.
     pub yields: u32,
 }
 
@@ -92,7 +92,7 @@ impl<T> Monitor<T> {
         }
     }
 
-    /// Runs `work`; marks a panic and keeps it if it is the first.
+    /// Runs `work`. A panic is reported to the other threads, and stored if it is the first.
     #[cfg(not(loom))]
     fn catch<R>(&self, panic: &std::sync::Mutex<Option<Panic>>, work: impl FnOnce() -> R) -> Option<R> {
         catch_unwind(AssertUnwindSafe(work))
@@ -140,7 +140,7 @@ impl<'a, T> Guard<'a, T> {
     /// Wakes all waiters. They see the changes made before the lock is released.
     pub fn notify_all(&self) {
         self.monitor.notifications.fetch_add(1, Ordering::Release);
-        // Sleepers are counted under the lock, and nobody falls asleep with an old count of notifications.
+        // Exact under the lock: a thread counts itself before `Condvar::wait` releases the lock.
         if self.monitor.sleepers.load(Ordering::Relaxed) > 0 {
             self.monitor.changed.notify_all();
         }

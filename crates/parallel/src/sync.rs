@@ -1,4 +1,4 @@
-//! Synchronisation primitives: std's, or loom's where a build checks the models (`--cfg loom`).
+//! Synchronisation primitives: std's, or loom's in builds with `--cfg loom`.
 
 #[cfg(loom)]
 pub(crate) use loom::{

@@ -2,7 +2,7 @@
 
 use crate::monitor::{BeforeSleep, Monitor};
 
-/// Spins for a few microseconds, then yields: on a busy machine the thread that is waited for may be the one to get the core.
+/// Spins for a few microseconds, then yields: on a busy machine the member waited for may need the core.
 const BEFORE_SLEEP: BeforeSleep =
     if cfg!(loom) { BeforeSleep { spins: 1, yields: 0 } } else { BeforeSleep { spins: 100, yields: 5_000 } };
 
@@ -47,7 +47,7 @@ impl Team {
         Member { team: self, number }
     }
 
-    /// Makes the barrier panic for all members that wait or come later; [`Team::run`] does so where one panics.
+    /// Makes the barrier panic in all members that wait or arrive later. [`Team::run`] does so if a member panics.
     pub fn set_panicked(&self) {
         self.barrier.set_panicked();
     }
@@ -59,7 +59,7 @@ impl Member<'_> {
         (self.number..n).step_by(self.team.threads)
     }
 
-    /// Waits until all members are here. What they wrote before is visible to all afterwards.
+    /// Waits until all members have arrived. Their earlier writes are visible to all afterwards.
     ///
     /// # Panics
     /// Another member has panicked.

@@ -7,7 +7,7 @@ use crate::{
     sync::{Arc, Builder, JoinHandle, Mutex, MutexGuard, lock},
 };
 
-/// Spins for some tens of microseconds. Does not yield the core: on a busy machine it would come back after milliseconds.
+/// Spins for some tens of microseconds. Does not yield: on a busy machine it would get the core back after milliseconds.
 const BEFORE_SLEEP: BeforeSleep = BeforeSleep { spins: if cfg!(loom) { 1 } else { 2_000 }, yields: 0 };
 
 /// The work of a job has panicked.
@@ -24,7 +24,7 @@ pub struct WorkerPool<J> {
 }
 
 struct Shared<J> {
-    /// Each is locked by the thread that works on it, or by the owner of the pool between batches.
+    /// Locked by the thread that works on the job, or by the owner of the pool between batches.
     jobs: Vec<Mutex<J>>,
     batch: Monitor<Batch>,
 }
@@ -56,7 +56,7 @@ impl<J: Send + 'static> WorkerPool<J> {
 }
 
 impl<J> WorkerPool<J> {
-    /// Threads beside the caller's.
+    /// Threads of the pool, without the caller's.
     pub fn workers(&self) -> usize {
         self.workers.len()
     }

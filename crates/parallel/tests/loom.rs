@@ -24,7 +24,7 @@ fn check(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
     builder.check(model);
 }
 
-/// Sleeping at once, and looking once before: `wait` has a way out for each.
+/// Sleep at once, or after one spin: `wait` returns differently.
 const BEFORE_SLEEP: [BeforeSleep; 2] =
     [BeforeSleep { spins: 0, yields: 0 }, BeforeSleep { spins: 1, yields: 0 }];
 

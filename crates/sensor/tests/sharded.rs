@@ -98,7 +98,7 @@ proptest! {
 
 #[test]
 fn late_packets_and_a_full_table_are_covered() {
-    // 800 packets back now and then: more than a window of 16; 200 conversations, room for 150.
+    // Some packets are 800 late, more than the window of 16; 200 conversations exceed the capacity of 150.
     let packets: Vec<Packet> = (0..60_000_u32)
         .map(|at| {
             let late = if at % 1000 == 999 { 8000 } else { 0 };

@@ -28,7 +28,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         }));
     }
     show::line(&format!(
-        "SMOTE (k = 5): {} rows x {INPUTS} in five classes, {} rows made: {:.3} s (median of {})",
+        "SMOTE (k = 5): {} rows x {INPUTS} in five classes, {} synthetic rows: {:.3} s (median of {})",
         count(times.rows as u64),
         count(times.synthetic as u64),
         times.median(),

@@ -139,7 +139,7 @@ impl Avx512 {
         }
         for power in (0..5).rev() {
             // SAFETY: a row of the table is two registers long, and aligned; the index takes the low five bits of the sum, the
-            // segment's number, or anything where x is NaN.
+            // segment's number, or any for NaN.
             unsafe {
                 let low = _mm512_load_ps(rows[power].as_ptr());
                 let high = _mm512_load_ps(rows[power].as_ptr().add(16));

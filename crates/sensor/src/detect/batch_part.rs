@@ -96,7 +96,7 @@ pub(super) struct SharedBatch {
 
 impl SharedBatch {
     pub(super) fn step(&mut self, stepper: &mut Stepper) {
-        // Releases the inputs, whose owner refills them once no part holds them.
+        // Releases the inputs: their owner reuses the memory once no part holds them.
         let x = std::mem::take(&mut self.x);
         self.result = self.part.step(stepper, &mut self.states, &x);
     }

@@ -53,7 +53,7 @@ pub(super) struct ChunkQueue<R> {
     error: Option<WriteError>,
     /// Cleared rows, for their memory.
     recycled_rows: Vec<R>,
-    /// Line buffers by thread, whose core has them in its cache.
+    /// Line buffers of each thread, likely in its core's cache.
     recycled_lines: Vec<Vec<Lines>>,
 }
 
@@ -114,7 +114,7 @@ impl<R: Rows> ChunkPipeline<'_, R> {
         self.queue.lock().recycled_rows.pop()
     }
 
-    /// Takes a chunk of `rows` rows from the feeder, whose thread works while too many chunks are in flight.
+    /// Submits a chunk of `rows` rows, and works on chunks while too many are in flight.
     pub(super) fn submit(&self, chunk: Chunk<R>, rows: usize) -> Result<(), WriteError> {
         let mut queue = self.queue.lock();
         if rows > 0 {

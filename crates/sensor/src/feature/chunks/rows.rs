@@ -21,7 +21,7 @@ pub trait Rows: Default + Send {
     /// The first error of `encode`; the rows after it are skipped.
     fn each(&self, encode: &mut impl FnMut(&[Cell]) -> io::Result<()>) -> io::Result<()>;
 
-    /// Removes all rows but keeps their memory.
+    /// Removes all rows without releasing their memory.
     fn clear(&mut self);
 }
 
