@@ -17,7 +17,8 @@ pub struct Sequences<'a> {
     /// Steps of each row, 1 to `steps`; `None` if all have `steps`. Values behind a row's end are ignored, but
     /// must be finite.
     pub lengths: Option<&'a [u32]>,
-    /// rows x steps: a factor on the loss of each step (only that of a row's last step is used with [`LossAt::LastStep`](crate::LossAt)).
+    /// rows x steps: a factor on the loss of each step; with [`LossAt::LastStep`](crate::LossAt) only that of a row's last step is
+    /// used.
     ///
     /// The loss of a row is the mean over its steps of factor times cross-entropy, a batch's the mean over its rows.
     pub weights: Option<&'a [f32]>,

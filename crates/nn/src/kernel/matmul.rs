@@ -95,7 +95,8 @@ unsafe fn matmul_tile<V: Vector, const R: usize, const N: usize>(v: V, t: Tile) 
         }
         let mut k = 0;
         if N == 1 {
-            // One vector per row gives too few independent sums to hide the latency: use four partial sums, added in a fixed order.
+            // One vector per row gives too few independent sums to hide the latency: use four partial sums, added in
+            // a fixed order.
             let mut parts = [[v.splat(0.0); 4]; R];
             while k + 4 <= t.depth {
                 for part in 0..4 {

@@ -125,8 +125,8 @@ impl Vector for Avx512 {
 }
 
 impl Avx512 {
-    /// sigmoid(x) - 1/2 = tanh(x / 2) / 2 by table lookup: each coefficient of a segment's polynomial takes one permutation of two registers,
-    /// which needs fewer multiply-adds than a rational function and no division.
+    /// sigmoid(x) - 1/2 = tanh(x / 2) / 2 by table lookup: each coefficient of a segment's polynomial takes one
+    /// permutation of two registers, which needs fewer multiply-adds than a rational function and no division.
     #[inline(always)]
     fn half_tanh<const N: usize>(self, x: [__m512; N]) -> [__m512; N] {
         let (mut at, mut r, mut p) = ([x[0]; N], [x[0]; N], [x[0]; N]);
