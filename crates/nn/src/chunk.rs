@@ -3,11 +3,11 @@
 //! In: rows of a batch. Out: losses, predictions, and the activations and gradients from which `weight_gradient` computes
 //! the gradients of the weights.
 
-use crate::inference::logits;
 mod norm_dropout;
 
 use self::norm_dropout::NormDropout;
 use crate::batch_norm::NormBatch;
+use crate::inference::logits;
 use crate::kernel::{CellBackward, Matmul, PANEL_ROW, Saved, Softmax, Step};
 use crate::loss::{loss_of, predicted_class, to_gradient};
 use crate::simd::{Aligned, padded};

@@ -2,13 +2,14 @@
 
 use std::sync::RwLock;
 
+use citronella_parallel::Team;
+
 use crate::chunk::Chunk;
 use crate::lock::{lock, read};
 use crate::network::shapes;
 use crate::step::{Batch, OptimizerState, TrainingStep};
 use crate::weight_gradient;
 use crate::{Error, Network, Sequences};
-use citronella_parallel::Team;
 
 /// The loss of a batch and its gradient with respect to every weight.
 #[derive(Clone, Debug, PartialEq)]

@@ -6,13 +6,13 @@
 
 use std::sync::{Mutex, RwLock};
 
+use citronella_parallel::Member;
+
 use crate::adam::{Moments, StepSize};
 use crate::batch_norm::NormBatch;
 use crate::chunk::{Chunk, Pass};
 use crate::kernel::{PANEL_ROW, Panel};
 use crate::layer::Head;
-use citronella_parallel::Member;
-
 use crate::lock::{lock, read, write};
 use crate::{Network, Sequences, weight_gradient};
 
@@ -70,7 +70,7 @@ pub(crate) struct Batch<'a> {
 }
 
 impl TrainingStep<'_> {
-    fn pass<T>(&self, batch: &Batch<'_>, work: impl FnOnce(&Pass<'_>) -> T) -> T {
+    fn with_pass<T>(&self, batch: &Batch<'_>, work: impl FnOnce(&Pass<'_>) -> T) -> T {
         let (network, norms) = (read(&self.network), read(&self.optimizer.norms));
         work(&Pass {
             network: &network,
@@ -88,9 +88,9 @@ impl TrainingStep<'_> {
         self.chunks.iter().for_each(|chunk| norm.add_sums(&read(chunk).layers[l].norm_dropout.sums));
     }
 
-    /// Calls `work` for each of the member's chunks.
-    fn chunks(&self, member: &Member<'_>, batch: &Batch<'_>, work: impl Fn(&mut Chunk, &Pass<'_>)) {
-        self.pass(batch, |pass| {
+    /// Calls `work` with each of the member's chunks.
+    fn for_each_chunk(&self, member: &Member<'_>, batch: &Batch<'_>, work: impl Fn(&mut Chunk, &Pass<'_>)) {
+        self.with_pass(batch, |pass| {
             member.share(self.chunks.len()).for_each(|i| work(&mut write(&self.chunks[i]), pass));
         });
     }
@@ -103,14 +103,14 @@ impl TrainingStep<'_> {
             write(&self.chunks[i]).load_rows(&batch.rows[first..last], first, &batch.data);
         }
         if read(&self.optimizer.norms).is_empty() {
-            self.chunks(member, batch, |chunk, pass| chunk.forward_backward(pass));
+            self.for_each_chunk(member, batch, |chunk, pass| chunk.forward_backward(pass));
             member.barrier();
             return;
         }
         // Batch normalisation needs the sums over all rows before the next layer.
         let layers = read(&self.network).layers.len();
         for l in 0..layers {
-            self.chunks(member, batch, |chunk, pass| {
+            self.for_each_chunk(member, batch, |chunk, pass| {
                 chunk.forward_layer(pass, l);
                 chunk.sum_outputs(pass, l);
             });
@@ -120,15 +120,15 @@ impl TrainingStep<'_> {
                 norms[l].forward(network.norms.get_mut(l));
             });
         }
-        self.chunks(member, batch, |chunk, pass| chunk.head_and_loss(pass));
+        self.for_each_chunk(member, batch, |chunk, pass| chunk.head_and_loss(pass));
         for l in (0..layers).rev() {
-            self.chunks(member, batch, |chunk, pass| chunk.dropout_backward(pass, l));
+            self.for_each_chunk(member, batch, |chunk, pass| chunk.dropout_backward(pass, l));
             member.leader_only(|| {
                 let norm = &mut write(&self.optimizer.norms)[l];
                 self.gather_sums(l, norm);
                 norm.backward();
             });
-            self.chunks(member, batch, |chunk, pass| {
+            self.for_each_chunk(member, batch, |chunk, pass| {
                 chunk.norm_backward(pass, l);
                 chunk.backward_layer(pass, l);
             });
@@ -142,14 +142,14 @@ impl TrainingStep<'_> {
             let network = read(&self.network);
             for i in member.share(self.optimizer.panels.len() + 1) {
                 if i == self.optimizer.panels.len() {
-                    let mut memory = lock(&self.optimizer.head);
-                    let (moments, next) = &mut *memory;
+                    let mut state = lock(&self.optimizer.head);
+                    let (moments, next) = &mut *state;
                     weight_gradient::head_gradient(network.simd, self.chunks, next, moments);
                     moments.step(network.simd, size, &network.head.weights, &mut next.weights);
                     next.transpose();
                 } else {
-                    let mut memory = lock(&self.optimizer.panels[i]);
-                    let PanelState { layer: l, number: p, moments, next } = &mut *memory;
+                    let mut state = lock(&self.optimizer.panels[i]);
+                    let PanelState { layer: l, number: p, moments, next } = &mut *state;
                     let layer = &network.layers[*l];
                     weight_gradient::panel_gradient(network.simd, self.chunks, *l, *p, layer, moments);
                     moments.step(network.simd, size, layer.panels[*p].weights(), next.weights_mut());
@@ -159,10 +159,10 @@ impl TrainingStep<'_> {
         }
         member.leader_only(|| {
             let mut network = write(&self.network);
-            for memory in &self.optimizer.panels {
-                let memory = &mut *lock(memory);
-                let panel = &mut network.layers[memory.layer].panels[memory.number];
-                std::mem::swap(panel, &mut memory.next);
+            for state in &self.optimizer.panels {
+                let state = &mut *lock(state);
+                let panel = &mut network.layers[state.layer].panels[state.number];
+                std::mem::swap(panel, &mut state.next);
             }
             std::mem::swap(&mut network.head, &mut lock(&self.optimizer.head).1);
             let (simd, mut norms) = (network.simd, write(&self.optimizer.norms));

@@ -2,6 +2,8 @@
 
 use std::sync::RwLock;
 
+use citronella_parallel::Team;
+
 use crate::adam::StepSize;
 use crate::chunk::Chunk;
 use crate::error::check_length;
@@ -10,7 +12,6 @@ use crate::loss::loss_of;
 use crate::random::Random;
 use crate::step::{Batch, OptimizerState, TrainingStep};
 use crate::{Error, LossAt, Network, Sequences};
-use citronella_parallel::Team;
 
 /// Rows per chunk. Fixed, so that the order of summation does not depend on the number of threads.
 const CHUNK_ROWS: usize = 16;

@@ -2,20 +2,21 @@
 
 use super::{Chunk, Pass};
 use crate::batch_norm::Sums;
+use crate::simd::Aligned;
 
 /// A layer's outputs after normalisation and dropout, with what the backward pass needs.
 pub(crate) struct NormDropout {
     /// Positions x units; empty if the network has neither.
-    pub(crate) out: crate::simd::Aligned,
+    pub(crate) out: Aligned,
     /// Dropout mask, positions x units: 0 or 1 / (1 - dropout).
-    mask: crate::simd::Aligned,
+    mask: Aligned,
     /// This chunk's contribution to the batch's sums.
     pub(crate) sums: Sums,
 }
 
 impl NormDropout {
     pub(crate) fn new(positions: usize, units: usize, dropout: bool, norm: bool) -> NormDropout {
-        let buffer = |wanted: bool| crate::simd::Aligned::zeros(if wanted { positions * units } else { 0 });
+        let buffer = |wanted: bool| Aligned::zeros(if wanted { positions * units } else { 0 });
         NormDropout { out: buffer(dropout || norm), mask: buffer(dropout), sums: Sums::new(units) }
     }
 }
@@ -113,7 +114,7 @@ impl Chunk {
         }
         let (layer, rows) = (&pass.network.layers[l], self.rows.len());
         let (units, n) = (layer.units, self.positions(pass, l));
-        let mask = std::mem::replace(&mut self.layers[l].norm_dropout.mask, crate::simd::Aligned::empty());
+        let mask = std::mem::replace(&mut self.layers[l].norm_dropout.mask, Aligned::empty());
         self.output_gradient(l).iter_mut().zip(&mask[..]).take(n * units).for_each(|(d, m)| *d *= *m);
         self.layers[l].norm_dropout.mask = mask;
         let Some(batch) = pass.norms.get(l) else { return };
