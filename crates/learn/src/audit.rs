@@ -1,95 +1,98 @@
-//! Shortcuts and leaks in a data set: what a score on it would be worth.
+//! Shortcuts and leaks in a data set: what a score on it is worth.
 //!
-//! In: captures with or without a manifest, folders laid out as MQTT-IoT-IDS2020, NSL-KDD, or any labelled CSV or
-//! Parquet ([`read`]). Out: an [`Audit`]: what each column scores alone, what a tree scores on a random split and on
-//! recordings left out, rows that stand twice, and [`Finding`]s in plain words, worst first.
+//! In: captures with or without a manifest, folders in MQTT-IoT-IDS2020's layout, NSL-KDD, or any labelled CSV or Parquet
+//! ([`read`]). Out: an [`Audit`]: what each column scores alone, what trees score on a random split and on unseen
+//! recordings, duplicate rows, and [`Finding`]s, worst first.
 //!
-//! It looks at a sample with a stated cap ([`ReadOptions::rows`]); all figures are of rows that were held out. The
-//! thresholds stand in `finding`, the reasons for them in docs/adr/0045-audit-thresholds.md.
+//! An audit takes a random sample of at most [`ReadOptions::rows`] rows; all figures are of held-out rows. The
+//! thresholds are in `finding`, their reasons in docs/adr/0045-audit-thresholds.md.
 
-mod capture;
-mod captures;
+mod columns;
+mod constants;
+mod duplicates;
 mod error;
+mod file_rows;
+mod files;
 mod finding;
 mod label;
+mod options;
 mod page;
-mod parquet;
 mod power;
+mod read;
 mod role;
 mod rows;
-mod shortcut;
-mod source;
-mod text;
+mod sampler;
 mod tree;
-mod twin;
+mod trees;
 
-pub use captures::Trees;
+pub use columns::ColumnPower;
+pub use constants::ClassConstant;
+pub use duplicates::Duplicates;
 pub use error::AuditError;
 pub use finding::{Finding, Severity};
+pub use options::ReadOptions;
 pub use power::Power;
+pub use read::read;
 pub use role::Role;
-pub use rows::{Column, File, Rows};
-pub use shortcut::ColumnPower;
-pub use source::{ReadOptions, read};
-pub use twin::{Giveaway, Twins};
+pub use rows::{Column, Rows, SampledFile};
+pub use trees::Trees;
 
 use crate::dataset::LabelRule;
-use power::Split;
 
-/// What an audit found.
+/// The result of an audit.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Audit {
-    /// What it comes to, in a sentence.
+    /// The result in a sentence.
     pub verdict: String,
     /// Worst first.
     pub findings: Vec<Finding>,
     /// Rows in the files.
     pub rows: u64,
-    /// Rows that were looked at.
+    /// Rows in the sample.
     pub sampled: u64,
-    /// Classes, and how many of the rows looked at each has.
+    /// Classes, and how many rows of the sample each has.
     pub classes: Vec<(String, u64)>,
     /// What each column scores alone, strongest first.
     pub columns: Vec<ColumnPower>,
     /// What trees score.
     pub trees: Trees,
-    /// Rows that stand more than once.
-    pub twins: Twins,
-    /// Columns that name a class by never changing in it.
-    pub giveaways: Vec<Giveaway>,
+    /// Rows with equal features.
+    pub duplicates: Duplicates,
+    /// Columns that are constant in one class and rare elsewhere.
+    pub class_constants: Vec<ClassConstant>,
     /// Rows that were left out, by reason.
     pub left_out: Vec<(String, u64)>,
     /// The files.
-    pub files: Vec<File>,
+    pub files: Vec<SampledFile>,
     /// The seed of everything random.
     pub seed: u64,
-    /// Where the rows of each class stand among all rows: classes x [`TIMELINE`] shares of each class's rows.
+    /// The share of each class's rows in each of [`TIMELINE`] parts of the data: classes x parts.
     pub timeline: Vec<Vec<f64>>,
 }
 
-/// Parts that the data is cut into for the timeline.
+/// Parts of the timeline.
 pub const TIMELINE: usize = 60;
 
 impl Audit {
     /// Audits rows. `labels`: how they were labelled.
     pub fn of(rows: &Rows, labels: LabelRule, seed: u64) -> Audit {
-        let split = Split::new(rows, seed);
-        let columns = shortcut::columns(rows, &split);
-        let twins = twin::count(rows, &split);
-        let (giveaways, constant) = twin::constants(rows);
-        let trees = captures::trees(rows, &split, seed);
-        let mut findings = shortcut::findings(&columns, trees.features);
-        findings.extend(twin::findings(&twins));
-        findings.extend(twin::constant_findings(&giveaways, &constant));
-        findings.extend(captures::tree_findings(&trees, labels, rows.has_own_test()));
-        findings.extend(captures::file_findings(rows, labels));
+        let split = power::split(rows, seed);
+        let columns = columns::columns(rows, &split);
+        let duplicates = duplicates::count(rows, &split);
+        let (class_constants, constants) = constants::find(rows);
+        let trees = trees::trees(rows, &split, seed);
+        let mut findings = columns::findings(&columns, trees.features);
+        findings.extend(duplicates::findings(&duplicates));
+        findings.extend(constants::findings(&class_constants, &constants));
+        findings.extend(trees::findings(&trees, labels, rows.has_own_test()));
+        findings.extend(files::findings(rows, labels));
         findings.sort_by(|a, b| a.severity.cmp(&b.severity).then(b.figure.total_cmp(&a.figure)));
         let of = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
         let verdict = match (of(Severity::Fatal), of(Severity::Warning)) {
-            (0, 0) => "Nothing was found that makes a score on this data meaningless.".to_owned(),
-            (0, n) => format!("A score on this data needs {n} {} said beside it.", plural(n, "caveat")),
-            (1, _) => "One finding makes a score on this data meaningless while it stands.".to_owned(),
-            (n, _) => format!("{n} findings make a score on this data meaningless while they stand."),
+            (0, 0) => "No finding makes a score on this data meaningless.".to_owned(),
+            (0, n) => format!("A score on this data needs {n} {}.", plural(n, "caveat")),
+            (1, _) => "One finding makes a score on this data meaningless.".to_owned(),
+            (n, _) => format!("{n} findings make a score on this data meaningless."),
         };
         Audit {
             verdict,
@@ -99,8 +102,8 @@ impl Audit {
             classes: rows.classes.iter().cloned().zip(rows.counts()).collect(),
             columns,
             trees,
-            twins,
-            giveaways,
+            duplicates,
+            class_constants,
             left_out: rows.left_out.clone(),
             files: rows.files.clone(),
             seed,
@@ -108,7 +111,7 @@ impl Audit {
         }
     }
 
-    /// Whether a finding makes scores meaningless.
+    /// Whether a finding is fatal.
     pub fn is_fatal(&self) -> bool {
         self.findings.iter().any(|finding| finding.severity == Severity::Fatal)
     }
@@ -118,7 +121,7 @@ fn plural(count: usize, word: &str) -> String {
     if count == 1 { word.to_owned() } else { format!("{word}s") }
 }
 
-/// Classes over time where there is one time column, else over the rows' places.
+/// Classes over the first time column, or over the rows' positions if there is none.
 fn timeline(rows: &Rows) -> Vec<Vec<f64>> {
     let mut order: Vec<usize> = (0..rows.len()).collect();
     if let Some(time) = rows.columns.iter().find(|column| column.role == Role::Time && !column.nominal) {

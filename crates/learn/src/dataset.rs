@@ -1,41 +1,44 @@
-//! Data sets as one kind of table.
+//! Data sets as tables.
 //!
-//! In: recordings (`manifest.csv` and its captures), a folder laid out as MQTT-IoT-IDS2020, a CSV or Parquet file
-//! of `extract`, files of NSL-KDD, or captures in memory. Out: a [`Table`]: the level's columns, and for each row the file it comes
-//! from, its number there, and what is known about its class.
+//! In: recordings (`manifest.csv` with its captures), folders in MQTT-IoT-IDS2020's layout, CSV or Parquet files of
+//! `extract`, NSL-KDD. Out: a [`Table`] of one feature level, or, through [`rows::RowConsumer`], the raw rows of any
+//! file with columns. Each format has one reader; `cell` and `class` define missing values and labels for all of them.
 //!
-//! Two labels exist side by side, because the literature mixes them ([`LabelRule`]): *by file* (every row of an
-//! attack's file is that attack, as the LSTM paper has it) and *by attacker* (a row is the file's scenario where
-//! the attacker is its source or destination, else `normal`).
+//! A row's class follows a [`LabelRule`]. Without a manifest, a file's scenario is its rows' `scenario` column; else the
+//! class in its name (`uniflow_scan_A.csv`); else `attack` if any row has `is_attack` 1 and `normal` if one has 0.
 //!
-//! Where a file has no manifest beside it, its scenario is, in this order: its `scenario` column (row by row), its
-//! file name without `packet_`, `uniflow_`, `biflow_` and the endings, if that is one of [`CLASSES`]; else `attack`
-//! if one of its rows has `is_attack` 1, `normal` if one has 0; else nobody says, and its rows have no class.
-//!
-//! Limits: [`LoadOptions::rows_per_file`] stops reading a file's rows while streaming; about 110 bytes a packet row.
+//! Limits: [`LoadOptions::rows_per_file`] rows of each file; a packet row takes about 110 bytes.
 
-mod capture;
+pub(crate) mod capture;
+mod capture_table;
+pub(crate) mod cell;
 mod class;
-mod csv;
+pub(crate) mod csv;
 mod error;
+mod feature_file;
+pub(crate) mod file;
 mod hash;
+mod load;
 mod manifest;
-mod nsl_kdd;
-mod parquet;
+pub(crate) mod nsl_kdd;
+pub(crate) mod parquet;
 mod problem;
-mod source;
+pub(crate) mod rows;
 mod table;
 mod time;
 
+pub(crate) use class::{ATTACK, canonical_order, class_of_file_name};
 pub use class::{CLASSES, LabelRule, Labels, NORMAL};
-pub(crate) use class::{canonical_order, class_of_file_name};
 pub use error::DatasetError;
+pub(crate) use feature_file::SCENARIO;
 pub use hash::FileHash;
 pub(crate) use hash::Hashing;
+pub(crate) use load::published_folder;
+pub use load::{LoadOptions, load, load_embedded};
+pub(crate) use manifest::MANIFEST;
 pub use manifest::{Manifest, ManifestEntry};
 pub use nsl_kdd::{NSL_KDD_TEST, NSL_KDD_TRAIN, is_nsl_kdd, nsl_kdd_category};
 pub use problem::{Problem, Problems};
-pub(crate) use source::published_folder;
-pub use source::{LoadOptions, load, load_embedded};
+pub(crate) use table::IS_ATTACK;
 pub use table::{Source, Table};
 pub use time::parse_timestamp;

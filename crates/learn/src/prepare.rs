@@ -22,7 +22,7 @@ mod threads;
 pub use error::PrepareError;
 pub use fold::{Matrix, Step, TrainFold, TrainSet, Transform, encode};
 pub(crate) use neighbours::Neighbours;
-pub(crate) use random::{Purpose, shuffle, stream};
+pub(crate) use random::{Stream, rng, shuffle};
 pub use rows::{DropReason, Dropped, Rows};
 pub use smote::{Smote, SmoteClass, SmoteReport};
 pub use split::{Split, SplitBy, SplitPlan};

@@ -25,6 +25,7 @@ pub use neighbours::NearestNeighbours;
 pub use network::{DeepNetwork, StackedLstm};
 pub use svm::RbfSvm;
 pub use tabular::{distinct_rows, tabular_steps};
+pub(crate) use tree::BinnedTree;
 pub use tree::{DecisionTree, RandomForest};
 
 use citronella_sensor::feature::schema::{Level, Role};

@@ -42,9 +42,9 @@ fn on_the_papers_rows_it_finds_the_timestamp() {
     assert!(time.figure > 0.95 && time.text.contains("nearest training row in time"), "{time:?}");
     assert_eq!(found.columns[0].name, "timestamp");
     // Most of what is called an attack there is benign, and equal CONNECTs have all labels.
-    assert_eq!(severity(&found, "bystanders"), Some(Severity::Fatal));
-    assert_eq!(severity(&found, "contradictions"), Some(Severity::Warning));
-    assert!(found.twins.ceiling < 0.5 && found.is_fatal());
+    assert_eq!(severity(&found, "mislabelled_benign"), Some(Severity::Fatal));
+    assert_eq!(severity(&found, "conflicting_labels"), Some(Severity::Warning));
+    assert!(found.duplicates.max_accuracy < 0.5 && found.is_fatal());
     // Without the timestamp no single column is left to blame.
     let without = audit(&[run_1], &paper("paper-multiclass-no-time"));
     assert_eq!(severity(&without, "time"), None);
@@ -130,9 +130,9 @@ fn rows_in_the_order_of_their_classes_and_rows_that_stand_twice_are_named() {
     let lines = std::iter::once("size,class".to_owned()).chain((0..3_000).map(line));
     let found = audit(&[write(&folder.path().join("sorted.csv"), lines)], &ReadOptions::default());
     assert_eq!(severity(&found, "order"), Some(Severity::Warning));
-    assert_eq!(severity(&found, "twins"), Some(Severity::Fatal));
-    assert_eq!(found.twins.in_training, 1.0);
-    assert_eq!(found.twins.contradictory, 0.0);
+    assert_eq!(severity(&found, "duplicates"), Some(Severity::Fatal));
+    assert_eq!(found.duplicates.in_training, 1.0);
+    assert_eq!(found.duplicates.conflicting, 0.0);
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn a_constant_of_a_class_is_a_giveaway_and_contradictions_are_counted() {
     let cells =
         |n: u32, attack: bool| format!(",{},{}", if attack { "eth" } else { ["a", "b"][n as usize % 2] }, 5);
     let found = audit(&[csv(folder.path(), "x.csv", ",tool,always", cells)], &ReadOptions::default());
-    let [giveaway] = found.giveaways.as_slice() else { panic!("{:?}", found.giveaways) };
+    let [giveaway] = found.class_constants.as_slice() else { panic!("{:?}", found.class_constants) };
     assert_eq!(
         (giveaway.column.as_str(), giveaway.class.as_str(), giveaway.value.as_str()),
         ("tool", "ddos", "eth")
@@ -150,8 +150,8 @@ fn a_constant_of_a_class_is_a_giveaway_and_contradictions_are_counted() {
     let lines = std::iter::once("size,class".to_owned())
         .chain((0..400).map(|n| format!("{},{}", n % 10, ["normal", "flood"][n / 10 % 2])));
     let found = audit(&[write(&folder.path().join("y.csv"), lines)], &ReadOptions::default());
-    assert_eq!((found.twins.contradictory, found.twins.ceiling), (1.0, 0.5));
-    assert_eq!(severity(&found, "contradictions"), Some(Severity::Warning));
+    assert_eq!((found.duplicates.conflicting, found.duplicates.max_accuracy), (1.0, 0.5));
+    assert_eq!(severity(&found, "conflicting_labels"), Some(Severity::Warning));
 }
 
 #[test]
@@ -160,10 +160,10 @@ fn a_published_folder_and_its_labels_by_file() {
     let path = support::published(folder.path(), &[("normal", 200), ("flood", 200), ("scan_A", 200)]);
     let by_attacker = audit(std::slice::from_ref(&path), &ReadOptions::default());
     assert_eq!(by_attacker.classes.len(), 3);
-    assert_eq!(severity(&by_attacker, "bystanders"), None);
+    assert_eq!(severity(&by_attacker, "mislabelled_benign"), None);
     let by_file = audit(&[path], &ReadOptions { labels: LabelRule::File, ..ReadOptions::default() });
-    assert_eq!(severity(&by_file, "bystanders"), Some(Severity::Fatal));
-    assert_eq!(severity(&by_file, "capture"), Some(Severity::Fatal));
+    assert_eq!(severity(&by_file, "mislabelled_benign"), Some(Severity::Fatal));
+    assert_eq!(severity(&by_file, "class_per_file"), Some(Severity::Fatal));
     assert_eq!(severity(&by_file, "time"), Some(Severity::Fatal));
 }
 
@@ -200,7 +200,7 @@ fn captures_without_a_manifest_are_a_class_each_and_their_link_layer_is_named() 
     files.sort();
     let found = audit(&files, &ReadOptions { rows: 30_000, ..ReadOptions::default() });
     assert_eq!(found.classes.len(), files.len());
-    assert_eq!(severity(&found, "capture"), Some(Severity::Fatal));
+    assert_eq!(severity(&found, "class_per_file"), Some(Severity::Fatal));
     assert_eq!(severity(&found, "time"), Some(Severity::Fatal));
     assert!(severity(&found, "link_layer").is_some());
 }

@@ -8,7 +8,7 @@ pub enum AuditError {
     /// A file cannot be read.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
-    /// Nobody says which column is the label.
+    /// The label column is not known.
     #[error("{file}: {problem}; name the label with --label COLUMN; the columns are {}", .columns.join(", "))]
     NoLabel {
         /// The file.
@@ -18,15 +18,15 @@ pub enum AuditError {
         /// The file's columns.
         columns: Vec<String>,
     },
-    /// Something that is not there.
+    /// A column to drop does not exist.
     #[error("{name:?} is no column of this data; the columns are {}", .columns.join(", "))]
     NoColumn {
-        /// What was asked for.
+        /// The name asked for.
         name: String,
-        /// What there is.
+        /// The columns.
         columns: Vec<String>,
     },
-    /// Captures have no label column, rows of other files no preset.
+    /// An option that does not apply to a file.
     #[error("{file}: {problem}")]
     Unfit {
         /// The file.
@@ -34,17 +34,23 @@ pub enum AuditError {
         /// What does not fit, and what to do.
         problem: String,
     },
-    /// Too little to say anything.
+    /// Too few rows or classes.
     #[error(
         "{rows} usable rows of {classes} classes: an audit needs 20 rows and two classes; {}",
         if .reasons.is_empty() { "give more data".to_owned() } else { .reasons.join(", ") }
     )]
     TooLittle {
-        /// Rows.
+        /// Usable rows.
         rows: usize,
-        /// Classes.
+        /// Their classes.
         classes: usize,
-        /// What was left out.
+        /// Why rows were left out.
         reasons: Vec<String>,
+    },
+    /// A label column that holds no classes.
+    #[error("{classes} classes: an audit takes 65,536 at most; name another label with --label COLUMN")]
+    TooManyClasses {
+        /// Classes in the sample.
+        classes: usize,
     },
 }

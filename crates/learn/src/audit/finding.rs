@@ -1,14 +1,14 @@
-//! What an audit finds, in plain words, and from where on it says so.
+//! Findings, and the thresholds from which on there is one.
 
-/// How bad a finding is.
+/// How serious a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
-    /// A score on this data says nothing about detection while this stands.
+    /// A score on this data says nothing about detection.
     Fatal,
-    /// A score on this data needs this said beside it.
+    /// A score on this data needs this caveat.
     Warning,
-    /// Good to know.
+    /// For information.
     Note,
 }
 
@@ -26,42 +26,42 @@ impl Severity {
 /// One finding.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Finding {
-    /// How bad it is.
+    /// How serious it is.
     pub severity: Severity,
-    /// The check that found it, such as `time`.
+    /// The check that made it, such as `time`.
     pub check: &'static str,
-    /// The column it is about.
+    /// The column concerned.
     pub column: Option<String>,
-    /// The figure it rests on, between 0 and 1.
+    /// The figure it rests on, 0 to 1.
     pub figure: f64,
     /// What was found, and what it means.
     pub text: String,
-    /// What to do about it; empty where there is nothing to do.
+    /// What to do about it; may be empty.
     pub advice: String,
 }
 
-/// Skill of something that says when, who or where a row is, from which on scores mean nothing.
+/// Skill of a time, an address, a port or the link layer alone from which on a finding is fatal.
 pub(super) const FATAL: f64 = 0.9;
-/// The same, from which on it has to be said.
+/// The same, for a warning.
 pub(super) const WARNING: f64 = 0.5;
-/// The same, from which on it is noted.
+/// The same, for a note.
 pub(super) const NOTE: f64 = 0.2;
-/// Skill of a single column that is the label in other words.
+/// Skill from which on a feature is the label under another name.
 pub(super) const LABEL: f64 = 0.999;
-/// Skill that a look-up table of the training rows may have before learning is not needed.
+/// Share of test rows in training, and skill of a look-up table, from which on duplicates are fatal.
 pub(super) const TABLE: f64 = 0.9;
-/// Skill that the random split may promise more than an unseen recording keeps.
+/// Fall of the skill from the random split to unseen recordings that is fatal.
 pub(super) const FALL: f64 = 0.3;
-/// The same, from which on it has to be said.
+/// The same, for a warning.
 pub(super) const SMALL_FALL: f64 = 0.1;
-/// Skill at telling captures apart by their benign rows.
+/// Skill at recognising captures by their benign rows that is fatal with labels by file.
 pub(super) const CAPTURE: f64 = 0.8;
-/// Share of the rows called an attack that the attacker has no part in.
-pub(super) const BYSTANDERS: f64 = 0.2;
-/// Share of rows whose twins have another class.
-pub(super) const CONTRADICTIONS: f64 = 0.01;
+/// Share of benign rows among those labelled as an attack that is fatal.
+pub(super) const MISLABELLED: f64 = 0.2;
+/// Share of rows with an equal row of another class, for a warning.
+pub(super) const CONFLICTS: f64 = 0.01;
 
-/// `0.9534` as `95.3 %`; what is not quite all or nothing never rounds to it.
+/// `0.9534` as `95.3 %`. What is less than 1 never rounds to 100 %, what is more than 0 never to 0 %.
 pub(super) fn percent(share: f64) -> String {
     match share {
         share if share < 1.0 && share > 0.9995 => "> 99.9 %".to_owned(),
@@ -70,7 +70,7 @@ pub(super) fn percent(share: f64) -> String {
     }
 }
 
-/// The severity of a skill by the thresholds of what says when, who or where.
+/// The severity of a skill that a time, an address, a port or the link layer has alone.
 pub(super) fn by_skill(skill: f64) -> Option<Severity> {
     match skill {
         skill if skill >= FATAL => Some(Severity::Fatal),

@@ -1,13 +1,13 @@
-//! The audit as a page.
+//! The audit as a report page.
 
 use super::{Audit, Severity, finding::percent};
 use crate::report::{BarPlot, Block, HeatMap, KeyFigure, ListItem, MetricRow, MetricTable, Report, Section};
 
-/// Columns that the plot shows.
+/// Columns in the plot.
 const SHOWN: usize = 24;
 
 impl Audit {
-    /// A page with the findings, worst first, and what they rest on.
+    /// A page with the findings, worst first, and the figures behind them.
     pub fn report(&self) -> Report {
         let count = |severity| self.findings.iter().filter(|finding| finding.severity == severity).count();
         let key = |label: &str, value: String, note: &str| KeyFigure {
@@ -17,8 +17,8 @@ impl Audit {
         };
         let skill = |skill: f64| percent(skill.max(0.0));
         let mut figures = vec![
-            key("fatal", count(Severity::Fatal).to_string(), "a score means nothing while these stand"),
-            key("warnings", count(Severity::Warning).to_string(), "to be said beside a score"),
+            key("fatal", count(Severity::Fatal).to_string(), "a score is meaningless until these are fixed"),
+            key("warnings", count(Severity::Warning).to_string(), "caveats of a score"),
             key("skill, random split", skill(self.trees.all.skill), "a decision tree over all columns"),
         ];
         if let Some(unseen) = self.trees.unseen_all {
@@ -31,19 +31,19 @@ impl Audit {
         };
         findings.blocks.push(Block::List(self.finding_list()));
         let columns = Section {
-            heading: "What each column scores alone".into(),
-            prose: vec!["One rule on one column, on rows that were held out: the class that is most over-represented among the training rows with the same value (the nearest in time for times). Skill is the mean recall of the classes as above chance: 0 guesses, 1 is perfect, however rare a class is.".into()],
+            heading: "The score of each column alone".into(),
+            prose: vec!["One rule on one column, on held-out rows: the class that is most over-represented among the training rows with the same value (for times, the class of the nearest training row). Skill is the mean recall of the classes, scaled so that 0 is chance and 1 is perfect, however rare a class is.".into()],
             blocks: vec![Block::Bars(self.bars()), Block::Table(self.column_table())],
         };
         let timeline = Section {
             heading: "When each class was recorded".into(),
-            prose: vec!["Each line is a class, from the first row to the last; darker where more of its rows lie. Classes that take turns can be told by the clock.".into()],
+            prose: vec!["Each line is a class, from the first row to the last; the darker, the more of its rows. Classes that follow one another are predictable from the time.".into()],
             blocks: vec![Block::Heat(self.heat())],
         };
         Report {
             title: "Citronella: audit of a data set".into(),
             subtitle: format!(
-                "{} of {} rows looked at, {} classes",
+                "{} of {} rows sampled, {} classes",
                 self.sampled,
                 self.rows,
                 self.classes.len()
@@ -96,7 +96,7 @@ impl Audit {
         };
         MetricTable {
             caption: "All columns".into(),
-            columns: ["column", "says", "skill, classes", "skill, attack or not", "accuracy"]
+            columns: ["column", "role", "skill, classes", "skill, attack or normal", "accuracy"]
                 .map(str::to_owned)
                 .into(),
             rows: self.columns.iter().map(row).collect(),
@@ -106,7 +106,7 @@ impl Audit {
     fn heat(&self) -> HeatMap {
         let most = self.timeline.iter().flatten().copied().fold(1e-9, f64::max);
         HeatMap {
-            title: "Where the rows of each class lie".into(),
+            title: "Position of the rows of each class".into(),
             rows: self.classes.iter().map(|(class, count)| format!("{class} ({count})")).collect(),
             columns: Vec::new(),
             from: "first row".into(),
@@ -123,8 +123,8 @@ impl Audit {
     fn tree_section(&self) -> Section {
         let trees = &self.trees;
         let mut table = MetricTable {
-            caption: "A decision tree (depth 12, classes weighing the same)".into(),
-            columns: ["", "skill", "skill, attack or not", "accuracy"].map(str::to_owned).into(),
+            caption: "A decision tree (depth 12, equal class weights)".into(),
+            columns: ["", "skill", "skill, attack or normal", "accuracy"].map(str::to_owned).into(),
             rows: Vec::new(),
         };
         let mut add = |label: &str, power: Option<super::Power>| {
@@ -141,8 +141,8 @@ impl Audit {
         add("features alone, held-out rows", Some(trees.features));
         add("features alone, unseen recordings", trees.unseen_features);
         add("features alone, shuffled labels", Some(trees.shuffled));
-        add("which capture a benign row is from", trees.benign_captures);
-        add("look-up table of the training rows", Some(self.twins.table));
+        add("capture of a benign row", trees.benign_captures);
+        add("look-up table of the training rows", Some(self.duplicates.table));
         Section {
             heading: "All columns together".into(),
             prose: Vec::new(),

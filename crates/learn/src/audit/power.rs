@@ -1,68 +1,62 @@
-//! What a simple predictor scores on rows that it has not seen.
+//! What a simple predictor scores on rows that it was not fitted on.
 //!
-//! A predictor sorts rows into groups and remembers the classes of each group's training rows. Its verdict on a row is
-//! the class that is most over-represented in the row's group, so that each class counts the same however many rows it
-//! has. Its **skill** is the mean recall of the classes, 0 for guessing and 1 for all rows of all classes right.
+//! A predictor groups rows and counts the classes of each group's training rows. It predicts the class that is most
+//! over-represented in a row's group, so that all classes count the same however many rows they have. Its **skill** is
+//! the mean recall of the classes, scaled so that guessing gives 0 and a perfect predictor 1.
 
 use std::collections::HashMap;
 
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
-
 use super::Rows;
+use crate::prepare::{Split, Stream, rng};
 
-/// Training and test rows.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Split {
-    pub(super) train: Vec<usize>,
-    pub(super) test: Vec<usize>,
+/// The share of each class that is the test.
+const TEST_SHARE: f64 = 0.3;
+
+/// The data set's own split, or one at random with each class's share kept.
+pub(super) fn split(rows: &Rows, seed: u64) -> Split {
+    let all: Vec<u32> = (0..rows.len() as u32).collect();
+    if rows.has_own_test() {
+        let is_test =
+            |row: u32| rows.file.get(row as usize).is_some_and(|f| *f as usize >= rows.first_test_file);
+        return Split::by(&all, is_test);
+    }
+    at_random(&all, &rows.truth, seed)
 }
 
-/// Share of each class that is the test.
-const TEST: f64 = 0.3;
+/// Splits some rows at random; a class's only row is training.
+pub(super) fn at_random(rows: &[u32], truth: &[u32], seed: u64) -> Split {
+    Split::at_random(rows, truth, TEST_SHARE, &mut rng(seed, Stream::Audit))
+}
 
-impl Split {
-    /// By chance, each class by its share; or the data set's own.
-    pub(super) fn new(rows: &Rows, seed: u64) -> Split {
-        if rows.has_own_test() {
-            let is_test =
-                |row: &usize| rows.file.get(*row).is_some_and(|f| *f as usize >= rows.first_test_file);
-            let (test, train) = (0..rows.len()).partition(is_test);
-            return Split { train, test };
-        }
-        Split::by_chance(&rows.truth, &(0..rows.len()).collect::<Vec<_>>(), seed)
+/// The classes to predict.
+#[derive(Clone, Copy)]
+pub(super) struct Target<'a> {
+    /// Each row's class.
+    pub(super) truth: &'a [u32],
+    /// The number of classes.
+    pub(super) classes: usize,
+    /// The class of benign rows.
+    pub(super) normal: Option<u32>,
+}
+
+impl Target<'_> {
+    pub(super) fn of(rows: &Rows) -> Target<'_> {
+        Target { truth: &rows.truth, classes: rows.classes.len(), normal: rows.normal() }
     }
 
-    /// Splits some rows by chance, each class by its share; a class's only row is training.
-    pub(super) fn by_chance(truth: &[u32], rows: &[usize], seed: u64) -> Split {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let mut of_class: std::collections::BTreeMap<u32, Vec<usize>> = Default::default();
-        for &row in rows {
-            of_class.entry(truth.get(row).copied().unwrap_or_default()).or_default().push(row);
-        }
-        let mut split = Split::default();
-        for mut rows in of_class.into_values() {
-            for last in (1..rows.len()).rev() {
-                rows.swap(last, rng.random_range(0..=last));
-            }
-            let test = if rows.len() < 2 { 0 } else { ((rows.len() as f64 * TEST) as usize).max(1) };
-            split.train.extend(rows.split_off(test));
-            split.test.extend(rows);
-        }
-        split.train.sort_unstable();
-        split.test.sort_unstable();
-        split
+    pub(super) fn class_of(&self, row: u32) -> u32 {
+        self.truth.get(row as usize).copied().unwrap_or_default()
     }
 }
 
 /// What a predictor scores on the test rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
 pub struct Power {
-    /// Share of rows that naming a group's most frequent class gets right.
+    /// The share of rows that are right if each group's most frequent class is predicted.
     pub accuracy: f64,
-    /// Mean recall of the classes, as above chance: 0 guesses, 1 is perfect.
+    /// The mean recall of the classes, scaled: 0 is chance, 1 is perfect.
     pub skill: f64,
-    /// The same for attack against normal, where there is a normal class and more than one other.
+    /// The same for attack against normal, if there is a normal class and more than one other.
     pub attack_skill: Option<f64>,
 }
 
@@ -73,60 +67,60 @@ impl Power {
     }
 }
 
-/// Rows sorted into groups: for each group the training rows of each class, for each test row its group.
+/// Rows in groups.
 pub(super) struct Groups {
+    /// Training rows by group and class.
     pub(super) counts: Vec<Vec<u32>>,
-    /// `None`: no training row is in the group.
+    /// The group of each test row; `None` if it has no training row.
     pub(super) of_test: Vec<Option<usize>>,
 }
 
 impl Groups {
-    /// Groups by a key of each row.
+    /// Groups training and test rows by a key.
     pub(super) fn by_key<K: std::hash::Hash + Eq>(
-        truth: &[u32],
-        classes: usize,
-        split: &Split,
-        key: impl Fn(usize) -> K,
+        target: &Target<'_>,
+        (train, test): (&[u32], &[u32]),
+        key: impl Fn(u32) -> K,
     ) -> Groups {
-        let (mut places, mut counts) = (HashMap::new(), Vec::<Vec<u32>>::new());
-        for &row in &split.train {
-            let place = *places.entry(key(row)).or_insert_with(|| {
-                counts.push(vec![0; classes]);
+        let (mut groups, mut counts) = (HashMap::new(), Vec::<Vec<u32>>::new());
+        for &row in train {
+            let group = *groups.entry(key(row)).or_insert_with(|| {
+                counts.push(vec![0; target.classes]);
                 counts.len() - 1
             });
-            let class = truth.get(row).copied().unwrap_or_default() as usize;
-            let count = counts.get_mut(place).and_then(|counts| counts.get_mut(class));
+            let count =
+                counts.get_mut(group).and_then(|counts| counts.get_mut(target.class_of(row) as usize));
             count.into_iter().for_each(|count| *count += 1);
         }
-        let of_test = split.test.iter().map(|&row| places.get(&key(row)).copied()).collect();
+        let of_test = test.iter().map(|&row| groups.get(&key(row)).copied()).collect();
         Groups { counts, of_test }
     }
 
-    /// What they score.
-    pub(super) fn power(&self, truth: &[u32], classes: usize, normal: Option<u32>, split: &Split) -> Power {
-        let truth: Vec<u32> =
-            split.test.iter().map(|&row| truth.get(row).copied().unwrap_or_default()).collect();
-        let totals = sums(&self.counts, classes);
-        let plain: Vec<u32> = self.counts.iter().map(|counts| top(counts, &[])).collect();
-        let fair: Vec<u32> = self.counts.iter().map(|counts| top(counts, &totals)).collect();
-        let said = |verdicts: &[u32]| -> Vec<Option<u32>> {
-            self.of_test.iter().map(|group| verdicts.get((*group)?).copied()).collect()
+    /// What they score on the test rows.
+    pub(super) fn power(&self, target: &Target<'_>, test: &[u32]) -> Power {
+        let truth: Vec<u32> = test.iter().map(|&row| target.class_of(row)).collect();
+        let totals = sums(&self.counts, target.classes);
+        let most_frequent: Vec<u32> = self.counts.iter().map(|counts| top(counts, &[])).collect();
+        let over_represented: Vec<u32> = self.counts.iter().map(|counts| top(counts, &totals)).collect();
+        let predict = |of_group: &[u32]| -> Vec<Option<u32>> {
+            self.of_test.iter().map(|group| of_group.get((*group)?).copied()).collect()
         };
-        let right = said(&plain).iter().zip(&truth).filter(|(said, truth)| **said == Some(**truth)).count();
-        let attack_skill = normal.filter(|_| classes > 2).map(|normal| {
-            let two = |counts: &Vec<u32>| {
+        let predicted = predict(&most_frequent);
+        let right = predicted.iter().zip(&truth).filter(|(class, truth)| **class == Some(**truth)).count();
+        let attack_skill = target.normal.filter(|_| target.classes > 2).map(|normal| {
+            let binary = |counts: &Vec<u32>| {
                 let benign = counts.get(normal as usize).copied().unwrap_or(0);
                 vec![benign, counts.iter().sum::<u32>() - benign]
             };
-            let counts: Vec<Vec<u32>> = self.counts.iter().map(two).collect();
+            let counts: Vec<Vec<u32>> = self.counts.iter().map(binary).collect();
             let totals = sums(&counts, 2);
-            let verdicts: Vec<u32> = counts.iter().map(|counts| top(counts, &totals)).collect();
+            let of_group: Vec<u32> = counts.iter().map(|counts| top(counts, &totals)).collect();
             let truth: Vec<u32> = truth.iter().map(|class| u32::from(*class != normal)).collect();
-            skill(&truth, &said(&verdicts), 2)
+            skill(&truth, &predict(&of_group), 2)
         });
         Power {
             accuracy: right as f64 / truth.len().max(1) as f64,
-            skill: skill(&truth, &said(&fair), classes),
+            skill: skill(&truth, &predict(&over_represented), target.classes),
             attack_skill,
         }
     }
@@ -140,7 +134,7 @@ fn sums(counts: &[Vec<u32>], classes: usize) -> Vec<u32> {
     sums
 }
 
-/// The class with most rows, each divided by its total where totals are given; the first of equals.
+/// The class with most rows, relative to `totals` if given; the first of equals.
 fn top(counts: &[u32], totals: &[u32]) -> u32 {
     let mut best = (0, f64::MIN);
     for (class, &count) in (0..).zip(counts) {
@@ -152,13 +146,13 @@ fn top(counts: &[u32], totals: &[u32]) -> u32 {
     best.0
 }
 
-/// Mean recall of the classes that occur, as above chance.
-fn skill(truth: &[u32], said: &[Option<u32>], classes: usize) -> f64 {
+/// The mean recall of the classes that occur, scaled to 0 for chance and 1 for perfect.
+fn skill(truth: &[u32], predicted: &[Option<u32>], classes: usize) -> f64 {
     let (mut rows, mut right) = (vec![0u32; classes], vec![0u32; classes]);
-    for (&truth, said) in truth.iter().zip(said) {
+    for (&truth, predicted) in truth.iter().zip(predicted) {
         let at = truth as usize;
         rows.get_mut(at).into_iter().for_each(|n| *n += 1);
-        right.get_mut(at).into_iter().for_each(|n| *n += u32::from(*said == Some(truth)));
+        right.get_mut(at).into_iter().for_each(|n| *n += u32::from(*predicted == Some(truth)));
     }
     let recalls: Vec<f64> = rows
         .iter()
@@ -173,27 +167,28 @@ fn skill(truth: &[u32], said: &[Option<u32>], classes: usize) -> f64 {
     (recalls.iter().sum::<f64>() * chance - chance) / (1.0 - chance)
 }
 
-/// Groups of one column: a value each, or quantiles of the training rows where there are many.
+/// The power of one column: a group for each value, or for each quantile of the training rows if there are many.
 pub(super) fn by_column(rows: &Rows, split: &Split, values: &[f64], nominal: bool) -> Power {
-    let bins = Bins::new(values, nominal, &split.train, QUANTILES);
-    let key = |row: usize| bins.of(values.get(row).copied().unwrap_or(f64::NAN));
-    let groups = Groups::by_key(&rows.truth, rows.classes.len(), split, key);
-    groups.power(&rows.truth, rows.classes.len(), rows.normal(), split)
+    let bins = Bins::new(values, nominal, split.train(), QUANTILES);
+    let key = |row: u32| bins.of(values.get(row as usize).copied().unwrap_or(f64::NAN));
+    let target = Target::of(rows);
+    Groups::by_key(&target, (split.train(), split.test()), key).power(&target, split.test())
 }
 
-/// The class of the training row nearest in a number, such as time or place.
+/// The power of predicting the class of the training row with the nearest value, such as a time or a position.
 pub(super) fn by_nearest(rows: &Rows, split: &Split, value: impl Fn(usize) -> f64) -> Power {
+    let target = Target::of(rows);
     let mut known: Vec<(f64, u32)> = split
-        .train
+        .train()
         .iter()
-        .map(|&row| (value(row), rows.truth.get(row).copied().unwrap_or_default()))
+        .map(|&row| (value(row as usize), target.class_of(row)))
         .filter(|(value, _)| value.is_finite())
         .collect();
     known.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let nearest = |row: &usize| -> Option<usize> {
-        let at = value(*row);
+    let nearest = |row: &u32| -> Option<usize> {
+        let at = value(*row as usize);
         let after = known.partition_point(|(value, _)| *value < at);
-        let before = after.checked_sub(1).and_then(|place| known.get(place));
+        let before = after.checked_sub(1).and_then(|index| known.get(index));
         let class = match (before, known.get(after)) {
             _ if !at.is_finite() => return None,
             (Some(before), Some(after)) if at - before.0 > after.0 - at => after.1,
@@ -202,17 +197,19 @@ pub(super) fn by_nearest(rows: &Rows, split: &Split, value: impl Fn(usize) -> f6
         };
         Some(class as usize)
     };
-    let classes = rows.classes.len();
-    // A group a class: what the nearest row is, is said.
-    let counts = (0..classes).map(|class| (0..classes).map(|other| u32::from(other == class)).collect());
-    let groups = Groups { counts: counts.collect(), of_test: split.test.iter().map(nearest).collect() };
-    groups.power(&rows.truth, classes, rows.normal(), split)
+    // One group for each class, so that the nearest row's class is predicted.
+    let identity = |class| (0..target.classes).map(|other| u32::from(other == class)).collect();
+    let groups = Groups {
+        counts: (0..target.classes).map(identity).collect(),
+        of_test: split.test().iter().map(nearest).collect(),
+    };
+    groups.power(&target, split.test())
 }
 
-/// Quantiles that a column with many values is cut into.
+/// Quantiles of a column with many values.
 const QUANTILES: usize = 256;
 
-/// A column's values as small numbers.
+/// Bins of a column's values.
 pub(super) struct Bins {
     nominal: bool,
     /// Lower bounds, ascending.
@@ -220,27 +217,27 @@ pub(super) struct Bins {
 }
 
 impl Bins {
-    /// From the training rows' values.
-    pub(super) fn new(values: &[f64], nominal: bool, train: &[usize], most: usize) -> Bins {
-        if nominal && most >= QUANTILES {
+    /// At most `count` bins by the training rows' values.
+    pub(super) fn new(values: &[f64], nominal: bool, train: &[u32], count: usize) -> Bins {
+        if nominal && count >= QUANTILES {
             return Bins { nominal, edges: Vec::new() };
         }
         let mut known: Vec<f64> = train
             .iter()
-            .filter_map(|&row| values.get(row).copied())
+            .filter_map(|&row| values.get(row as usize).copied())
             .filter(|value| !value.is_nan())
             .collect();
         known.sort_by(f64::total_cmp);
         let mut edges = known.clone();
         edges.dedup();
-        if edges.len() > most {
-            edges = (0..most).filter_map(|n| known.get(n * known.len() / most).copied()).collect();
+        if edges.len() > count {
+            edges = (0..count).filter_map(|n| known.get(n * known.len() / count).copied()).collect();
             edges.dedup();
         }
         Bins { nominal: false, edges }
     }
 
-    /// The bin of a value: 0 where it is missing.
+    /// The bin of a value; 0 if it is missing.
     pub(super) fn of(&self, value: f64) -> u64 {
         match () {
             () if value.is_nan() => 0,
@@ -262,7 +259,7 @@ mod tests {
         Rows {
             classes,
             truth,
-            place: (0..n as u64).collect(),
+            position: (0..n as u64).collect(),
             first_test_file: usize::MAX,
             ..Rows::default()
         }
@@ -270,12 +267,12 @@ mod tests {
 
     #[test]
     fn skill_is_zero_for_noise_and_one_for_the_label_itself() {
-        // Nine of ten rows are benign: accuracy flatters, skill does not.
+        // Nine of ten rows are benign: accuracy is high even for noise, skill is not.
         let truth: Vec<u32> = (0..3_000).map(|n| [0, 0, 0, 0, 0, 0, 0, 0, 1, 2][n * 7 % 10]).collect();
         let rows = rows(truth);
-        let split = Split::new(&rows, 1);
-        assert_eq!((split.train.len(), split.test.len()), (2_100, 900));
-        // Drawn, not counted: values that fall evenly over the rows score below chance on those left out.
+        let split = split(&rows, 1);
+        assert_eq!((split.train().len(), split.test().len()), (2_100, 900));
+        // Random, not counted up: values spread evenly over the rows score below chance on the test rows.
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
         let noise: Vec<f64> = (0..3_000).map(|_| f64::from(rng.random_range(0..257))).collect();
         let power = by_column(&rows, &split, &noise, false);
@@ -291,9 +288,9 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_row_gives_away_classes_that_follow_one_another() {
+    fn the_nearest_row_predicts_classes_that_follow_one_another() {
         let rows = rows((0..900).map(|n| n / 300).collect());
-        let split = Split::new(&rows, 1);
+        let split = split(&rows, 1);
         assert!(by_nearest(&rows, &split, |row| row as f64).skill > 0.98);
         let shuffled = by_nearest(&rows, &split, |row| ((row * 7919) % 900) as f64);
         assert!(shuffled.skill.abs() < 0.15, "{shuffled:?}");
@@ -302,7 +299,7 @@ mod tests {
 
     #[test]
     fn a_class_of_one_row_is_training_only() {
-        let split = Split::by_chance(&[0, 0, 0, 0, 1], &[0, 1, 2, 3, 4], 1);
-        assert!(split.train.contains(&4) && !split.test.is_empty());
+        let split = at_random(&[0, 1, 2, 3, 4], &[0, 0, 0, 0, 1], 1);
+        assert!(split.train().contains(&4) && !split.test().is_empty());
     }
 }

@@ -1,25 +1,25 @@
-//! What a column says, by its name: who, when, where in the file, or what.
+//! What a column describes, by its name: time, address, port, position in the file, or a feature.
 
 use citronella_sensor::feature::schema::{self, Level};
 
-/// What a column says.
+/// What a column describes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// When it happened.
+    /// The time of the traffic.
     Time,
-    /// Whose traffic it is.
+    /// An address of an endpoint.
     Address,
     /// A transport port.
     Port,
-    /// A running number: the row's place in the file.
+    /// The row's position in the file.
     Index,
-    /// What a detector may learn from.
+    /// Traffic that a detector may learn from.
     Feature,
 }
 
 impl Role {
-    /// The role's name in tables.
+    /// Its name in tables.
     pub const fn name(self) -> &'static str {
         match self {
             Role::Time => "time",
@@ -31,8 +31,8 @@ impl Role {
     }
 }
 
-/// Names of columns in public intrusion data sets (CIC-IDS2017, UNSW-NB15, Bot-IoT, ToN-IoT, Edge-IIoTset, IoT-23), in
-/// small letters, letters and digits only.
+/// Names of columns in public intrusion data sets (CIC-IDS2017, UNSW-NB15, Bot-IoT, ToN-IoT, Edge-IIoTset, IoT-23), as
+/// [`normalise`] writes them.
 const TIMES: [&str; 16] = [
     "timestamp",
     "time",
@@ -113,20 +113,20 @@ const LABELS: [&str; 10] = [
     "detailedlabel",
 ];
 
-/// The same name as the lists have it.
-fn bare(name: &str) -> String {
+/// A column name in lower case, without anything but letters and digits.
+fn normalise(name: &str) -> String {
     name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
 }
 
-/// A column's role by its name: the schema's where it is one of ours.
+/// A column's role by its name: the schema's for a column of a feature level.
 pub(super) fn role_of(name: &str) -> Role {
     let levels = [Level::Packet, Level::UniflowExtended, Level::BiflowExtended];
     let known = levels.iter().flat_map(|level| level.columns()).find(|column| column.name == name);
     if let Some(schema::Role::Feature) = known.map(|column| column.role) {
         return Role::Feature;
     }
-    let bare = bare(name);
-    let is = |names: &[&str]| names.contains(&bare.as_str());
+    let normalised = normalise(name);
+    let is = |names: &[&str]| names.contains(&normalised.as_str());
     match () {
         () if is(&TIMES) => Role::Time,
         () if is(&ADDRESSES) => Role::Address,
@@ -136,9 +136,9 @@ pub(super) fn role_of(name: &str) -> Role {
     }
 }
 
-/// Whether a column looks like a label by its name.
+/// Whether a column has a usual name of a label.
 pub(super) fn may_be_label(name: &str) -> bool {
-    LABELS.contains(&bare(name).as_str())
+    LABELS.contains(&normalise(name).as_str())
 }
 
 #[cfg(test)]

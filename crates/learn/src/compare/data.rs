@@ -7,7 +7,7 @@ use citronella_sensor::feature::schema::Level;
 use super::CompareError;
 use crate::{
     dataset::{LabelRule, Labels, LoadOptions, NORMAL, Table, is_nsl_kdd, load},
-    prepare::{Purpose, Step, shuffle, stream},
+    prepare::{Step, Stream, rng, shuffle},
     sequence::Recording,
     zoo::{distinct_rows, tabular_steps},
 };
@@ -121,7 +121,7 @@ impl Rows {
         let mut caps = Vec::new();
         if max_rows > 0 && honest.len() > max_rows && table.level() != Level::NslKdd {
             caps.push(format!("{max_rows} of {} distinct rows, by chance", honest.len()));
-            shuffle(&mut stream(seed, Purpose::RowCap), &mut honest);
+            shuffle(&mut rng(seed, Stream::RowCap), &mut honest);
             honest.truncate(max_rows);
             honest.sort_unstable();
         }

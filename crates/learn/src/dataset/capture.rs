@@ -1,178 +1,171 @@
-//! Captures of a recording as rows of the packet and the flow levels.
+//! Rows of captures, at every level that packets give.
 
-use std::{
-    borrow::Cow,
-    fs::File,
-    io::{self, Cursor},
-    path::Path,
-};
+use std::ops::ControlFlow;
 
 use citronella_sensor::{
-    capture::{Capture, Packet},
+    capture::{Capture, CaptureError, Packet},
     detect::Value,
     feature::{
         biflow::BiflowLevel,
-        packet::{Cell, PacketLevel},
+        packet::{Attacker, Cell, PacketLevel},
         schema::Level,
+        sequence::{Config, SequenceLevel},
         uniflow::UniflowLevel,
     },
-    flow::ids2020::{Limits, Losses},
+    flow::ids2020::Limits,
 };
 
-use super::{DatasetError, LoadOptions, ManifestEntry, Table, hash::Hashing};
+use super::{
+    DatasetError,
+    rows::{RawCell, Row, RowConsumer},
+    table::IS_ATTACK,
+};
 
-/// Where a capture's bytes are.
-pub(crate) enum Bytes<'a> {
-    File(&'a Path),
-    Memory(Cow<'static, [u8]>),
+/// What remains to be said about a capture after its rows.
+pub(crate) struct CaptureSummary {
+    /// The link layer of its first packet.
+    pub(crate) link: Option<&'static str>,
+    /// Where and why reading ended early; the rows before are complete.
+    pub(crate) cut: Option<CaptureError>,
+    /// Packets beyond the flow table's cap, and packets too late to be put in order.
+    pub(crate) lost_packets: Option<(u64, u64)>,
+    /// pcapng blocks of unknown types, which were skipped.
+    pub(crate) unknown_blocks: u64,
 }
 
-/// A capture's rows. What follows after a cut is reported as a problem; a capture without a readable header or
-/// without a single whole packet is an error.
-pub(crate) fn read(
-    recording: &str,
-    entry: &ManifestEntry,
-    bytes: Bytes<'_>,
-    options: &LoadOptions,
-) -> Result<Table, DatasetError> {
-    let name = format!("{recording}/{}", entry.file);
-    let mut rows = Rows::new(options.level, entry)
-        .ok_or_else(|| DatasetError::CaptureLevel { file: name.clone(), level: options.level.name() })?;
-    let (mut capture, sha256) = match bytes {
-        Bytes::File(path) => {
-            let read = |source| DatasetError::Read { file: path.display().to_string(), source };
-            let capture = Capture::open(path)?;
-            let sha256 = File::open(path).and_then(|file| Hashing::new(file).finish()).map_err(read)?;
-            (capture, sha256)
-        }
-        Bytes::Memory(bytes) => {
-            let sha256 = Hashing::new(&*bytes).finish().map_err(|source| in_memory(&name, source))?;
-            (Capture::from_reader(&name, Box::new(Cursor::new(bytes)))?, sha256)
-        }
-    };
-    let mut table = Table::new(options.level);
-    let source = table.add_source(&name, &entry.scenario, recording);
-    table.add_hash(&name, sha256);
-    let (mut cut, mut capped) = (None, false);
+struct CellRow<'a>(&'a [Cell]);
+
+impl Row for CellRow<'_> {
+    #[inline]
+    fn cell(&self, column: usize) -> RawCell<'_> {
+        RawCell::Value(self.0.get(column).map_or(Value::Empty, |&cell| cell.into()))
+    }
+}
+
+/// Hands a capture's rows to `consumer`: packets by their number in the capture as they are read, flows by their
+/// number from 1 at its end. The last column is `is_attack`.
+pub(crate) fn read_rows<C: RowConsumer>(
+    capture: &mut Capture,
+    (level, attacker): (Level, Attacker),
+    consumer: &mut C,
+) -> Result<CaptureSummary, C::Error> {
+    let mut names: Vec<String> = level.columns().iter().map(|column| column.name.to_owned()).collect();
+    if !names.iter().any(|name| name == IS_ATTACK) {
+        names.push(IS_ATTACK.to_owned());
+    }
+    consumer.columns(&names)?;
+    let mut summary = CaptureSummary { link: None, cut: None, lost_packets: None, unknown_blocks: 0 };
+    let mut extractor = Extractor::new(level, attacker);
     loop {
         match capture.next() {
             Ok(Some(packet)) => {
-                capped = !rows.add(&packet, &mut table, source, options.rows_per_file);
-                if capped {
+                summary.link.get_or_insert(packet.link.name());
+                if extractor.add(&packet, attacker, consumer).is_break() {
                     break;
                 }
             }
             Ok(None) => break,
             Err(fault) if fault.is_cut() => {
-                cut = Some(fault);
+                summary.cut = Some(fault);
                 break;
             }
-            Err(fault) => return Err(fault.into()),
+            Err(fault) => return Err(DatasetError::from(fault).into()),
         }
     }
-    let (losses, flows_capped) = rows.finish(&mut table, source, options.rows_per_file);
-    match cut {
-        Some(fault) if table.is_empty() => return Err(fault.into()),
-        Some(fault) => table.problems.cut_captures.push(fault.to_string()),
-        None => {}
-    }
-    if capped || flows_capped {
-        table.problems.capped_files.push(format!("{name}: {} rows", options.rows_per_file));
-    }
-    if losses != Losses::default() {
-        table.problems.flow_losses.push(format!(
-            "{name}: {} packets of flows beyond the table's cap are left out; {} came too late to be put in order",
-            losses.packets_over_cap, losses.packets_too_late
-        ));
-    }
-    if capture.unknown_blocks() > 0 {
-        let blocks = capture.unknown_blocks();
-        table
-            .problems
-            .unknown_blocks
-            .push(format!("{name}: passed over {blocks} pcapng blocks of unknown types"));
-    }
-    Ok(table)
+    summary.lost_packets = extractor.finish(consumer);
+    summary.unknown_blocks = capture.unknown_blocks();
+    Ok(summary)
 }
 
-fn in_memory(name: &str, source: io::Error) -> DatasetError {
-    DatasetError::Read { file: name.to_owned(), source }
+/// Extracts the rows of a level.
+enum Extractor {
+    Packet(Box<PacketLevel>),
+    Sequence(Box<SequenceLevel>),
+    Uniflow { flows: Box<UniflowLevel>, is_extended: bool },
+    Biflow { flows: Box<BiflowLevel>, is_extended: bool },
 }
 
-/// A capture's rows of a level, as they come (packets) or at its end (flows).
-enum Rows {
-    Packet(PacketLevel),
-    Uniflow(UniflowLevel, Level),
-    Biflow(BiflowLevel, Level),
-}
-
-impl Rows {
-    fn new(level: Level, entry: &ManifestEntry) -> Option<Rows> {
+impl Extractor {
+    fn new(level: Level, attacker: Attacker) -> Extractor {
+        let limits = Limits::default;
         match level {
-            Level::Packet => Some(Rows::Packet(PacketLevel::new(entry.attacker))),
-            Level::Uniflow | Level::UniflowExtended => {
-                Some(Rows::Uniflow(UniflowLevel::new(entry.attacker, Limits::default()), level))
-            }
-            Level::Biflow | Level::BiflowExtended => {
-                Some(Rows::Biflow(BiflowLevel::new(entry.attacker, Limits::default()), level))
-            }
-            _ => None,
+            // Callers refuse NSL-KDD, whose rows do not come from packets.
+            Level::Packet | Level::NslKdd => Extractor::Packet(Box::new(PacketLevel::new(attacker))),
+            Level::Sequence => Extractor::Sequence(Box::new(SequenceLevel::new(Config::default()))),
+            Level::Uniflow | Level::UniflowExtended => Extractor::Uniflow {
+                flows: Box::new(UniflowLevel::new(attacker, limits())),
+                is_extended: level == Level::UniflowExtended,
+            },
+            Level::Biflow | Level::BiflowExtended => Extractor::Biflow {
+                flows: Box::new(BiflowLevel::new(attacker, limits())),
+                is_extended: level == Level::BiflowExtended,
+            },
         }
     }
 
-    /// Takes a packet; `false` once the table has its fill of rows.
-    fn add(&mut self, packet: &Packet<'_>, table: &mut Table, source: u32, cap: u64) -> bool {
+    fn add<C: RowConsumer>(
+        &mut self,
+        packet: &Packet<'_>,
+        attacker: Attacker,
+        consumer: &mut C,
+    ) -> ControlFlow<()> {
         match self {
-            Rows::Packet(level) => {
+            Extractor::Packet(level) => {
                 if let Some(row) = level.row(packet) {
-                    if table.len() as u64 >= cap {
-                        return false;
-                    }
-                    push(table, source, packet.number, &row.cells());
+                    return consumer.row(packet.number, &CellRow(&row.cells()));
                 }
             }
-            Rows::Uniflow(level, _) => {
-                level.add(packet);
+            Extractor::Sequence(level) => {
+                if let Some(row) = level.packet(packet) {
+                    let frame = citronella_wire::decode_frame(packet.link, packet.bytes);
+                    let label = attacker.label_of(&frame).map_or(Cell::Empty, Cell::Flag);
+                    let numbers = row.features.iter().map(|&number| Cell::Float(number.into()));
+                    let cells: Vec<Cell> = numbers.chain([label]).collect();
+                    return consumer.row(packet.number, &CellRow(&cells));
+                }
             }
-            Rows::Biflow(level, _) => {
-                level.add(packet);
+            Extractor::Uniflow { flows, .. } => {
+                flows.add(packet);
+            }
+            Extractor::Biflow { flows, .. } => {
+                flows.add(packet);
             }
         }
-        true
+        ControlFlow::Continue(())
     }
 
-    /// Ends the capture: what the flows lost, and whether rows were left out. A flow's number is its place among the
-    /// capture's rows, from 1.
-    fn finish(self, table: &mut Table, source: u32, cap: u64) -> (Losses, bool) {
-        let rows = usize::try_from(cap).unwrap_or(usize::MAX);
+    /// Ends all flows, and returns the packets that they lost, if any.
+    fn finish<C: RowConsumer>(self, consumer: &mut C) -> Option<(u64, u64)> {
         match self {
-            Rows::Packet(_) => (Losses::default(), false),
-            Rows::Uniflow(level, kind) => {
-                let mut flows = level.finish();
+            Extractor::Packet(_) | Extractor::Sequence(_) => None,
+            Extractor::Uniflow { flows, is_extended } => {
+                let flows = flows.finish();
                 let losses = flows.losses();
-                for (number, row) in (1..).zip(flows.by_ref().take(rows)) {
-                    match kind {
-                        Level::UniflowExtended => push(table, source, number, &row.extended_cells()),
-                        _ => push(table, source, number, &row.cells()),
+                for (number, row) in (1..).zip(flows) {
+                    let flow = match is_extended {
+                        true => consumer.row(number, &CellRow(&row.extended_cells())),
+                        false => consumer.row(number, &CellRow(&row.cells())),
+                    };
+                    if flow.is_break() {
+                        break;
                     }
                 }
-                (losses, flows.next().is_some())
+                (losses != Default::default()).then_some((losses.packets_over_cap, losses.packets_too_late))
             }
-            Rows::Biflow(level, kind) => {
-                let mut flows = level.finish();
+            Extractor::Biflow { flows, is_extended } => {
+                let flows = flows.finish();
                 let losses = flows.losses();
-                for (number, row) in (1..).zip(flows.by_ref().take(rows)) {
-                    match kind {
-                        Level::BiflowExtended => push(table, source, number, &row.extended_cells()),
-                        _ => push(table, source, number, &row.cells()),
+                for (number, row) in (1..).zip(flows) {
+                    let flow = match is_extended {
+                        true => consumer.row(number, &CellRow(&row.extended_cells())),
+                        false => consumer.row(number, &CellRow(&row.cells())),
+                    };
+                    if flow.is_break() {
+                        break;
                     }
                 }
-                (losses, flows.next().is_some())
+                (losses != Default::default()).then_some((losses.packets_over_cap, losses.packets_too_late))
             }
         }
     }
-}
-
-fn push(table: &mut Table, source: u32, number: u64, cells: &[Cell]) {
-    table.push_row(source, number, cells.iter().map(|&cell| Value::from(cell)));
 }

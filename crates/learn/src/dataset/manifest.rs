@@ -1,10 +1,16 @@
 //! A recording: `manifest.csv` with a line for each of its captures, which lie beside it.
 
-use std::{net::IpAddr, path::Path};
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 
 use citronella_sensor::feature::packet::{Attacker, Attackers, MOST_ATTACKERS};
 
 use super::DatasetError;
+
+/// The name of the file that lists a recording's captures.
+pub(crate) const MANIFEST: &str = "manifest.csv";
 
 const SCENARIO: &str = "scenario";
 const FILE: &str = "file";
@@ -59,6 +65,22 @@ impl Manifest {
             .ok()
             .and_then(|p| Some(p.parent()?.file_name()?.to_string_lossy().into_owned()));
         Manifest::parse(&folder.unwrap_or_else(|| "recording".into()), &path.display().to_string(), &text)
+    }
+
+    /// The captures' paths with their entries; `path` is the manifest's.
+    ///
+    /// # Errors
+    /// A capture is missing.
+    pub(crate) fn files(&self, path: &Path) -> Result<Vec<(PathBuf, ManifestEntry)>, DatasetError> {
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let file = |entry: &ManifestEntry| {
+            let capture = folder.join(&entry.file);
+            if !capture.is_file() {
+                return Err(missing_file(&path.display().to_string(), entry));
+            }
+            Ok((capture, entry.clone()))
+        };
+        self.entries.iter().map(file).collect()
     }
 
     /// Reads a manifest's text; `name` stands for it in errors.
@@ -145,7 +167,17 @@ impl Manifest {
     }
 }
 
-/// `20000-29999`, both included.
+/// The error of an entry whose capture does not exist.
+pub(super) fn missing_file(manifest: &str, entry: &ManifestEntry) -> DatasetError {
+    DatasetError::Manifest {
+        file: manifest.to_owned(),
+        line: entry.line,
+        column: FILE,
+        problem: format!("{} does not lie beside the manifest", entry.file),
+    }
+}
+
+/// Parses an inclusive range such as `20000-29999`.
 fn ports(text: &str) -> Option<(u16, u16)> {
     let (first, last) = text.split_once('-')?;
     let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);

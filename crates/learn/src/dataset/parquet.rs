@@ -1,105 +1,106 @@
-//! Parquet files that `extract` wrote.
+//! Parquet files.
 
 use std::{fs::File, path::Path};
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, RecordBatch},
+    array::{Array, ArrayRef, AsArray},
     compute::cast,
     datatypes::{DataType, Float64Type, Int64Type, TimeUnit},
+    error::ArrowError,
 };
-use citronella_sensor::{
-    detect::Value,
-    feature::schema::{Kind, Level},
-};
+use citronella_sensor::{detect::Value, feature::schema::Kind};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::{
-    DatasetError, LoadOptions, Table,
-    hash::Hashing,
-    source::{Naming, SCENARIO, Scenarios},
+    DatasetError, file,
+    rows::{RawCell, ReadAs, Row, RowConsumer},
 };
 
-/// A Parquet file's rows.
-pub(crate) fn read(
-    path: &Path,
-    level: Level,
-    naming: &Naming,
-    options: &LoadOptions,
-) -> Result<Table, DatasetError> {
-    let file = path.display().to_string();
-    let open = || File::open(path).map_err(|source| DatasetError::Read { file: file.clone(), source });
-    let sha256 =
-        Hashing::new(open()?).finish().map_err(|source| DatasetError::Read { file: file.clone(), source })?;
-    let wrong = |problem: String| DatasetError::Parquet { file: file.clone(), problem };
-    let builder = ParquetRecordBatchReaderBuilder::try_new(open()?).map_err(|e| wrong(e.to_string()))?;
-    let found: Vec<String> = builder.schema().fields().iter().map(|f| f.name().clone()).collect();
-    let missing: Vec<String> =
-        level.columns().iter().map(|c| c.name.to_owned()).filter(|name| !found.contains(name)).collect();
-    if !missing.is_empty() {
-        return Err(DatasetError::MissingColumns { file, missing, found });
-    }
-    let mut table = Table::new(level);
-    table.add_hash(&naming.name, sha256);
-    let mut scenarios = Scenarios::new(naming);
-    let mut row_in_file = 0u64;
-    for batch in builder.build().map_err(|e| wrong(e.to_string()))? {
-        let batch = batch.map_err(|e| wrong(e.to_string()))?;
-        let columns: Vec<Values> = level
-            .columns()
-            .iter()
-            .map(|c| Values::of(&batch, c.name, c.kind).map_err(|e| wrong(format!("column {}: {e}", c.name))))
+/// Hands a file's rows to `consumer`, numbered from 1.
+pub(crate) fn read_rows<C: RowConsumer>(path: &Path, consumer: &mut C) -> Result<(), C::Error> {
+    let invalid = |problem: String| DatasetError::Parquet { file: path.display().to_string(), problem };
+    let opened = File::open(path).map_err(|source| file::unreadable(path, source))?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(opened).map_err(|e| invalid(e.to_string()))?;
+    let names: Vec<String> = builder.schema().fields().iter().map(|field| field.name().clone()).collect();
+    let read_as = consumer.columns(&names)?;
+    let mut number = 0u64;
+    for batch in builder.build().map_err(|e| invalid(e.to_string()))? {
+        let batch = batch.map_err(|e| invalid(e.to_string()))?;
+        let arrays = batch.columns().iter().zip(&names).zip(&read_as);
+        let columns: Vec<Column> = arrays
+            .map(|((array, name), read_as)| {
+                Column::new(array, *read_as).map_err(|e| invalid(format!("column {name}: {e}")))
+            })
             .collect::<Result<_, _>>()?;
-        let scenario = batch.column_by_name(SCENARIO).map(|_| Values::of(&batch, SCENARIO, Kind::Text));
-        let scenario = scenario.transpose().map_err(|e| wrong(format!("column {SCENARIO}: {e}")))?;
         for row in 0..batch.num_rows() {
-            if row_in_file >= options.rows_per_file {
-                table.problems.capped_files.push(format!("{}: {row_in_file} rows", naming.name));
-                scenarios.finish(&mut table);
-                return Ok(table);
+            number += 1;
+            if consumer.row(number, &BatchRow { columns: &columns, row }).is_break() {
+                return Ok(());
             }
-            row_in_file += 1;
-            let named = match scenario.as_ref().map(|s| s.get(row)) {
-                Some(Value::Text(name)) => Some(name),
-                _ => None,
-            };
-            let source = scenarios.source(&mut table, named);
-            table.push_row(source, row_in_file, columns.iter().map(|c| c.get(row)));
         }
     }
-    scenarios.finish(&mut table);
-    Ok(table)
+    Ok(())
 }
 
-/// A column of a batch in the type that its kind is read as.
-struct Values {
-    array: ArrayRef,
-    kind: Kind,
+struct BatchRow<'a> {
+    columns: &'a [Column],
+    row: usize,
 }
 
-impl Values {
-    fn of(batch: &RecordBatch, name: &str, kind: Kind) -> Result<Values, String> {
-        let array = batch.column_by_name(name).ok_or("is missing")?;
-        let to = |array: &ArrayRef, kind: &DataType| cast(array, kind).map_err(|e| e.to_string());
-        let array = match kind {
-            Kind::Timestamp => {
-                to(&to(array, &DataType::Timestamp(TimeUnit::Microsecond, None))?, &DataType::Int64)?
-            }
-            Kind::Text => to(array, &DataType::Utf8)?,
-            Kind::UInt | Kind::Flag | Kind::Float => to(array, &DataType::Float64)?,
+impl Row for BatchRow<'_> {
+    fn cell(&self, column: usize) -> RawCell<'_> {
+        self.columns.get(column).map_or(RawCell::Value(Value::Empty), |column| column.cell(self.row))
+    }
+}
+
+/// A column of a batch, cast to one of four types.
+enum Column {
+    Skipped,
+    Numbers(ArrayRef),
+    /// Microseconds since 1970-01-01.
+    Micros(ArrayRef),
+    Texts(ArrayRef),
+    /// Text that may stand for another type.
+    Untyped(ArrayRef),
+}
+
+impl Column {
+    fn new(array: &ArrayRef, read_as: ReadAs) -> Result<Column, ArrowError> {
+        let numbers = || cast(array, &DataType::Float64).map(Column::Numbers);
+        let micros = || {
+            let micros = cast(array, &DataType::Timestamp(TimeUnit::Microsecond, None))?;
+            cast(&micros, &DataType::Int64).map(Column::Micros)
         };
-        Ok(Values { array, kind })
+        match read_as {
+            ReadAs::Skip => Ok(Column::Skipped),
+            ReadAs::Kind(Kind::Timestamp) => micros(),
+            ReadAs::Kind(Kind::Text) => cast(array, &DataType::Utf8).map(Column::Texts),
+            ReadAs::Kind(Kind::UInt | Kind::Flag | Kind::Float) => numbers(),
+            ReadAs::Stored => match array.data_type() {
+                DataType::Timestamp(..) | DataType::Date32 | DataType::Date64 => micros(),
+                DataType::Boolean => numbers(),
+                stored if stored.is_numeric() => numbers(),
+                _ => cast(array, &DataType::Utf8).map(Column::Untyped),
+            },
+        }
     }
 
-    fn get(&self, row: usize) -> Value<'_> {
-        if self.array.is_null(row) {
-            return Value::Empty;
-        }
-        match self.kind {
-            Kind::Timestamp => Value::Number(self.array.as_primitive::<Int64Type>().value(row) as f64),
-            Kind::Text => Value::Text(self.array.as_string::<i32>().value(row)),
-            Kind::UInt | Kind::Flag | Kind::Float => {
-                Value::Number(self.array.as_primitive::<Float64Type>().value(row))
+    fn cell(&self, row: usize) -> RawCell<'_> {
+        match self {
+            Column::Numbers(array) if !array.is_null(row) => {
+                let number = array.as_primitive::<Float64Type>().value(row);
+                RawCell::Value(if number.is_nan() { Value::Empty } else { Value::Number(number) })
             }
+            Column::Micros(array) if !array.is_null(row) => {
+                RawCell::Value(Value::Number(array.as_primitive::<Int64Type>().value(row) as f64))
+            }
+            Column::Texts(array) if !array.is_null(row) => {
+                RawCell::Value(Value::Text(array.as_string::<i32>().value(row)))
+            }
+            Column::Untyped(array) if !array.is_null(row) => {
+                RawCell::Text(array.as_string::<i32>().value(row).as_bytes())
+            }
+            _ => RawCell::Value(Value::Empty),
         }
     }
 }

@@ -8,7 +8,8 @@ use citronella_sensor::{
 };
 
 use super::{
-    DatasetError, FileHash, LabelRule, Labels, NORMAL, Problems, class::canonical_order, source::UNKNOWN,
+    DatasetError, FileHash, LabelRule, Labels, NORMAL, Problems,
+    class::{UNKNOWN, canonical_order},
 };
 
 /// The name of the label column.
@@ -261,28 +262,22 @@ impl Table {
             return Err(DatasetError::Unlabelled { file, row: self.row_in_file(row) });
         }
         let label_column = self.column(IS_ATTACK).unwrap_or(usize::MAX);
-        let mut benign = vec![false; self.len()];
-        if rule == LabelRule::Attacker {
-            for (row, benign) in benign.iter_mut().enumerate() {
-                *benign = match self.value(row, label_column) {
-                    Value::Number(number) => number == 0.0,
-                    _ => match self.sources.get(self.source_of(row)) {
-                        Some(source) if source.scenario != NORMAL => {
-                            let (file, row) = (source.name.clone(), self.row_in_file(row));
-                            return Err(DatasetError::Unlabelled { file, row });
-                        }
-                        _ => true,
-                    },
-                };
-            }
-        }
-        let name = |row: usize| match (benign.get(row), self.sources.get(self.source_of(row))) {
-            (Some(false), Some(source)) => source.scenario.as_str(),
-            _ => NORMAL,
+        let class_of = |row: usize| {
+            let is_attack = match self.value(row, label_column) {
+                Value::Number(number) => Some(number != 0.0),
+                _ => None,
+            };
+            let source = self.sources.get(self.source_of(row));
+            let scenario = source.map_or(NORMAL, |source| &source.scenario);
+            rule.class_of(is_attack, Some(scenario)).ok_or_else(|| DatasetError::Unlabelled {
+                file: source.map(|source| source.name.clone()).unwrap_or_default(),
+                row: self.row_in_file(row),
+            })
         };
-        let classes = canonical_order((0..self.len()).map(name));
+        let names: Vec<&str> = (0..self.len()).map(class_of).collect::<Result<_, _>>()?;
+        let classes = canonical_order(names.iter().copied());
         let index: HashMap<&str, u32> = classes.iter().map(String::as_str).zip(0..).collect();
-        let of_row = (0..self.len()).map(|row| index.get(name(row)).copied().unwrap_or_default()).collect();
+        let of_row = names.iter().map(|name| index.get(name).copied().unwrap_or_default()).collect();
         Ok(Labels { classes, of_row })
     }
 }

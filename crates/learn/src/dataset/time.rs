@@ -1,4 +1,4 @@
-//! The two timestamp formats of the published files.
+//! Timestamps: the two formats of MQTT-IoT-IDS2020, and those of other public data sets.
 
 const MICROS: i64 = 1_000_000;
 
@@ -44,6 +44,20 @@ pub fn parse_timestamp(text: &[u8]) -> Option<i64> {
     Some(seconds * MICROS + micros)
 }
 
+/// Microseconds since 1970-01-01 of a time in a format of [`parse_timestamp`], of RFC 3339, or of CIC-IDS2017 and its
+/// like (day first).
+pub(super) fn parse_any_timestamp(text: &str) -> Option<f64> {
+    if let Some(micros) = parse_timestamp(text.as_bytes()) {
+        return Some(micros as f64);
+    }
+    if let Ok(time) = text.parse::<jiff::Timestamp>() {
+        return Some(time.as_microsecond() as f64);
+    }
+    let formats = ["%d/%m/%Y %H:%M:%S", "%d/%m/%Y %H:%M", "%d/%m/%Y %I:%M:%S %p", "%Y-%m-%dT%H:%M:%S%.f"];
+    let parsed = formats.iter().find_map(|format| jiff::civil::DateTime::strptime(format, text).ok())?;
+    Some(jiff::tz::Offset::UTC.to_timestamp(parsed).ok()?.as_microsecond() as f64)
+}
+
 fn digits(text: &[u8]) -> Option<i64> {
     text.iter().try_fold(0, |sum, &b| b.is_ascii_digit().then(|| sum * 10 + i64::from(b - b'0')))
 }
@@ -80,7 +94,7 @@ fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::parse_timestamp;
+    use super::{parse_any_timestamp, parse_timestamp};
     use proptest::prelude::*;
 
     #[test]
@@ -99,6 +113,16 @@ mod tests {
         {
             assert_eq!(parse_timestamp(text.as_bytes()), None, "{text}");
         }
+    }
+
+    #[test]
+    fn formats_of_other_data_sets() {
+        for text in
+            ["2020-02-14 16:45:36", "14/02/2020 16:45:36", "2020-02-14T16:45:36Z", "14/02/2020 04:45:36 PM"]
+        {
+            assert_eq!(parse_any_timestamp(text), Some(1_581_698_736e6), "{text}");
+        }
+        assert_eq!(parse_any_timestamp("tcp"), None);
     }
 
     proptest! {

@@ -6,7 +6,7 @@ use rand::RngExt;
 
 use super::{
     Matrix, Smote, TrainSet,
-    random::{Purpose, stream},
+    random::{Stream, rng},
 };
 
 /// Rows of each class before: five classes, 69,200 rows of 26 inputs.
@@ -36,7 +36,7 @@ impl SmoteTimes {
 
 /// Times SMOTE (k = 5) on standard normal rows whose mean is their class's number, on so many threads (0: all).
 pub fn smote(runs: usize, threads: usize) -> SmoteTimes {
-    let mut rng = stream(0, Purpose::Smote);
+    let mut rng = rng(0, Stream::Smote);
     let mut normal = || {
         let radius = (-2.0 * (1.0 - rng.random::<f32>()).ln()).sqrt();
         radius * (std::f32::consts::TAU * rng.random::<f32>()).cos()

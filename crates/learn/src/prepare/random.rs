@@ -1,11 +1,12 @@
-//! Seeded random numbers, an independent stream for each purpose.
+//! Seeded random numbers, with an independent stream for each use.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// What random numbers are for: purposes share a seed but no numbers.
+/// What random numbers are drawn for. Streams of one seed are independent of each other.
 #[derive(Clone, Copy)]
-pub(crate) enum Purpose {
+pub(crate) enum Stream {
+    Audit = 0,
     TestSplit = 1,
     ValidationSplit = 2,
     Smote = 3,
@@ -13,14 +14,14 @@ pub(crate) enum Purpose {
     RowCap = 5,
 }
 
-/// The stream of a seed for a purpose.
-pub(crate) fn stream(seed: u64, purpose: Purpose) -> ChaCha8Rng {
+/// The generator of a seed's stream.
+pub(crate) fn rng(seed: u64, stream: Stream) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    rng.set_stream(purpose as u64);
+    rng.set_stream(stream as u64);
     rng
 }
 
-/// Fisher and Yates' shuffle.
+/// Shuffles by Fisher and Yates' algorithm.
 pub(crate) fn shuffle<T>(rng: &mut ChaCha8Rng, items: &mut [T]) {
     for last in (1..items.len()).rev() {
         items.swap(last, rng.random_range(0..=last));

@@ -5,7 +5,7 @@ use rand::RngExt;
 use super::{
     Matrix, TrainSet,
     neighbours::Neighbours,
-    random::{Purpose, stream},
+    random::{Stream, rng},
     threads::with_threads,
 };
 
@@ -47,7 +47,7 @@ impl Smote {
         let target = counts.iter().copied().max().unwrap_or(0);
         let mut balanced = train.clone();
         let mut report = SmoteReport::default();
-        let mut rng = stream(self.seed, Purpose::Smote);
+        let mut rng = rng(self.seed, Stream::Smote);
         for (class, &rows) in counts.iter().enumerate().filter(|(_, rows)| **rows > 0) {
             let synthetic = target - rows;
             let neighbours = self.neighbours.min(rows as usize - 1);

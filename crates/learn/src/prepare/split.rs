@@ -1,8 +1,10 @@
 //! Training, validation and test rows.
 
+use rand_chacha::ChaCha8Rng;
+
 use super::{
     PrepareError, TrainFold,
-    random::{Purpose, shuffle, stream},
+    random::{Stream, rng, shuffle},
 };
 use crate::dataset::{Labels, Table};
 
@@ -83,7 +85,12 @@ impl Split {
             }
         }
         let (rest, test) = match &plan.by {
-            SplitBy::Random => stratified(rows, labels, plan.test, plan.seed, Purpose::TestSplit),
+            SplitBy::Random => stratified(
+                rows,
+                (&labels.of_row, labels.classes.len()),
+                TestShare::Nearest(plan.test),
+                &mut rng(plan.seed, Stream::TestSplit),
+            ),
             SplitBy::Fold { fold, of } => folds(rows, labels, *fold, *of, plan.seed),
             SplitBy::Capture => {
                 let captures = captures_to_test(table, plan);
@@ -100,7 +107,12 @@ impl Split {
         };
         let (train, validation) = match plan.by {
             SplitBy::Time => latest(table, &rest, plan.validation),
-            _ => stratified(&rest, labels, plan.validation, plan.seed, Purpose::ValidationSplit),
+            _ => stratified(
+                &rest,
+                (&labels.of_row, labels.classes.len()),
+                TestShare::Nearest(plan.validation),
+                &mut rng(plan.seed, Stream::ValidationSplit),
+            ),
         };
         let wanted = plan.test > 0.0 || matches!(plan.by, SplitBy::Recording { .. } | SplitBy::Fold { .. });
         for (part, empty) in [("training", train.is_empty()), ("test", test.is_empty() && wanted)] {
@@ -114,6 +126,22 @@ impl Split {
             }
         }
         Ok(Split { train, validation, test })
+    }
+
+    /// Splits `rows` by a predicate, without validation rows.
+    pub(crate) fn by(rows: &[u32], is_test: impl Fn(u32) -> bool) -> Split {
+        let (test, train) = rows.iter().partition(|row| is_test(**row));
+        Split { train, validation: Vec::new(), test }
+    }
+
+    /// Splits `rows` at random, without validation rows: of each class `share`, at least one row, is the test.
+    /// `classes`: each row's class.
+    pub(crate) fn at_random(rows: &[u32], classes: &[u32], share: f64, rng: &mut ChaCha8Rng) -> Split {
+        let count =
+            rows.iter().filter_map(|&row| classes.get(row as usize)).max().map_or(0, |class| *class + 1);
+        let share = TestShare::AtLeastOne(share);
+        let (train, test) = stratified(rows, (classes, count as usize), share, rng);
+        Split { train, validation: Vec::new(), test }
     }
 
     /// Rows to learn from.
@@ -137,39 +165,59 @@ impl Split {
     }
 }
 
-/// (others, chosen): `share` of the rows, of each class as near to `share` as whole rows allow.
+/// How many rows of each class are chosen. A class's only row never is.
+#[derive(Clone, Copy)]
+enum TestShare {
+    /// This share of all rows, of each class as near to it as whole rows allow.
+    Nearest(f64),
+    /// This share of each class, rounded down, but at least one row.
+    AtLeastOne(f64),
+}
+
+impl TestShare {
+    /// The number of rows to choose of each class, from the classes' numbers of rows.
+    fn counts(self, rows: &[usize]) -> Vec<usize> {
+        let share = match self {
+            TestShare::Nearest(share) => share,
+            TestShare::AtLeastOne(share) => {
+                return rows.iter().map(|&n| ((n as f64 * share) as usize).max(1)).collect();
+            }
+        };
+        let exact: Vec<f64> = rows.iter().map(|&n| n as f64 * share).collect();
+        let mut counts: Vec<usize> = exact.iter().map(|n| n.floor() as usize).collect();
+        let total = (rows.iter().sum::<usize>() as f64 * share).round() as usize;
+        let mut order: Vec<usize> = (0..exact.len()).collect();
+        let remainder = |class: usize| exact.get(class).map_or(0.0, |n| n.fract());
+        order.sort_by(|&a, &b| remainder(b).total_cmp(&remainder(a)).then(a.cmp(&b)));
+        for class in order.into_iter().take(total.saturating_sub(counts.iter().sum())) {
+            if let (Some(count), true) = (counts.get_mut(class), remainder(class) > 0.0) {
+                *count += 1;
+            }
+        }
+        counts
+    }
+}
+
+/// (others, chosen): a share of the rows of each class, at random; both ascending.
 fn stratified(
     rows: &[u32],
-    labels: &Labels,
-    share: f64,
-    seed: u64,
-    purpose: Purpose,
+    (classes, class_count): (&[u32], usize),
+    share: TestShare,
+    rng: &mut ChaCha8Rng,
 ) -> (Vec<u32>, Vec<u32>) {
-    let mut of_class: Vec<Vec<u32>> = vec![Vec::new(); labels.classes.len()];
+    let class_of = |row: u32| classes.get(row as usize).copied().unwrap_or_default() as usize;
+    let mut of_class: Vec<Vec<u32>> = vec![Vec::new(); class_count];
     for &row in rows {
-        let class = labels.of_row.get(row as usize).copied().unwrap_or_default();
-        if let Some(of_class) = of_class.get_mut(class as usize) {
+        if let Some(of_class) = of_class.get_mut(class_of(row)) {
             of_class.push(row);
         }
     }
-    let exact: Vec<f64> = of_class.iter().map(|rows| rows.len() as f64 * share).collect();
-    let mut take: Vec<usize> = exact.iter().map(|n| n.floor() as usize).collect();
-    let total = (rows.len() as f64 * share).round() as usize;
-    let mut order: Vec<usize> = (0..exact.len()).collect();
-    let remainder = |class: usize| exact.get(class).map_or(0.0, |n| n.fract());
-    order.sort_by(|&a, &b| remainder(b).total_cmp(&remainder(a)).then(a.cmp(&b)));
-    for class in order.into_iter().take(total.saturating_sub(take.iter().sum())) {
-        if let (Some(take), true) = (take.get_mut(class), remainder(class) > 0.0) {
-            *take += 1;
-        }
-    }
-    let mut rng = stream(seed, purpose);
+    let counts = share.counts(&of_class.iter().map(Vec::len).collect::<Vec<_>>());
     let (mut others, mut chosen) = (Vec::new(), Vec::new());
-    for (mut rows, take) in of_class.into_iter().zip(take) {
-        shuffle(&mut rng, &mut rows);
-        // A class's only row stays in training.
-        let take = if rows.len() < 2 { 0 } else { take };
-        others.extend(rows.split_off(take));
+    for (mut rows, count) in of_class.into_iter().zip(counts) {
+        shuffle(rng, &mut rows);
+        let count = if rows.len() < 2 { 0 } else { count };
+        others.extend(rows.split_off(count));
         chosen.extend(rows);
     }
     others.sort_unstable();
@@ -180,7 +228,7 @@ fn stratified(
 /// (others, the fold's): each class's rows are dealt out one by one, in an order of chance.
 fn folds(rows: &[u32], labels: &Labels, fold: u32, of: u32, seed: u64) -> (Vec<u32>, Vec<u32>) {
     let mut shuffled = rows.to_vec();
-    shuffle(&mut stream(seed, Purpose::TestSplit), &mut shuffled);
+    shuffle(&mut rng(seed, Stream::TestSplit), &mut shuffled);
     let class = |row: u32| labels.of_row.get(row as usize).copied().unwrap_or_default();
     shuffled.sort_by_key(|&row| class(row));
     let parts = shuffled.into_iter().zip((0..of.max(1)).cycle());
@@ -222,7 +270,7 @@ fn captures_to_test(table: &Table, plan: &SplitPlan) -> Vec<usize> {
     let mut scenarios: Vec<&str> = table.sources().iter().map(|s| s.scenario.as_str()).collect();
     scenarios.sort_unstable();
     scenarios.dedup();
-    let mut rng = stream(plan.seed, Purpose::TestSplit);
+    let mut rng = rng(plan.seed, Stream::TestSplit);
     let mut chosen = Vec::new();
     for scenario in scenarios {
         let of_scenario = table.sources().iter().enumerate().filter(|(_, s)| s.scenario == scenario);

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use serde_json::json;
 
 use super::{Classifier, Method, ZooError, method::check, scale::Scale};
-use crate::prepare::{Matrix, Purpose, TrainSet, shuffle, stream, with_threads};
+use crate::prepare::{Matrix, Stream, TrainSet, rng, shuffle, with_threads};
 
 /// An RBF SVM on a capped number of training rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +70,7 @@ impl RbfSvm {
             }
         }
         let share = (self.max_rows as f64 / train.y().len().max(1) as f64).min(1.0);
-        let mut rng = stream(self.seed, Purpose::Model);
+        let mut rng = rng(self.seed, Stream::Model);
         for rows in &mut of_class {
             shuffle(&mut rng, rows);
             rows.truncate((rows.len() as f64 * share).ceil() as usize);

@@ -4,15 +4,19 @@
 //! neighbouring values; a node is split until it is pure or no input can split it. Ties go to the input that comes first
 //! in a random order, drawn at each node.
 
+mod binned;
+mod gini;
 mod grow;
 mod ranks;
+
+pub(crate) use binned::BinnedTree;
 
 use rand::RngExt;
 use rayon::prelude::*;
 use serde_json::json;
 
 use super::{Classifier, Method, ZooError, method::check};
-use crate::prepare::{Matrix, Purpose, TrainSet, stream, with_threads};
+use crate::prepare::{Matrix, Stream, TrainSet, rng, with_threads};
 use grow::Grower;
 use ranks::Ranks;
 
@@ -47,9 +51,9 @@ impl Method for DecisionTree {
         let grow = || {
             let ranks = Ranks::new(train.x());
             let weights = vec![1; train.x().rows()];
-            let mut rng = stream(self.seed, Purpose::Model);
-            let tree =
-                Grower::new(&ranks, train.y(), train.classes(), train.x().width).grow(&weights, &mut rng);
+            let mut rng = rng(self.seed, Stream::Model);
+            let tree = Grower::new(&ranks, train.y(), train.classes(), train.x().width)
+                .grow(&weights, Some(&mut rng));
             Forest { trees: vec![tree], classes: train.classes() }
         };
         Ok(Box::new(with_threads(threads, grow)))
@@ -72,14 +76,14 @@ impl Method for RandomForest {
         let grow = || {
             let ranks = Ranks::new(train.x());
             let one = |tree: usize| {
-                let mut rng = stream(self.seed.wrapping_add(tree as u64), Purpose::Model);
+                let mut rng = rng(self.seed.wrapping_add(tree as u64), Stream::Model);
                 let mut weights = vec![0u32; rows];
                 for _ in 0..rows {
                     if let Some(weight) = weights.get_mut(rng.random_range(0..rows)) {
                         *weight += 1;
                     }
                 }
-                Grower::new(&ranks, train.y(), train.classes(), inputs.max(1)).grow(&weights, &mut rng)
+                Grower::new(&ranks, train.y(), train.classes(), inputs.max(1)).grow(&weights, Some(&mut rng))
             };
             let trees = (0..self.trees.max(1)).into_par_iter().map(one).collect();
             Forest { trees, classes: train.classes() }
@@ -114,16 +118,22 @@ const LEAF: u32 = u32::MAX;
 
 impl Tree {
     fn shares_of(&self, row: &[f32], classes: usize) -> &[f32] {
+        let first = self.leaf(|input| row.get(input).copied().unwrap_or(f32::NAN)) * classes;
+        self.shares.get(first..first + classes).unwrap_or_default()
+    }
+
+    /// The number of the leaf of a row, given as its inputs' values; NaN goes right.
+    #[inline]
+    fn leaf(&self, value: impl Fn(usize) -> f32) -> usize {
         let mut at = 0usize;
         while let Some(node) = self.nodes.get(at) {
             if node.input == LEAF {
-                let first = node.next as usize * classes;
-                return self.shares.get(first..first + classes).unwrap_or_default();
+                return node.next as usize;
             }
-            let left = row.get(node.input as usize).is_some_and(|x| *x <= node.threshold);
-            at = node.next as usize + usize::from(!left);
+            let is_left = value(node.input as usize) <= node.threshold;
+            at = node.next as usize + usize::from(!is_left);
         }
-        &[]
+        0
     }
 }
 

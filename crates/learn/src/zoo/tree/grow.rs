@@ -6,11 +6,21 @@ use rayon::prelude::*;
 
 use super::{
     LEAF, Node, Tree,
+    gini::BalancedGini,
     ranks::{Column, Ranks},
 };
+use crate::prepare::shuffle;
 
-/// From this many rows a node's inputs are tried side by side.
+/// Rows of a node from which on its inputs are tried in parallel.
 const PARALLEL_ROWS: usize = 1 << 13;
+
+/// How a node's best split is chosen.
+pub(super) enum Criterion {
+    /// The highest information gain. Nodes are split until they are pure; thresholds lie halfway between values.
+    Entropy,
+    /// The largest fall of class-balanced Gini impurity, within limits of size; thresholds are values.
+    BalancedGini(BalancedGini),
+}
 
 /// Grows trees over the same rows.
 pub(super) struct Grower<'a> {
@@ -19,26 +29,29 @@ pub(super) struct Grower<'a> {
     classes: usize,
     /// Inputs tried at a split.
     inputs: usize,
+    criterion: Criterion,
     /// n log2 n.
     n_log_n: Vec<f64>,
 }
 
 /// The best split of a node by one input.
 #[derive(Clone, Copy)]
-struct Split {
-    /// Sum over both sides and all classes of n log2 n, less the sides' own: higher is purer.
-    purity: f64,
+pub(super) struct Split {
+    /// By entropy the sum over both sides and all classes of n log2 n, less the sides' own; by Gini the fall of the
+    /// impurity. Higher is purer.
+    pub(super) purity: f64,
     /// The last rank that goes left, and the first that goes right.
-    ranks: (u32, u32),
+    pub(super) ranks: (u32, u32),
 }
 
-/// A node whose rows are still to be looked at.
+/// A node whose rows are still to be split.
 struct Open {
     node: usize,
     rows: std::ops::Range<usize>,
+    depth: usize,
 }
 
-/// Rows of a node that share a rank, as they are met in order.
+/// The counts on both sides of a split that moves through the ranks in ascending order.
 struct Scan<'s> {
     n_log_n: &'s [f64],
     left: &'s mut [u32],
@@ -71,7 +84,7 @@ impl Scan<'_> {
     }
 }
 
-/// Room that is used again for every split.
+/// Buffers that all splits share.
 #[derive(Default)]
 struct Scratch {
     left: Vec<u32>,
@@ -82,7 +95,7 @@ struct Scratch {
     sorted: Vec<u64>,
 }
 
-/// A row's class and weight in one number, so that one look-up gives both.
+/// A row's class and weight in one number, so that one look-up gives both. Classes: below 65,536.
 #[derive(Clone, Copy)]
 struct Tag(u32);
 
@@ -101,13 +114,28 @@ impl Tag {
 }
 
 impl<'a> Grower<'a> {
+    /// By entropy, over the best of `inputs` inputs at each split.
     pub(super) fn new(ranks: &'a Ranks, truth: &'a [u32], classes: usize, inputs: usize) -> Self {
         let n_log_n = (0..=ranks.rows()).map(|n| n as f64 * (n.max(1) as f64).log2()).collect();
-        Grower { ranks, truth, classes, inputs, n_log_n }
+        Grower { ranks, truth, classes, inputs, criterion: Criterion::Entropy, n_log_n }
     }
 
-    /// Grows a tree over the rows with a weight; the weights add up to no more than the rows.
-    pub(super) fn grow(&self, weights: &[u32], rng: &mut ChaCha8Rng) -> Tree {
+    /// By class-balanced Gini impurity, over all inputs in their order.
+    pub(super) fn balanced(ranks: &'a Ranks, truth: &'a [u32], gini: BalancedGini) -> Self {
+        let (classes, inputs) = (gini.weights.len(), usize::MAX);
+        Grower {
+            ranks,
+            truth,
+            classes,
+            inputs,
+            criterion: Criterion::BalancedGini(gini),
+            n_log_n: Vec::new(),
+        }
+    }
+
+    /// Grows a tree over the rows with a weight; the weights add up to no more than the rows. Without `rng` inputs are
+    /// tried in their order.
+    pub(super) fn grow(&self, weights: &[u32], mut rng: Option<&mut ChaCha8Rng>) -> Tree {
         let mut rows: Vec<u32> = (0..).zip(weights).filter(|(_, w)| **w > 0).map(|(row, _)| row).collect();
         let tags: Vec<Tag> = self.truth.iter().zip(weights).map(|(&c, &w)| Tag::new(c, w)).collect();
         let mut tree = Tree { nodes: Vec::new(), shares: Vec::new() };
@@ -115,13 +143,18 @@ impl<'a> Grower<'a> {
         let mut scratch = Scratch::default();
         let leaf = Node { input: LEAF, threshold: 0.0, next: 0 };
         tree.nodes.push(leaf);
-        let mut open = vec![Open { node: 0, rows: 0..rows.len() }];
-        while let Some(Open { node, rows: range }) = open.pop() {
+        let mut open = vec![Open { node: 0, rows: 0..rows.len(), depth: 0 }];
+        while let Some(Open { node, rows: range, depth }) = open.pop() {
             let Some(here) = rows.get_mut(range.clone()) else { continue };
             let counts = self.counts(here, &tags);
+            let is_final = match &self.criterion {
+                Criterion::Entropy => false,
+                Criterion::BalancedGini(gini) => gini.is_final(depth, here.len()),
+            };
             let best = match counts.iter().filter(|n| **n > 0).count() {
                 0 | 1 => None,
-                _ => self.best(here, &tags, &counts, &mut order, &mut scratch, rng),
+                _ if is_final => None,
+                _ => self.best(here, &tags, &counts, &mut order, &mut scratch, rng.as_deref_mut()),
             };
             let Some((input, split)) = best else {
                 let total = counts.iter().sum::<u32>().max(1) as f32;
@@ -133,12 +166,15 @@ impl<'a> Grower<'a> {
             let Some(column) = self.ranks.columns().get(input) else { continue };
             let left = partition(here, |row| rank(column, row) <= split.ranks.0);
             let next = tree.nodes.len() as u32;
-            let threshold = column.between(split.ranks.0, split.ranks.1);
+            let threshold = match self.criterion {
+                Criterion::Entropy => column.between(split.ranks.0, split.ranks.1),
+                Criterion::BalancedGini(_) => column.value(split.ranks.0),
+            };
             set(&mut tree.nodes, node, Node { input: input as u32, threshold, next });
             tree.nodes.extend([leaf; 2]);
             let middle = range.start + left;
-            open.push(Open { node: next as usize + 1, rows: middle..range.end });
-            open.push(Open { node: next as usize, rows: range.start..middle });
+            open.push(Open { node: next as usize + 1, rows: middle..range.end, depth: depth + 1 });
+            open.push(Open { node: next as usize, rows: range.start..middle, depth: depth + 1 });
         }
         tree
     }
@@ -153,8 +189,8 @@ impl<'a> Grower<'a> {
         counts
     }
 
-    /// The best split over inputs in a random order: as many as are tried at a split, those that have one value only
-    /// counted, and more until one can split.
+    /// The best split over the inputs: the first `self.inputs` in order, including those with only one value, and more
+    /// until one can split.
     fn best(
         &self,
         rows: &[u32],
@@ -162,7 +198,7 @@ impl<'a> Grower<'a> {
         counts: &[u32],
         order: &mut [usize],
         scratch: &mut Scratch,
-        rng: &mut ChaCha8Rng,
+        mut rng: Option<&mut ChaCha8Rng>,
     ) -> Option<(usize, Split)> {
         let better = |best: Option<(usize, Split)>, one: (usize, Split)| match best {
             Some(best) if best.1.purity >= one.1.purity => Some(best),
@@ -170,7 +206,9 @@ impl<'a> Grower<'a> {
         };
         let all = self.inputs >= order.len();
         if all && rows.len() >= PARALLEL_ROWS {
-            shuffle(order, rng);
+            if let Some(rng) = rng {
+                shuffle(rng, order);
+            }
             let split = |&input: &usize| {
                 let column = self.ranks.columns().get(input)?;
                 Some((input, self.split(column, rows, tags, counts, &mut Scratch::default())?))
@@ -183,10 +221,16 @@ impl<'a> Grower<'a> {
             if tried >= self.inputs && best.is_some() {
                 break;
             }
-            // The next of a random order, drawn as it is needed.
-            let last = order.len() - 1 - tried;
-            order.swap(last, rng.random_range(0..=last));
-            let Some(&input) = order.get(last) else { break };
+            // The next of a random order, drawn when it is needed.
+            let next = match &mut rng {
+                Some(rng) => {
+                    let last = order.len() - 1 - tried;
+                    order.swap(last, rng.random_range(0..=last));
+                    last
+                }
+                None => tried,
+            };
+            let Some(&input) = order.get(next) else { break };
             let Some(column) = self.ranks.columns().get(input) else { break };
             if let Some(split) = self.split(column, rows, tags, counts, scratch) {
                 best = better(best, (input, split));
@@ -212,6 +256,10 @@ impl<'a> Grower<'a> {
         if low >= high {
             return None;
         }
+        if let Criterion::BalancedGini(gini) = &self.criterion {
+            count_by_rank(column, rows, tags, (low, high), self.classes, &mut scratch.table);
+            return gini.best(&scratch.table, low, counts, rows.len());
+        }
         let Scratch { left, right, table, sorted } = scratch;
         left.clear();
         left.resize(self.classes, 0);
@@ -230,7 +278,7 @@ impl<'a> Grower<'a> {
         scan.right_sum = counts.iter().map(|&n| scan.of(n)).sum();
         let mut best: Option<Split> = None;
         let mut before = low;
-        let mut arrive = |rank: u32, scan: &Scan<'_>| {
+        let mut reach = |rank: u32, scan: &Scan<'_>| {
             if rank > before {
                 let purity = scan.purity();
                 if best.is_none_or(|best| purity > best.purity) {
@@ -239,21 +287,14 @@ impl<'a> Grower<'a> {
                 before = rank;
             }
         };
-        let tagged = rows.iter().filter_map(|&row| Some((rank(column, row), *tags.get(row as usize)?)));
         let span = (high - low) as usize + 1;
         if span * self.classes <= 2 * rows.len() {
-            table.clear();
-            table.resize(span * self.classes, 0);
-            for (rank, tag) in tagged {
-                if let Some(count) = table.get_mut((rank - low) as usize * self.classes + tag.class()) {
-                    *count += tag.weight();
-                }
-            }
+            count_by_rank(column, rows, tags, (low, high), self.classes, table);
             for (rank, counts) in (low..).zip(table.chunks_exact(self.classes)) {
                 if counts.iter().all(|n| *n == 0) {
                     continue;
                 }
-                arrive(rank, &scan);
+                reach(rank, &scan);
                 counts
                     .iter()
                     .enumerate()
@@ -261,12 +302,13 @@ impl<'a> Grower<'a> {
                     .for_each(|(class, &n)| scan.pass(class, n));
             }
         } else {
+            let tagged = rows.iter().filter_map(|&row| Some((rank(column, row), *tags.get(row as usize)?)));
             sorted.clear();
             sorted.extend(tagged.map(|(rank, tag)| u64::from(rank) << 32 | u64::from(tag.0)));
             sorted.sort_unstable();
             for &both in sorted.iter() {
                 let tag = Tag(both as u32);
-                arrive((both >> 32) as u32, &scan);
+                reach((both >> 32) as u32, &scan);
                 scan.pass(tag.class(), tag.weight());
             }
         }
@@ -274,10 +316,22 @@ impl<'a> Grower<'a> {
     }
 }
 
-/// Fisher and Yates' shuffle.
-fn shuffle(order: &mut [usize], rng: &mut ChaCha8Rng) {
-    for last in (1..order.len()).rev() {
-        order.swap(last, rng.random_range(0..=last));
+/// Counts the rows of each rank of `low..=high` by class: ranks x classes.
+fn count_by_rank(
+    column: &Column,
+    rows: &[u32],
+    tags: &[Tag],
+    (low, high): (u32, u32),
+    classes: usize,
+    table: &mut Vec<u32>,
+) {
+    table.clear();
+    table.resize(((high - low) as usize + 1) * classes, 0);
+    let tagged = rows.iter().filter_map(|&row| Some((rank(column, row), *tags.get(row as usize)?)));
+    for (rank, tag) in tagged {
+        if let Some(count) = table.get_mut((rank - low) as usize * classes + tag.class()) {
+            *count += tag.weight();
+        }
     }
 }
 
@@ -286,12 +340,12 @@ fn rank(column: &Column, row: u32) -> u32 {
 }
 
 fn set(nodes: &mut [Node], at: usize, node: Node) {
-    if let Some(place) = nodes.get_mut(at) {
-        *place = node;
+    if let Some(slot) = nodes.get_mut(at) {
+        *slot = node;
     }
 }
 
-/// Puts the rows that go left before the others; returns their number.
+/// Moves the rows that go left before the others, and returns their number.
 fn partition(rows: &mut [u32], left: impl Fn(u32) -> bool) -> usize {
     let mut count = 0;
     for at in 0..rows.len() {

@@ -1,4 +1,4 @@
-//! Each input's values as ranks among its distinct values: splits compare integers, and stay exact.
+//! Inputs as ranks among their distinct values, so that splits compare integers and stay exact.
 
 use rayon::prelude::*;
 
@@ -14,7 +14,7 @@ pub(super) struct Ranks {
 pub(super) struct Column {
     /// Each row's rank.
     pub(super) ranks: Vec<u32>,
-    /// The distinct values, ascending; a value that is not a number counts as the lowest.
+    /// The distinct values, ascending; NaN counts as the lowest.
     values: Vec<f32>,
 }
 
@@ -34,6 +34,21 @@ impl Ranks {
         Ranks { columns: (0..x.width).into_par_iter().map(column).collect(), rows: x.rows() }
     }
 
+    /// Ranks of columns of small integers, such as bins, `rows` each.
+    pub(super) fn of_bins(columns: &[Vec<u8>], rows: usize) -> Ranks {
+        let column = |bins: &Vec<u8>| {
+            let mut values: Vec<u8> = bins.clone();
+            values.sort_unstable();
+            values.dedup();
+            let rank = |bin: &u8| values.partition_point(|known| known < bin) as u32;
+            Column {
+                ranks: bins.iter().map(rank).collect(),
+                values: values.iter().map(|&v| v.into()).collect(),
+            }
+        };
+        Ranks { columns: columns.iter().map(column).collect(), rows }
+    }
+
     pub(super) fn columns(&self) -> &[Column] {
         &self.columns
     }
@@ -44,10 +59,14 @@ impl Ranks {
 }
 
 impl Column {
+    /// The value of a rank.
+    pub(super) fn value(&self, rank: u32) -> f32 {
+        self.values.get(rank as usize).copied().unwrap_or_default()
+    }
+
     /// Halfway between two ranks' values; the lower one where rounding would reach the upper.
     pub(super) fn between(&self, lower: u32, upper: u32) -> f32 {
-        let value = |rank: u32| self.values.get(rank as usize).copied().unwrap_or_default();
-        let (lower, upper) = (value(lower), value(upper));
+        let (lower, upper) = (self.value(lower), self.value(upper));
         let middle = lower / 2.0 + upper / 2.0;
         if middle < upper && middle.is_finite() { middle.max(lower) } else { lower }
     }

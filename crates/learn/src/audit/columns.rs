@@ -1,37 +1,38 @@
-//! What gives classes away without saying what happened: time, order, addresses, ports, the link layer, a label under
-//! another name.
+//! What single columns score: shortcuts such as time, order, addresses, ports, the link layer, or the label under another
+//! name.
 
 use super::{
     Rows,
     finding::{FATAL, Finding, LABEL, Severity, by_skill, percent},
-    power::{Groups, Power, Split, by_column, by_nearest},
+    power::{Groups, Power, Target, by_column, by_nearest},
     role::Role,
 };
+use crate::prepare::Split;
 
 /// A column and what it scores alone.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct ColumnPower {
-    /// The column; what stands in brackets is no column but where a row lies.
+    /// The column; a name in brackets is a property of a row that is no column.
     pub name: String,
-    /// What it says.
+    /// What it describes.
     pub role: Role,
-    /// What it scores alone, on rows that were held out.
+    /// What it scores alone on held-out rows.
     #[serde(flatten)]
     pub power: Power,
 }
 
-/// The name of the row's place in the data, which is no column.
+/// The row's position in the data.
 const ORDER: &str = "(row number)";
-/// The name of the link layer, which is no column.
+/// The link layer of the capture.
 const LINK: &str = "(link layer)";
 
-/// Each column's power alone, strongest first.
+/// The power of each column alone, strongest first.
 pub(super) fn columns(rows: &Rows, split: &Split) -> Vec<ColumnPower> {
     let mut all = Vec::new();
     for column in &rows.columns {
         let value = |row: usize| column.values.get(row).copied().unwrap_or(f64::NAN);
-        let counts_rows = counts_rows(rows, &column.values);
-        let role = if column.role == Role::Feature && counts_rows { Role::Index } else { column.role };
+        let is_index = is_index(rows, &column.values);
+        let role = if column.role == Role::Feature && is_index { Role::Index } else { column.role };
         let power = match role {
             Role::Time | Role::Index if !column.nominal => by_nearest(rows, split, value),
             _ => by_column(rows, split, &column.values, column.nominal),
@@ -39,41 +40,43 @@ pub(super) fn columns(rows: &Rows, split: &Split) -> Vec<ColumnPower> {
         all.push(ColumnPower { name: column.name.clone(), role, power });
     }
     if !rows.has_own_test() {
-        let power = by_nearest(rows, split, |row| rows.place.get(row).copied().unwrap_or_default() as f64);
+        let power = by_nearest(rows, split, |row| rows.position.get(row).copied().unwrap_or_default() as f64);
         all.push(ColumnPower { name: ORDER.into(), role: Role::Index, power });
     }
     if rows.files.iter().any(|file| file.link.is_some()) {
-        let link = |row: usize| rows.file.get(row).and_then(|file| rows.files.get(*file as usize)?.link);
-        let groups = Groups::by_key(&rows.truth, rows.classes.len(), split, link);
-        let power = groups.power(&rows.truth, rows.classes.len(), rows.normal(), split);
+        let link =
+            |row: u32| rows.file.get(row as usize).and_then(|file| rows.files.get(*file as usize)?.link);
+        let target = Target::of(rows);
+        let groups = Groups::by_key(&target, (split.train(), split.test()), link);
+        let power = groups.power(&target, split.test());
         all.push(ColumnPower { name: LINK.into(), role: Role::Address, power });
     }
     all.sort_by(|a, b| b.power.strongest().total_cmp(&a.power.strongest()));
     all
 }
 
-/// Whether a column rises with the row number: an index or a clock under another name.
-fn counts_rows(rows: &Rows, values: &[f64]) -> bool {
+/// Whether a column rises with the row number: an index or a time under another name.
+fn is_index(rows: &Rows, values: &[f64]) -> bool {
     let mut rising = 0usize;
     let mut distinct = 0usize;
-    for (pair, places) in values.windows(2).zip(rows.file.windows(2)) {
-        if let ([a, b], true) = (pair, places.first() == places.last()) {
+    for (pair, files) in values.windows(2).zip(rows.file.windows(2)) {
+        if let ([a, b], true) = (pair, files.first() == files.last()) {
             rising += usize::from(b > a);
             distinct += usize::from(b != a || a.is_nan());
         }
     }
-    // Of a thousand neighbours at most one may fall back; shuffled numbers rise half the time.
+    // At most one pair in a thousand may fall; of shuffled numbers half do.
     rows.len() > 100 && rising as f64 > 0.999 * distinct as f64 && distinct * 10 > rows.len() * 9
 }
 
-/// Findings on columns. `features`: what all features together score.
+/// Findings on columns. `features`: what all features score together.
 pub(super) fn findings(columns: &[ColumnPower], features: Power) -> Vec<Finding> {
     let mut all: Vec<Finding> = columns.iter().filter_map(|column| finding(column, features)).collect();
     all.extend(strong_features(columns));
     all
 }
 
-/// Features that do nearly all of the work alone, in one finding.
+/// One finding on all features that predict nearly everything alone.
 fn strong_features(columns: &[ColumnPower]) -> Option<Finding> {
     let strong = |column: &&ColumnPower| {
         column.role == Role::Feature && (FATAL..LABEL).contains(&column.power.strongest())
@@ -89,11 +92,8 @@ fn strong_features(columns: &[ColumnPower]) -> Option<Finding> {
         check: "column",
         column: Some(first.name.clone()),
         figure: first.power.strongest(),
-        text: format!(
-            "One rule on one column does nearly all of the work, on rows that were held out: {}.",
-            names.join(", ")
-        ),
-        advice: "Find out whether the attack causes it, or the laboratory; report that rule beside a model."
+        text: format!("One rule on one column predicts nearly all held-out rows: {}.", names.join(", ")),
+        advice: "Find out whether the attack causes it, or the laboratory; report that rule next to a model."
             .to_owned(),
     })
 }
@@ -102,67 +102,67 @@ fn finding(column: &ColumnPower, features: Power) -> Option<Finding> {
     let ColumnPower { name, role, power } = column;
     let strongest = power.strongest();
     let kind = match power.attack_skill {
-        Some(attack) if attack > power.skill => "attack and normal apart",
-        _ => "the classes apart",
+        Some(attack) if attack > power.skill => "attack against normal",
+        _ => "the class",
     };
     let scores = format!(
-        "tells {kind} with a skill of {} (accuracy {}) on rows that were held out",
+        "predicts {kind} with a skill of {} (accuracy {}) on held-out rows",
         percent(strongest),
         percent(power.accuracy)
     );
     let (check, severity, text, advice) = match role {
         _ if name == ORDER => (
             "order",
-            // A model does not read it unless the split or an index column lets it in.
+            // A model reads it only through the split or an index column.
             by_skill(strongest).map(|severity| severity.max(Severity::Warning)),
-            format!("The rows stand in the order of their classes: the row number {scores}."),
-            "Shuffle before you split or validate, and drop any index column. A split by time keeps what a random one gives away.",
+            format!("The rows are sorted by class: the row number {scores}."),
+            "Shuffle before you split or validate, and drop any index column; or split by time.",
         ),
         _ if name == LINK => (
             "link_layer",
             by_skill(strongest),
             format!(
-                "The link layer of the capture (Ethernet, Linux cooked, ...) {scores}: it says which machine recorded, not what happened."
+                "The link layer of the capture (Ethernet, Linux cooked, ...) {scores}: it identifies the recording machine, not the traffic."
             ),
-            "Let no frame length, header offset or address type become a feature; record all classes with the same tool and interface.",
+            "Use no frame length, header offset or address type as a feature; record all classes with the same tool and interface.",
         ),
         Role::Time => (
             "time",
-            // A clock that says more than all features together is what a model will read.
+            // A model will rely on a time that predicts more than all features together.
             by_skill(strongest).map(|severity| match severity {
                 Severity::Warning if power.skill > features.skill => Severity::Fatal,
                 severity => severity,
             }),
             format!(
-                "{name} alone {scores}, by looking up the nearest training row in time: the classes were recorded one after another. A model that reads {name} learns when each recording ran, and fails on any other."
+                "{name} alone {scores}, by the nearest training row in time: the classes were recorded one after another. A model that reads {name} learns when each recording ran, and fails on any other."
             ),
-            "Leave it out, and whatever is made of it in whole seconds; test on a recording made at another time.",
+            "Leave it out, and everything derived from it; test on a recording made at another time.",
         ),
         Role::Index => (
             "order",
             by_skill(strongest),
-            format!("{name} counts the rows and {scores}: it is the file's order, not traffic."),
+            format!("{name} counts the rows and {scores}: it is the order of the file, not traffic."),
             "Leave it out.",
         ),
         Role::Address => (
             "address",
             by_skill(strongest),
             format!("{name} alone {scores}: a model that reads it learns the laboratory's addresses."),
-            "Leave addresses out; another network has others.",
+            "Leave addresses out; they differ in any other network.",
         ),
         Role::Port => (
             "port",
             by_skill(strongest),
             format!(
-                "{name} alone {scores}: a score with it says as much about which services were attacked as about attacks."
+                "{name} alone {scores}: a score with it measures which services were attacked as much as the attacks."
             ),
-            "Leave raw port numbers out, or use a coarse kind of service.",
+            "Leave raw port numbers out, or map them to kinds of service.",
         ),
         Role::Feature => (
             "column",
             (strongest >= LABEL).then_some(Severity::Fatal),
             format!(
-                "{name} alone {scores}: it is the label in other words, or an artefact of how the data was made."
+                "{name} alone {scores}: it is the label under another name, or an artefact of how the data was made."
             ),
             "Leave it out.",
         ),
