@@ -1,4 +1,4 @@
-//! `citronella audit DATA...`: shortcuts and leaks in a data set; what a score on it would be worth.
+//! `citronella audit DATA...`: shortcuts and leaks in a data set, and what a score on it is worth.
 
 use std::path::PathBuf;
 
@@ -18,29 +18,29 @@ use crate::{
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// A manifest.csv, a folder with one, captures (each a class of its own), a folder laid out as MQTT-IoT-IDS2020,
+    /// A manifest.csv, a folder with one, captures (each is a class of its own), a folder in MQTT-IoT-IDS2020's layout,
     /// NSL-KDD's files, or any labelled CSV or Parquet
     #[arg(required = true, value_name = "DATA")]
     data: Vec<PathBuf>,
-    /// The data set's own test rows, if it keeps them apart; else 30 % are held out by chance
+    /// The data set's own test rows, if it has any; else 30 % are held out at random
     #[arg(long, value_name = "DATA", num_args = 1..)]
     test: Vec<PathBuf>,
-    /// The column that names a row's class
+    /// The label column
     #[arg(long, value_name = "COLUMN")]
     label: Option<String>,
-    /// Whose class a row of a capture is: its attacker's, or its file's as the LSTM paper has it
+    /// How rows of a capture are labelled: by attacker, or by file as in the LSTM paper
     #[arg(long, value_enum, default_value = "attacker")]
     labels: Labels,
     /// What a row of a capture stands for
     #[arg(long, value_enum, default_value = "packet")]
     level: LevelName,
-    /// Audit the very rows and columns that this preset trains on
+    /// Audit exactly the rows and columns that this preset trains on
     #[arg(long, value_name = "NAME", conflicts_with_all = ["label", "labels", "level"])]
     preset: Option<String>,
-    /// Leave columns out, to see what is left without them
+    /// Leave columns out
     #[arg(long, value_name = "COLUMN", value_delimiter = ',')]
     drop: Vec<String>,
-    /// Rows looked at, drawn by chance; each file has an equal share
+    /// Rows of the random sample; each file has an equal share
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(100..=5_000_000))]
     rows: u64,
     /// Also write report.html, metrics.json and the plots into this folder
@@ -49,7 +49,7 @@ pub(crate) struct Arguments {
     /// Print one JSON document instead of tables
     #[arg(long)]
     json: bool,
-    /// Exit with 1 where a finding makes a score meaningless
+    /// Exit with code 1 if a finding is fatal
     #[arg(long)]
     pub(crate) strict: bool,
     /// Seed of everything random
@@ -71,18 +71,18 @@ enum LevelName {
     Sequence,
 }
 
-/// Columns that the table shows.
+/// Columns in the table.
 const SHOWN: usize = 12;
 
-/// What an audit came to.
-pub(crate) enum Found {
-    /// A score on the data means nothing.
+/// The outcome of an audit.
+pub(crate) enum Outcome {
+    /// A finding makes scores on the data meaningless.
     Fatal,
-    /// Nothing of that kind.
-    Less,
+    /// No finding is fatal.
+    NotFatal,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<Found> {
+pub(crate) fn run(arguments: &Arguments) -> Result<Outcome> {
     let options = options(arguments)?;
     let progress = Progress::stderr();
     progress.begin("read", 0);
@@ -99,7 +99,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Found> {
     } else {
         print(&audit)?;
     }
-    Ok(if audit.is_fatal() { Found::Fatal } else { Found::Less })
+    Ok(if audit.is_fatal() { Outcome::Fatal } else { Outcome::NotFatal })
 }
 
 fn options(arguments: &Arguments) -> Result<ReadOptions> {
@@ -138,7 +138,7 @@ fn print(audit: &Audit) -> Result<()> {
     let classes: Vec<String> =
         audit.classes.iter().map(|(name, rows)| format!("{name} {}", count(*rows))).collect();
     show::line(&format!(
-        "{} of {} rows looked at, {} {}: {}\n",
+        "{} of {} rows sampled, {} {}: {}\n",
         count(audit.sampled),
         count(audit.rows),
         audit.files.len(),
@@ -148,7 +148,7 @@ fn print(audit: &Audit) -> Result<()> {
     for (reason, rows) in &audit.left_out {
         show::line(&format!("left out: {} rows, {reason}", count(*rows)))?;
     }
-    let mut table = show::table(&["alone, on held-out rows", "skill", "attack or not", "accuracy"]);
+    let mut table = show::table(&["column alone, held-out rows", "skill", "attack or normal", "accuracy"]);
     for column in audit.columns.iter().take(SHOWN) {
         let power = &column.power;
         let figures =
@@ -157,11 +157,11 @@ fn print(audit: &Audit) -> Result<()> {
         table.add_row(std::iter::once(name).chain(figures.map(figure)));
     }
     show::print(&table)?;
-    show::line("Skill: mean recall of the classes as above chance; 0 guesses, 1 is perfect.\n")?;
+    show::line("Skill: mean recall of the classes, scaled; 0 is chance, 1 is perfect.\n")?;
     for finding in &audit.findings {
         let advice = if finding.advice.is_empty() { String::new() } else { format!(" {}", finding.advice) };
-        let mark = if finding.severity == Severity::Fatal { "FATAL" } else { finding.severity.name() };
-        show::line(&format!("{mark}: {}{advice}\n", finding.text))?;
+        let severity = if finding.severity == Severity::Fatal { "FATAL" } else { finding.severity.name() };
+        show::line(&format!("{severity}: {}{advice}\n", finding.text))?;
     }
     show::line(&audit.verdict)
 }

@@ -1,5 +1,5 @@
-//! `citronella compare DATA...`: every model of the literature in one table, under the published protocols and under the
-//! honest one.
+//! `citronella compare DATA...`: the models of the literature in one table, under the published protocols and an honest
+//! one.
 
 mod document;
 mod tables;
@@ -9,7 +9,8 @@ use std::{path::PathBuf, time::Instant};
 use anyhow::{Result, ensure};
 use citronella_learn::{
     compare::{
-        Cell, DEFAULT_MAX_ROWS, Data, Entry, MODELS, Model, Observer, Options, Protocol, plan, run as fill,
+        Cell, DEFAULT_MAX_ROWS, Data, Entry, MODELS, Model, Observer, Options, Protocol, plan,
+        run as run_cells,
     },
     sequence,
 };
@@ -22,19 +23,19 @@ use crate::{
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Only these models, by name and comma; all of them otherwise
+    /// Only these models; all by default
     #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
     models: Vec<String>,
-    /// Only these levels; all that the data have otherwise
+    /// Only these levels; all levels of the data by default
     #[arg(long, value_enum, value_delimiter = ',', value_name = "LEVEL,...")]
     levels: Vec<LevelName>,
     /// Only these protocols
     #[arg(long, value_enum, value_delimiter = ',', value_name = "PROTOCOL,...")]
     protocols: Vec<ProtocolName>,
-    /// Parts of the published k-fold cross-validation
+    /// Folds of the published k-fold cross-validation
     #[arg(long, default_value_t = 5)]
     folds: u32,
-    /// Rows of a level that the classical models read, at most, drawn by chance; 0 takes all
+    /// Cap on the rows of a level that the classical models read, a random sample; 0 takes all
     #[arg(long, default_value_t = DEFAULT_MAX_ROWS)]
     max_rows: usize,
     /// Seed of everything random
@@ -43,7 +44,7 @@ pub(crate) struct Arguments {
     /// Threads; 0 takes all
     #[arg(long, default_value_t = 0)]
     threads: usize,
-    /// Keep results in this folder and take those that are there; REPORT/results otherwise
+    /// Store results in this folder and reuse those in it; REPORT/results by default
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
     /// Also write report.html, metrics.json, compare.csv and the plots into this folder
@@ -55,7 +56,7 @@ pub(crate) struct Arguments {
     /// Print one JSON document instead of tables
     #[arg(long)]
     json: bool,
-    /// A manifest.csv, a folder with one, a folder laid out as MQTT-IoT-IDS2020, rows of `extract`, or files of NSL-KDD
+    /// A manifest.csv, a folder with one, a folder in MQTT-IoT-IDS2020's layout, rows of `extract`, or files of NSL-KDD
     #[arg(required = true, value_name = "DATA")]
     data: Vec<PathBuf>,
 }
@@ -76,16 +77,16 @@ enum LevelName {
 enum ProtocolName {
     /// Both published protocols
     Published,
-    /// Published: one split by chance
+    /// Published: one random split
     Split,
-    /// Published: k-fold by chance
+    /// Published: random k-fold
     Folds,
-    /// Honest: recordings that were not trained on
+    /// Honest: unseen recordings
     Honest,
 }
 
 impl ProtocolName {
-    fn takes(self, protocol: Protocol) -> bool {
+    fn includes(self, protocol: Protocol) -> bool {
         match self {
             ProtocolName::Published => protocol.is_published(),
             ProtocolName::Split => matches!(protocol, Protocol::Split | Protocol::Given),
@@ -103,23 +104,23 @@ const LEVELS: [(LevelName, Level); 4] = [
 ];
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    ensure!(arguments.folds > 1, "--folds {}: cross-validation needs two parts or more", arguments.folds);
+    ensure!(arguments.folds > 1, "--folds {}: cross-validation needs two folds or more", arguments.folds);
     for name in &arguments.models {
         let known = MODELS.map(|model| model.name).join(", ");
-        ensure!(Model::by_name(name).is_some(), "--models {name}: no such model; there are {known}");
+        ensure!(Model::by_name(name).is_some(), "--models {name}: no such model; the models are {known}");
     }
-    let wanted = |name: &LevelName| arguments.levels.is_empty() || arguments.levels.contains(name);
-    let asked =
+    let is_wanted_level = |name: &LevelName| arguments.levels.is_empty() || arguments.levels.contains(name);
+    let is_wanted =
         |model: &Model| arguments.models.is_empty() || arguments.models.iter().any(|name| name == model.name);
     let runs = |level: &Level| {
         use citronella_learn::compare::Task;
         MODELS.iter().any(|model| {
-            asked(model) && [Task::Binary, Task::MultiClass].iter().any(|t| model.runs(*level, *t))
+            is_wanted(model) && [Task::Binary, Task::MultiClass].iter().any(|t| model.runs(*level, *t))
         })
     };
     let levels: Vec<Level> = LEVELS
         .into_iter()
-        .filter(|(name, level)| wanted(name) && runs(level))
+        .filter(|(name, level)| is_wanted_level(name) && runs(level))
         .map(|(_, level)| level)
         .collect();
 
@@ -140,8 +141,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         sequence: sequence::Options { seed: arguments.seed, threads, ..sequence::Options::default() },
     };
     let cells = plan(&data, |cell| {
-        asked(&cell.model)
-            && (arguments.protocols.is_empty() || arguments.protocols.iter().any(|p| p.takes(cell.protocol)))
+        is_wanted(&cell.model)
+            && (arguments.protocols.is_empty()
+                || arguments.protocols.iter().any(|p| p.includes(cell.protocol)))
     });
     ensure!(
         !cells.is_empty(),
@@ -151,8 +153,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         progress.note(&line);
     }
     let folder = arguments.cache.clone().or_else(|| Some(arguments.report.as_ref()?.join("results")));
-    let mut heard = Heard::new(&progress, &cells, &options);
-    let entries = fill(&data, &cells, &options, folder.as_deref(), &mut heard)?;
+    let mut observer = CellProgress::new(&progress, &cells, &options);
+    let entries = run_cells(&data, &cells, &options, folder.as_deref(), &mut observer)?;
     progress.end();
 
     let document = document::json(arguments.seed, threads, &data, &entries);
@@ -172,8 +174,8 @@ fn rayon_threads() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// Progress over the cells, by their share of the time.
-struct Heard<'p> {
+/// Progress over the cells, with an estimate of the time left.
+struct CellProgress<'p> {
     progress: &'p Progress,
     options: &'p Options,
     done: u64,
@@ -184,10 +186,10 @@ struct Heard<'p> {
     cells: usize,
 }
 
-impl<'p> Heard<'p> {
+impl<'p> CellProgress<'p> {
     fn new(progress: &'p Progress, cells: &[Cell], options: &'p Options) -> Self {
         let total = cells.iter().map(|cell| cell.weight(options)).sum();
-        Heard {
+        CellProgress {
             progress,
             options,
             done: 0,
@@ -199,17 +201,17 @@ impl<'p> Heard<'p> {
         }
     }
 
-    /// Seconds left, if the rest goes as what was computed so far.
+    /// Estimated seconds left, at the rate of the cells computed so far.
     fn left(&self) -> Option<u64> {
         let rate = self.begun.elapsed().as_secs_f64() / self.computed as f64;
         (self.computed > 0).then(|| (rate * (self.total - self.done) as f64) as u64)
     }
 }
 
-impl Observer for Heard<'_> {
-    fn begin(&mut self, cell: &Cell, kept: bool) {
+impl Observer for CellProgress<'_> {
+    fn begin(&mut self, cell: &Cell, is_cached: bool) {
         self.number += 1;
-        if !kept {
+        if !is_cached {
             let left =
                 self.left().map_or(String::new(), |s| format!(", about {} min {:02} s left", s / 60, s % 60));
             self.progress.begin(&format!("[{}/{}{left}] {}", self.number, self.cells, cell.name()), 0);
@@ -226,7 +228,7 @@ impl Observer for Heard<'_> {
     }
 }
 
-/// A size in bytes for people.
+/// A size in bytes with a readable unit.
 fn bytes(size: u64) -> String {
     match size {
         0..10_000 => format!("{size} B"),

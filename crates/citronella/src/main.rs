@@ -77,7 +77,7 @@ fn main() -> ExitCode {
             done => done.map(|_| ()),
         },
         Command::Audit(arguments) => match audit::run(&arguments) {
-            Ok(audit::Found::Fatal) if arguments.strict => return ExitCode::FAILURE,
+            Ok(audit::Outcome::Fatal) if arguments.strict => return ExitCode::FAILURE,
             done => done.map(|_| ()),
         },
         Command::Inspect(arguments) => inspect::run(&arguments),

@@ -1,4 +1,4 @@
-//! `audit` as a user meets it: a table, one JSON document, exit code 1 with --strict, a page.
+//! `citronella audit`: the table, the JSON document, exit code 1 with --strict, the report.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -6,7 +6,7 @@ mod support;
 use support::{Folder, assert_says, done, lab, refused, texts};
 
 #[test]
-fn strict_fails_where_a_score_means_nothing_and_only_there() {
+fn strict_fails_only_on_fatal_findings() {
     let folder = Folder::new();
     let (stdout, _) = done(citronella!("audit", "--preset", "paper-binary", lab("run-2")));
     assert_says(
@@ -22,11 +22,11 @@ fn strict_fails_where_a_score_means_nothing_and_only_there() {
         .collect();
     let clean = folder.write("clean.csv", format!("size,label\n{rows}"));
     let (stdout, _) = done(citronella!("audit", "--strict", &clean));
-    assert_says(&stdout, &["400 of 400 rows looked at, 1 file", "said beside it"]);
+    assert_says(&stdout, &["400 of 400 rows sampled, 1 file", "A score on this data needs"]);
 }
 
 #[test]
-fn the_report_is_a_page_with_its_figures() {
+fn the_report_has_a_page_and_its_figures() {
     let folder = Folder::new();
     let report = folder.path("report");
     done(citronella!("audit", "--rows", "5000", "--report", &report, lab("run-1"), lab("run-2")));

@@ -1,4 +1,4 @@
-//! `compare` as a researcher meets it: on recordings, on a folder laid out as MQTT-IoT-IDS2020, interrupted and resumed.
+//! `citronella compare` on recordings and on a folder in MQTT-IoT-IDS2020's layout, interrupted and resumed.
 
 #![allow(clippy::unwrap_used)] // tests
 
@@ -11,8 +11,8 @@ use support::{Folder, assert_says, done, lab, refused};
 
 const SCENARIOS: [&str; 5] = ["normal", "scan_A", "scan_sU", "sparta", "mqtt_bruteforce"];
 
-/// A folder as published, from a recording of the lab: packet and flow files, header lines repeated, flow files with an
-/// index column without a name; with the scripts' extra columns in the uniflow files.
+/// A folder as published, from a lab recording: packet and flow files with repeated header lines, flow files with an
+/// unnamed index column, uniflow files with the scripts' extra columns.
 fn published(folder: &Folder) -> std::path::PathBuf {
     for (level, extra) in [("packet", false), ("uniflow", true), ("biflow", false)] {
         let mut command = citronella!("extract", "--level", level, "-o", folder.path("data/"), lab("run-2"));
@@ -50,7 +50,7 @@ fn entries(document: &str) -> Vec<Value> {
 }
 
 #[test]
-fn a_folder_as_published_runs_unchanged_at_every_level() {
+fn a_published_folder_runs_unchanged_at_every_level() {
     let folder = Folder::new();
     let data = published(&folder);
     let models = "majority,port-only,decision-tree,naive-bayes,timestamp-only";
@@ -66,7 +66,7 @@ fn a_folder_as_published_runs_unchanged_at_every_level() {
         &data
     ));
     let entries = entries(&out);
-    // 2 protocols x 2 tasks x (5 models of packets, 4 of each flow level); one recording: nothing honest.
+    // 2 protocols x 2 tasks x (5 models of packets, 4 of each flow level); one recording gives no honest entry.
     assert_eq!(entries.len(), 2 * 2 * (5 + 4 + 4));
     for entry in &entries {
         assert!(entry["protocol"] != "recordings" && entry["reference"].is_null(), "{entry}");
@@ -83,7 +83,7 @@ fn a_folder_as_published_runs_unchanged_at_every_level() {
         entries.iter().find(one).unwrap()["accuracy"].as_f64().unwrap()
     };
     assert!(of("decision-tree") > of("majority") + 0.1, "{} {}", of("decision-tree"), of("majority"));
-    assert_says(&err, &["4000 of", "distinct rows, by chance"]);
+    assert_says(&err, &["4000 of", "distinct rows, at random"]);
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn a_folder_with_some_levels_runs_on_those() {
 }
 
 #[test]
-fn recordings_are_judged_both_ways_and_an_interrupted_run_goes_on() {
+fn recordings_are_evaluated_under_both_protocols_and_an_interrupted_run_resumes() {
     let folder = Folder::new();
     let report = folder.path("report");
     let run = |models: &str| {
@@ -126,17 +126,17 @@ fn recordings_are_judged_both_ways_and_an_interrupted_run_goes_on() {
         ))
     };
     run("majority,decision-tree");
-    let kept = |report: &Path| {
+    let cached = |report: &Path| {
         let files = fs::read_dir(report.join("results")).unwrap().map(|e| e.unwrap().path());
         files.map(|path| (fs::metadata(&path).unwrap().modified().unwrap(), path)).collect::<Vec<_>>()
     };
-    let before = kept(&report);
+    let before = cached(&report);
     assert_eq!(before.len(), 2 * 2 * 3);
     let (out, _) = run("majority,decision-tree,naive-bayes");
-    let after = kept(&report);
+    let after = cached(&report);
     assert_eq!(after.len(), 3 * 2 * 3);
-    assert!(before.iter().all(|file| after.contains(file)), "results that were there are not computed again");
-    assert_says(&out, &["PUBLISHED: k-fold by chance", "HONEST: a recording never seen", "HONEST accuracy"]);
+    assert!(before.iter().all(|file| after.contains(file)), "cached results are reused");
+    assert_says(&out, &["PUBLISHED: random k-fold", "HONEST: unseen recording", "HONEST accuracy"]);
     let csv = fs::read_to_string(report.join("compare.csv")).unwrap();
     assert_eq!(csv.lines().count(), 1 + 18);
     assert!(csv.lines().next().unwrap().contains("published_or_honest"));
@@ -145,14 +145,14 @@ fn recordings_are_judged_both_ways_and_an_interrupted_run_goes_on() {
 }
 
 #[test]
-fn what_cannot_be_compared_is_said() {
+fn what_cannot_be_compared_is_refused() {
     let folder = Folder::new();
     let data = folder.write("KDDTrain+.txt", "0,tcp,http,SF,1\n");
     assert_says(
         &refused(citronella!("compare", "--models", "forest", lab("run-2"))),
         &["no such model", "random-forest"],
     );
-    assert_says(&refused(citronella!("compare", "--folds", "1", lab("run-2"))), &["two parts or more"]);
+    assert_says(&refused(citronella!("compare", "--folds", "1", lab("run-2"))), &["two folds or more"]);
     assert_says(
         &refused(citronella!("compare", "--protocols", "honest", "--levels", "biflow", lab("run-2"))),
         &["two recordings with attacks"],

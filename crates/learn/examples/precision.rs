@@ -1,5 +1,5 @@
 //! Whether verdicts depend on the precision of streaming: `precision MODEL MANIFEST...` runs the sequence detector over
-//! recordings in f32 and in bf16 and prints how many conversations are called otherwise (docs/adr/0013).
+//! recordings in f32 and in bf16 and prints how many conversations are classified differently (docs/adr/0013).
 
 use std::{error::Error, path::Path};
 
@@ -15,14 +15,14 @@ use citronella_sensor::{
     },
 };
 
-/// Flows at once that the cells have room for; the recordings have fewer.
+/// Capacity in concurrent flows; the recordings have fewer.
 const SLOTS: usize = 1 << 16;
 
-/// One precision's states and verdicts.
+/// The states and verdicts of one precision.
 struct Side {
     cell: StreamCell,
     running: Vec<Running>,
-    /// Packets walked since the flow began, by slot.
+    /// Packets since the flow began, by slot.
     packets: Vec<u64>,
     out: Vec<f32>,
 }
@@ -64,18 +64,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     let settings = settings_of(&model.card)?;
     for manifest in arguments {
         let manifest = Path::new(&manifest);
-        let (mut flows, mut called, mut otherwise, mut widest) = (0, 0, 0, 0.0f32);
+        let (mut flows, mut flagged, mut different, mut max_difference) = (0, 0, 0, 0.0f32);
         for entry in Manifest::open(manifest)?.entries {
             let mut capture = Capture::open(&manifest.with_file_name(&entry.file))?;
             let mut level = SequenceLevel::new(Config::default());
             let mut sides = [Side::new(&model, Precision::F32)?, Side::new(&model, Precision::Bf16)?];
             let mut settle = |slot: u32, [full, half]: &mut [Side; 2]| {
-                let class =
-                    |side: &mut Side| side.running[slot as usize].end(&settings).map(|called| called.class);
+                let class = |side: &mut Side| {
+                    side.running[slot as usize].end(&settings).map(|classification| classification.class)
+                };
                 let (full, half) = (class(full), class(half));
                 flows += 1;
-                called += u64::from(full.is_some());
-                otherwise += u64::from(full != half);
+                flagged += u64::from(full.is_some());
+                different += u64::from(full != half);
             };
             while let Some(packet) = capture.next()? {
                 let row = level.packet(&packet);
@@ -85,14 +86,14 @@ fn main() -> Result<(), Box<dyn Error>> {
                     side.step(row.slot, row.is_new, &row.features, &settings)?;
                 }
                 let [full, half] = &sides;
-                let apart = full.out.iter().zip(&half.out).map(|(a, b)| (a - b).abs());
-                widest = apart.fold(widest, f32::max);
+                let differences = full.out.iter().zip(&half.out).map(|(a, b)| (a - b).abs());
+                max_difference = differences.fold(max_difference, f32::max);
             }
             level.finish().iter().for_each(|ended| settle(ended.slot, &mut sides));
         }
         let name = manifest.display();
         println!(
-            "{name}: {flows} flows, {called} called in f32, {otherwise} otherwise in bf16; probabilities up to {widest:.3} apart"
+            "{name}: {flows} flows, {flagged} flagged in f32, {different} different in bf16; probabilities differ by up to {max_difference:.3}"
         );
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Fits models of the zoo on one split and writes rows, truth and verdicts as raw numbers, for other programs to compare.
+//! Fits models on one split and writes rows, classes and predictions as raw numbers, for comparison with other programs.
 //!
 //! `zoo OUT LEVEL MODEL,... DATA...`: OUT/x_train.f32, y_train.u32, x_test.f32, y_test.u32, MODEL.u32, and a JSON line
 //! with the seconds of each model on stdout.
@@ -48,9 +48,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         let top = |row: &[f32]| {
             (1..row.len()).fold(0, |best, at| if row[at] > row[best] { at } else { best }) as u32
         };
-        let said: Vec<u32> = scores.chunks_exact(train.classes()).map(top).collect();
-        let right = said.iter().zip(&truth).filter(|(a, b)| a == b).count() as f64 / truth.len() as f64;
-        put(&out.join(format!("{name}.u32")), said.iter().flat_map(|y| y.to_le_bytes()))?;
+        let predicted: Vec<u32> = scores.chunks_exact(train.classes()).map(top).collect();
+        let right = predicted.iter().zip(&truth).filter(|(a, b)| a == b).count() as f64 / truth.len() as f64;
+        put(&out.join(format!("{name}.u32")), predicted.iter().flat_map(|y| y.to_le_bytes()))?;
         figures.insert(
             name.to_owned(),
             serde_json::json!({ "fit_s": fit_s, "predict_s": predict_s, "accuracy": right, "bytes": model.size_bytes() }),

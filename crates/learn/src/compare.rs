@@ -1,18 +1,18 @@
-//! Every model of the literature on the same rows, under the protocol that it was published with and under the honest
-//! one.
+//! The models of the literature on the same rows, under the protocols of their papers and under an honest one.
 //!
-//! In: data sets. Out: an [`Entry`] for each model, level, task and protocol. *Published* protocols split rows by chance,
-//! as the papers did, so that rows of one attack fall on both sides. The *honest* one trains on some recordings and tests
-//! on another. Entries are kept under a hash of the data and of everything that decides them, so that a run that was
-//! interrupted goes on where it stopped.
+//! In: data sets. Out: an [`Entry`] for each model, level, task and protocol. *Published* protocols split rows at random,
+//! so that rows of one attack are in training and test. The *honest* one trains on some recordings and tests on another.
+//! Entries are cached by a hash of everything that decides them, so that an interrupted run resumes where it stopped.
 
 mod baseline;
 mod cache;
+mod cell;
 mod data;
 mod published;
 mod registry;
 mod run;
 mod sequence;
+mod totals;
 
 use serde::{Deserialize, Serialize};
 
@@ -25,49 +25,50 @@ use crate::{
     zoo::ZooError,
 };
 
+pub use cell::{Cell, Options};
 pub use data::{DEFAULT_MAX_ROWS, Data};
 pub use published::Reference;
 pub use registry::{MODELS, Model};
-pub use run::{Cell, Observer, Options, plan, run};
+pub use run::{Observer, plan, run};
 
-/// What keeps training and test apart.
+/// How training and test are separated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Protocol {
-    /// A quarter of the rows, by chance (Hindy et al. 2020); a fifth for the LSTM paper's presets.
+    /// A random quarter of the rows is the test (Hindy et al. 2020); a fifth for the LSTM paper's presets.
     Split,
-    /// Stratified k-fold, by chance (Hindy et al. 2020).
+    /// Stratified random k-fold (Hindy et al. 2020).
     Folds,
-    /// Each recording with an attack in turn, trained on all others.
+    /// Each recording with an attack is the test in turn; training takes all others.
     Recordings,
-    /// NSL-KDD's own split: KDDTrain+ and KDDTest+, which holds attacks that do not occur in training.
+    /// NSL-KDD's own split: KDDTrain+, and KDDTest+ with attacks that training lacks.
     Given,
 }
 
 impl Protocol {
-    /// Whether it is what the literature published figures with.
+    /// Whether the literature published figures under it.
     pub const fn is_published(self) -> bool {
         !matches!(self, Protocol::Recordings)
     }
 
-    /// Its name in tables, which says what it is worth.
+    /// Its name in tables.
     pub const fn name(self) -> &'static str {
         match self {
-            Protocol::Split => "PUBLISHED: rows split by chance",
-            Protocol::Folds => "PUBLISHED: k-fold by chance",
-            Protocol::Recordings => "HONEST: a recording never seen",
+            Protocol::Split => "PUBLISHED: random split",
+            Protocol::Folds => "PUBLISHED: random k-fold",
+            Protocol::Recordings => "HONEST: unseen recording",
             Protocol::Given => "PUBLISHED: KDDTrain+ to KDDTest+",
         }
     }
 
-    /// What it means, in a sentence.
+    /// Its meaning, in a sentence.
     pub const fn meaning(self) -> &'static str {
         match self {
             Protocol::Split => {
-                "one part of the rows is kept for the test by chance: rows of one attack fall on both sides, so the figures say how well a model remembers"
+                "a random part of the rows is the test: rows of one attack are in training and test, so the figures measure how well a model memorises"
             }
             Protocol::Folds => {
-                "every row is tested once, by a model trained on the other parts, which chance made: rows of one attack fall on both sides"
+                "every row is tested once, by a model trained on the other random parts: rows of one attack are in training and test"
             }
             Protocol::Recordings => {
                 "every recording is tested by a model trained on the others: other addresses, times and settings, the same tools"
@@ -77,7 +78,7 @@ impl Protocol {
     }
 }
 
-/// What is told apart.
+/// The classes that are predicted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Task {
@@ -97,28 +98,28 @@ impl Task {
     }
 }
 
-/// What one model is worth on one level, task and protocol. Rows of all folds or recordings are judged together.
+/// The result of one model on one level, task and protocol. Rows of all folds or recordings are evaluated together.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
     /// The model.
     pub model: String,
-    /// Where it comes from.
+    /// Its publication.
     pub source: String,
     /// What a row stands for.
     pub level: String,
-    /// What is told apart.
+    /// The classes that are predicted.
     pub task: Task,
-    /// What keeps training and test apart.
+    /// How training and test are separated.
     pub protocol: Protocol,
     /// Everything that decides what training does.
     pub parameters: serde_json::Value,
-    /// Models trained: folds, or recordings left out.
+    /// Models fitted: one for each fold or recording left out.
     pub fits: u32,
     /// Training rows, on average.
     pub train_rows: u64,
-    /// Rows judged.
+    /// Rows evaluated.
     pub test_rows: u64,
-    /// Share of rows called rightly.
+    /// Share of rows classified correctly.
     pub accuracy: Option<f64>,
     /// Lowest and highest accuracy of a fit.
     pub accuracy_range: Option<(f64, f64)>,
@@ -138,13 +139,13 @@ pub struct Entry {
     pub train_s: f64,
     /// Rows scored a second, encoding included.
     pub rows_per_s: f64,
-    /// What a fitted model keeps, on average.
+    /// Bytes of a fitted model, on average.
     pub size_bytes: u64,
     /// True against predicted classes.
     pub confusion: Confusion,
-    /// Rows that were left out, and why.
+    /// Caps on the rows, as text.
     pub caps: Vec<String>,
-    /// What was published for it, on the same data only.
+    /// Published figures on the same data.
     pub reference: Option<Reference>,
 }
 
@@ -166,17 +167,17 @@ pub enum CompareError {
     /// The sequence detector cannot be trained.
     #[error(transparent)]
     Sequence(#[from] SequenceError),
-    /// Predictions that do not fit together.
+    /// Inconsistent predictions.
     #[error(transparent)]
     Evaluate(#[from] EvaluateError),
     /// A baseline cannot be fitted.
     #[error(transparent)]
     Baseline(#[from] BaselineError),
-    /// NSL-KDD and other data.
+    /// NSL-KDD together with other data.
     #[error("NSL-KDD has other columns than captures: compare on one or the other")]
     Mixed,
-    /// A result could not be kept.
-    #[error("{path}: cannot keep a result ({problem}); name a folder you can write to with --cache")]
+    /// A result could not be stored.
+    #[error("{path}: cannot store a result ({problem}); name a writable folder with --cache")]
     Cache {
         /// The file.
         path: String,

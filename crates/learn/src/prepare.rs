@@ -1,13 +1,12 @@
-//! From a table to what a network reads: rows chosen, split, encoded, scaled, balanced.
+//! From a table to a model's input: rows are selected, split, encoded, scaled and balanced.
 //!
 //! In: a [`Table`](crate::dataset::Table) and its labels. Out: `f32` matrices, rows x inputs.
 //!
-//! The order cannot be got wrong: a [`Split`] comes first, and only its [`TrainFold`] can be fitted on. Encoders and
-//! scalers come from [`TrainFold::fit`], rows to balance from [`TrainFold::encode`]. (The LSTM paper scaled before
-//! it split; that leaks the test rows' range into training, so it is not reproduced. What it changes is small: the
-//! timestamp's minimum and maximum.)
+//! The types enforce the order: a [`Split`] comes first, and only its [`TrainFold`] can be fitted on. (The LSTM paper
+//! scaled before it split, which leaks the test rows' range into training; that is not reproduced. It changes little: the
+//! minimum and maximum of the timestamp.)
 //!
-//! Everything random has a seed and does not depend on the number of threads.
+//! Everything random is seeded and does not depend on the number of threads.
 
 pub mod bench;
 mod error;

@@ -1,5 +1,5 @@
-//! A report a person can read: one HTML page without outside resources, its plots as SVG files, and the
-//! figures as JSON. Light and dark follow the reader's setting; the page reads on a phone and on paper.
+//! Reports: a self-contained HTML page, its plots as SVG files, and the figures as JSON. The page has a light and a dark
+//! theme, and suits narrow screens and print.
 
 mod bars;
 mod heat;
@@ -18,38 +18,38 @@ pub use multiples::Multiples;
 pub use table::{MetricRow, MetricTable, figure};
 pub use write::{ReportError, Written};
 
-/// A whole report. All texts are plain text; whatever they hold is escaped.
+/// A report. All texts are plain text, and are escaped.
 #[derive(Debug, Clone, Default)]
 pub struct Report {
     /// The page's title.
     pub title: String,
-    /// One line under it.
+    /// One line under the title.
     pub subtitle: String,
-    /// The verdict at the top in plain words, a paragraph each; the first stands out.
+    /// The main findings at the top, one paragraph each; the first is emphasised.
     pub findings: Vec<String>,
     /// The sections, in order.
     pub sections: Vec<Section>,
-    /// How the figures came about (program version, seed, data hashes): name and value, at the end.
+    /// What the figures depend on (program version, seed, data hashes), as name and value; at the end.
     pub provenance: Vec<(String, String)>,
 }
 
-/// A part of a report.
+/// A section of a report.
 #[derive(Debug, Clone, Default)]
 pub struct Section {
     /// Its heading.
     pub heading: String,
     /// Paragraphs under the heading.
     pub prose: Vec<String>,
-    /// What it shows, in order; plots that follow each other stand side by side where there is room.
+    /// Its content in order; adjacent plots share a line if there is space.
     pub blocks: Vec<Block>,
 }
 
-/// Something a section shows.
+/// A block of a section.
 #[derive(Debug, Clone)]
 pub enum Block {
     /// A few figures in large type.
     Figures(Vec<KeyFigure>),
-    /// A table, such as several models side by side.
+    /// A table.
     Table(MetricTable),
     /// A confusion matrix.
     Confusion(ConfusionPlot),
@@ -59,11 +59,11 @@ pub enum Block {
     Lines(LinePlot),
     /// Bars of named numbers.
     Bars(BarPlot),
-    /// Numbers by row and column.
+    /// Values by row and column as colours.
     Heat(HeatMap),
-    /// Texts with a tag each, such as findings by severity.
+    /// Tagged texts, such as findings by severity.
     List(Vec<ListItem>),
-    /// A warning that must not be overlooked.
+    /// A highlighted warning.
     Caveat(String),
 }
 
@@ -74,19 +74,19 @@ pub struct KeyFigure {
     pub label: String,
     /// The figure, as shown (see [`figure`]).
     pub value: String,
-    /// What a reader must know with it; may be empty.
+    /// A necessary remark; may be empty.
     pub note: String,
 }
 
-/// A text of a list.
+/// An item of a list.
 #[derive(Debug, Clone, Default)]
 pub struct ListItem {
-    /// What kind of text it is, in a word.
+    /// Its kind, in a word.
     pub tag: String,
     /// The text.
     pub text: String,
     /// What to do about it; may be empty.
     pub note: String,
-    /// Whether it stands out.
+    /// Whether it is emphasised.
     pub strong: bool,
 }

@@ -1,7 +1,7 @@
-//! The models by name: what each reads, how it is built and trained.
+//! The models of the literature by name.
 //!
-//! In: a name. Out: a [`Preset`] of the paper's LSTM, complete but for the data; or one of the literature's other
-//! models, a [`Method`] that is fitted on training rows and then asked for scores.
+//! In: a name. Out: a [`Preset`], the complete recipe of the LSTM paper's model; or a [`Method`] of another paper, which
+//! is fitted on training rows and then scores rows.
 
 mod bayes;
 mod boosted;
@@ -35,36 +35,36 @@ use crate::{
     prepare::{Step, Transform},
 };
 
-/// How a model is made: rows, columns, split, network, training.
+/// The recipe of a model: rows, columns, split, network, training.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Preset {
     /// Its name on the command line.
     pub name: &'static str,
-    /// What it is, in a line.
+    /// A one-line description.
     pub summary: &'static str,
     /// What a row stands for.
     pub level: Level,
-    /// Where a row's class comes from.
+    /// The source of a row's class.
     pub labels: LabelRule,
-    /// Two classes (`normal`, `attack`) instead of one a scenario.
+    /// Whether there are two classes, `normal` and `attack`, instead of one for each scenario.
     pub binary: bool,
-    /// Rows taken of each file.
+    /// Rows used of each file.
     pub rows_per_file: Option<u64>,
-    /// Columns that are left out; the label always is.
+    /// Columns that are left out, besides the label.
     pub dropped: &'static [&'static str],
-    /// Columns that become an input for each value. Times become whole seconds in 0..1; all else is standardised.
+    /// Columns that are one-hot encoded. Times are scaled to 0..1 in whole seconds, all others standardised.
     pub one_hot: &'static [&'static str],
-    /// Percent of the rows that are the test.
+    /// Percentage of the rows that is the test.
     pub test_percent: u32,
-    /// Percent of the other rows that are the validation.
+    /// Percentage of the other rows that is the validation.
     pub validation_percent: u32,
-    /// SMOTE's neighbours; no SMOTE without.
+    /// Neighbours of SMOTE; `None` for no SMOTE.
     pub smote_neighbours: Option<usize>,
     /// Units of each LSTM layer.
     pub lstm: &'static [usize],
-    /// Passes over the training rows.
+    /// Training epochs.
     pub epochs: usize,
-    /// Rows a training step.
+    /// Rows of a training batch.
     pub batch: usize,
     /// Adam's learning rate, in millionths.
     pub learning_rate_millionths: u32,
@@ -85,28 +85,29 @@ impl Preset {
         Preset::ALL.iter().map(|preset| preset.name).collect()
     }
 
-    /// What becomes of each column that the model reads, in the schema's order.
+    /// The transformation of each input column, in the schema's order.
     pub fn steps(&self) -> Vec<Step> {
-        let read =
+        let inputs =
             self.level.columns().iter().filter(|c| c.role != Role::Label && !self.dropped.contains(&c.name));
-        read.map(|c| Step {
-            column: c.name.to_owned(),
-            transform: match c.role {
-                Role::Time => Transform::MinMaxSeconds,
-                _ if self.one_hot.contains(&c.name) => Transform::OneHot,
-                _ => Transform::Standardise,
-            },
-        })
-        .collect()
+        inputs
+            .map(|c| Step {
+                column: c.name.to_owned(),
+                transform: match c.role {
+                    Role::Time => Transform::MinMaxSeconds,
+                    _ if self.one_hot.contains(&c.name) => Transform::OneHot,
+                    _ => Transform::Standardise,
+                },
+            })
+            .collect()
     }
 
-    /// Columns that must not be empty in a row: all but the label.
+    /// Columns that must not be empty: all but the label.
     pub fn required(&self) -> Vec<String> {
         let all = self.level.columns().iter();
         all.filter(|c| c.role != Role::Label).map(|c| c.name.to_owned()).collect()
     }
 
-    /// Columns that the model reads though they say who or when, not what: a report has to name them.
+    /// Input columns that identify endpoints or times, which a report must name.
     pub fn identity_and_time_columns(&self) -> Vec<&'static str> {
         let all = self.level.columns().iter().filter(|c| matches!(c.role, Role::Identity | Role::Time));
         all.map(|c| c.name).filter(|name| !self.dropped.contains(name)).collect()

@@ -1,4 +1,4 @@
-//! Audits find what was put in: clocks, look-alikes, labels in disguise; and leave clean data alone.
+//! Audits find planted leaks (times, duplicates, labels under other names), and nothing fatal in clean data.
 
 #![allow(clippy::unwrap_used)]
 
@@ -21,7 +21,7 @@ fn severity(audit: &Audit, check: &str) -> Option<Severity> {
     audit.findings.iter().filter(|finding| finding.check == check).map(|finding| finding.severity).min()
 }
 
-/// As the paper prepares it: complete rows, labels by file, its columns.
+/// The preparation of the paper: complete rows, labels by file, its columns.
 fn paper(name: &str) -> ReadOptions {
     let preset = Preset::by_name(name).unwrap();
     ReadOptions {
@@ -34,46 +34,46 @@ fn paper(name: &str) -> ReadOptions {
 }
 
 #[test]
-fn on_the_papers_rows_it_finds_the_timestamp() {
+fn the_papers_rows_leak_the_timestamp() {
     let Some(run_1) = lab("run-1") else { return };
     let found = audit(std::slice::from_ref(&run_1), &paper("paper-multiclass"));
     let time = found.findings.iter().find(|finding| finding.check == "time").unwrap();
     assert_eq!((time.severity, time.column.as_deref()), (Severity::Fatal, Some("timestamp")));
     assert!(time.figure > 0.95 && time.text.contains("nearest training row in time"), "{time:?}");
     assert_eq!(found.columns[0].name, "timestamp");
-    // Most of what is called an attack there is benign, and equal CONNECTs have all labels.
+    // Most rows labelled as an attack are benign, and equal CONNECTs have different labels.
     assert_eq!(severity(&found, "mislabelled_benign"), Some(Severity::Fatal));
     assert_eq!(severity(&found, "conflicting_labels"), Some(Severity::Warning));
     assert!(found.duplicates.max_accuracy < 0.5 && found.is_fatal());
-    // Without the timestamp no single column is left to blame.
+    // Without the timestamp no single column predicts the class.
     let without = audit(&[run_1], &paper("paper-multiclass-no-time"));
     assert_eq!(severity(&without, "time"), None);
     assert!(without.columns.iter().filter(|c| !c.name.starts_with('(')).all(|c| c.power.skill < 0.2));
 }
 
 #[test]
-fn two_recordings_show_what_a_random_split_hides() {
+fn two_recordings_reveal_an_optimistic_random_split() {
     let (Some(run_1), Some(run_2)) = (lab("run-1"), lab("run-2")) else { return };
     let options = ReadOptions { rows: 30_000, ..ReadOptions::default() };
     let found = audit(&[run_1, run_2], &options);
     assert_eq!(severity(&found, "unseen_recording"), Some(Severity::Fatal));
-    // By itself the clock says more than all features together.
+    // The time alone predicts more than all features together.
     assert_eq!(severity(&found, "time"), Some(Severity::Fatal));
     let (seen, unseen) = (found.trees.all.skill, found.trees.unseen_all.unwrap().skill);
     assert!(seen > 0.9 && unseen < 0.5, "{seen} {unseen}");
-    // What features carry, they carry over; shuffled labels carry nothing; benign rows are alike.
+    // Features generalise; shuffled labels have no skill; benign rows are alike.
     let features = found.trees.unseen_features.unwrap().skill;
     assert!((found.trees.features.skill - features).abs() < 0.15, "{features}");
     assert!(found.trees.shuffled.skill < 0.05);
     assert!(found.trees.benign_captures.unwrap().skill < 0.2);
     assert_eq!(found.sampled, 30_000);
     assert!(found.rows > 300_000, "the sample is of all rows: {}", found.rows);
-    // The same seed finds the same.
+    // The same seed gives the same result.
     let again = audit(&[lab("run-1").unwrap(), lab("run-2").unwrap()], &options);
     assert_eq!(serde_json::to_string(&found).unwrap(), serde_json::to_string(&again).unwrap());
 }
 
-/// Rows of two numbers that carry some of the class, and more columns as asked.
+/// Rows of two numbers that correlate with the class, and further columns.
 fn csv(folder: &Path, name: &str, more: &str, cells: impl Fn(u32, bool) -> String) -> PathBuf {
     let noise = |n: u32, of: u32| (n.wrapping_mul(2_654_435_761) >> 7) % of;
     let line = |n: u32| {
@@ -86,18 +86,18 @@ fn csv(folder: &Path, name: &str, more: &str, cells: impl Fn(u32, bool) -> Strin
 }
 
 #[test]
-fn clean_rows_get_no_verdict_against_them() {
+fn clean_rows_get_notes_only() {
     let folder = tempfile::tempdir().unwrap();
     let found = audit(&[csv(folder.path(), "clean.csv", "", |_, _| String::new())], &ReadOptions::default());
     assert!(found.findings.iter().all(|finding| finding.severity == Severity::Note), "{:?}", found.findings);
     assert_eq!(found.classes.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["normal", "ddos"]);
-    assert!(found.verdict.starts_with("Nothing was found"));
+    assert!(found.verdict.starts_with("No finding"));
     let bytes = found.columns.iter().find(|column| column.name == "bytes").unwrap();
     assert!((0.2..0.7).contains(&bytes.power.skill), "{bytes:?}");
 }
 
 #[test]
-fn a_label_in_other_words_a_port_an_address_and_an_index_are_named() {
+fn leaks_by_label_port_address_and_index_are_found() {
     let folder = tempfile::tempdir().unwrap();
     let cells = |n: u32, attack: bool| {
         let port = if attack { 22 } else { 1_000 + n % 50 };
@@ -110,7 +110,7 @@ fn a_label_in_other_words_a_port_an_address_and_an_index_are_named() {
         let finding = found.findings.iter().find(|f| f.check == check && f.column.as_deref() == Some(column));
         assert_eq!(finding.map(|f| f.severity), Some(Severity::Fatal), "{check}: {:?}", found.findings);
     }
-    // It counts the rows, but the rows do not stand in the order of their classes.
+    // It counts the rows, but the rows are not sorted by class.
     let serial = found.columns.iter().find(|column| column.name == "serial").unwrap();
     assert_eq!(serial.role, citronella_learn::audit::Role::Index);
     assert!(serial.power.skill < 0.2);
@@ -123,7 +123,7 @@ fn a_label_in_other_words_a_port_an_address_and_an_index_are_named() {
 }
 
 #[test]
-fn rows_in_the_order_of_their_classes_and_rows_that_stand_twice_are_named() {
+fn sorted_rows_and_duplicates_are_found() {
     let folder = tempfile::tempdir().unwrap();
     let line =
         |n: u32| format!("{},{}", n % 40 + n / 1_000 * 100, ["normal", "flood", "scan"][n as usize / 1_000]);
@@ -136,14 +136,14 @@ fn rows_in_the_order_of_their_classes_and_rows_that_stand_twice_are_named() {
 }
 
 #[test]
-fn a_constant_of_a_class_is_a_giveaway_and_contradictions_are_counted() {
+fn class_constants_and_conflicting_labels_are_found() {
     let folder = tempfile::tempdir().unwrap();
     let cells =
         |n: u32, attack: bool| format!(",{},{}", if attack { "eth" } else { ["a", "b"][n as usize % 2] }, 5);
     let found = audit(&[csv(folder.path(), "x.csv", ",tool,always", cells)], &ReadOptions::default());
-    let [giveaway] = found.class_constants.as_slice() else { panic!("{:?}", found.class_constants) };
+    let [constant] = found.class_constants.as_slice() else { panic!("{:?}", found.class_constants) };
     assert_eq!(
-        (giveaway.column.as_str(), giveaway.class.as_str(), giveaway.value.as_str()),
+        (constant.column.as_str(), constant.class.as_str(), constant.value.as_str()),
         ("tool", "ddos", "eth")
     );
     assert!(found.findings.iter().any(|f| f.check == "constant" && f.text.contains("always")));
@@ -155,7 +155,7 @@ fn a_constant_of_a_class_is_a_giveaway_and_contradictions_are_counted() {
 }
 
 #[test]
-fn a_published_folder_and_its_labels_by_file() {
+fn a_published_folder_by_attacker_and_by_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = support::published(folder.path(), &[("normal", 200), ("flood", 200), ("scan_A", 200)]);
     let by_attacker = audit(std::slice::from_ref(&path), &ReadOptions::default());
@@ -168,7 +168,7 @@ fn a_published_folder_and_its_labels_by_file() {
 }
 
 #[test]
-fn what_cannot_be_audited_is_said_with_what_to_do() {
+fn refusals_name_the_problem_and_its_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let options = ReadOptions::default();
@@ -189,7 +189,7 @@ fn what_cannot_be_audited_is_said_with_what_to_do() {
 }
 
 #[test]
-fn captures_without_a_manifest_are_a_class_each_and_their_link_layer_is_named() {
+fn captures_without_a_manifest_are_a_class_each_and_their_link_layer_is_audited() {
     let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/mqttset");
     if !shared.is_dir() {
         println!("skipped: {} is not there", shared.display());
@@ -226,7 +226,7 @@ fn nsl_kdd_and_its_own_test() {
 }
 
 #[test]
-fn the_page_is_whole_and_hostile_names_are_escaped() {
+fn the_page_is_complete_and_hostile_names_are_escaped() {
     let folder = tempfile::tempdir().unwrap();
     let hostile = "<script>x</script>";
     let cells = |n: u32, _: bool| format!(",{hostile}{}", n % 3);
@@ -234,5 +234,5 @@ fn the_page_is_whole_and_hostile_names_are_escaped() {
     let page = found.report().html().unwrap();
     assert!(!page.contains("<script") && !page.contains("NaN"));
     assert_eq!(page.matches("<svg").count(), 2);
-    assert!(page.contains("What each column scores alone"));
+    assert!(page.contains("The score of each column alone"));
 }

@@ -1,4 +1,4 @@
-//! Data sets as published, as extracted and as recorded: what is read, what is counted, what is refused.
+//! Data sets as published, extracted and recorded: rows, problems, refusals.
 
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not count as tests
 
@@ -32,7 +32,7 @@ fn a_published_folder_gives_both_labels() {
 }
 
 #[test]
-fn repeated_headers_and_an_index_column_and_the_scripts_time_format() {
+fn repeated_headers_an_index_column_and_the_scripts_time_format_are_read() {
     let folder = tempfile::tempdir().unwrap();
     let scripts = connect(0, 64, 4000, true).replacen(
         "2020-02-14 16:00:00.818127",
@@ -60,7 +60,7 @@ fn repeated_headers_and_an_index_column_and_the_scripts_time_format() {
 }
 
 #[test]
-fn rows_that_cannot_be_read_are_counted_and_named() {
+fn unreadable_rows_are_counted_and_listed() {
     let folder = tempfile::tempdir().unwrap();
     let bad = connect(0, 64, 4000, true).replace(",MQTT,64,", ",MQTT,many,");
     let lines = [header(), connect(0, 64, 1, false), bad.clone(), "half,a,line".into(), bad];
@@ -75,7 +75,7 @@ fn rows_that_cannot_be_read_are_counted_and_named() {
 }
 
 #[test]
-fn a_missing_column_names_all_that_are_missing_and_what_there_is() {
+fn missing_columns_are_listed_with_those_of_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let short = header().replace(",ttl", "").replace(",mqtt_flag_qos", "");
     let message = read(&write(&folder.path().join("flood.csv"), [short])).unwrap_err().to_string();
@@ -83,7 +83,7 @@ fn a_missing_column_names_all_that_are_missing_and_what_there_is() {
 }
 
 #[test]
-fn the_cap_stops_reading_and_says_so_but_the_hash_is_the_whole_files() {
+fn the_cap_is_reported_and_the_hash_covers_the_whole_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = write(&folder.path().join("flood.csv"), [header()].into_iter().chain((0..50).map(plain)));
     let all = read(&path).unwrap();
@@ -93,7 +93,7 @@ fn the_cap_stops_reading_and_says_so_but_the_hash_is_the_whole_files() {
 }
 
 #[test]
-fn scenarios_of_a_file_that_is_called_otherwise() {
+fn scenarios_of_a_file_whose_name_is_no_class() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("mine.csv");
     let table = read(&write(&path, [header(), connect(0, 1, 1, true), connect(0, 1, 1, false)])).unwrap();
@@ -108,7 +108,7 @@ fn scenarios_of_a_file_that_is_called_otherwise() {
 }
 
 #[test]
-fn what_is_no_data_set_is_refused_with_what_was_expected() {
+fn what_is_no_data_set_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, bytes: &[u8]| {
         let path = folder.path().join(name);
@@ -134,7 +134,7 @@ fn what_is_no_data_set_is_refused_with_what_was_expected() {
 }
 
 #[test]
-fn a_recording_reads_the_same_from_files_and_from_memory_and_a_cut_capture_is_reported() {
+fn a_recording_is_the_same_from_files_and_from_memory_and_a_cut_capture_is_reported() {
     let Some(folder) = lab("run-2") else { return };
     let files = read(&folder).unwrap();
     let manifest = fs::read_to_string(folder.join("manifest.csv")).unwrap();

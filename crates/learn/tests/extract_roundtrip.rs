@@ -1,5 +1,5 @@
-//! Rows that `extract` writes are the rows that training reads from the capture: every column, empty cells,
-//! timestamps to the microsecond, labels.
+//! Rows written by `extract` equal the rows that training reads from the capture: every column, empty cells, timestamps
+//! to the microsecond, labels.
 
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not count as tests
 
@@ -22,7 +22,7 @@ use citronella_sensor::{
 };
 use support::lab;
 
-/// Writes the rows of captures, each with its attacker and, on request, its scenario.
+/// Writes the rows of captures, each with its attacker and, if given, its scenario.
 fn extract(output: &Path, captures: &[(PathBuf, Attacker, Option<&'static str>)]) -> PathBuf {
     let named = captures.iter().any(|(_, _, scenario)| scenario.is_some());
     let begin = if named { RowWriter::with_scenario } else { RowWriter::create };
@@ -52,8 +52,8 @@ fn assert_same(written: &Table, direct: &Table, what: &str) {
     assert_eq!(written.len(), direct.len(), "{what}");
     assert!(written.problems.is_empty(), "{what}: {:?}", written.problems.messages());
     for row in 0..direct.len() {
-        for (place, column) in direct.columns().iter().enumerate() {
-            let (ours, expected) = (written.value(row, place), direct.value(row, place));
+        for (index, column) in direct.columns().iter().enumerate() {
+            let (ours, expected) = (written.value(row, index), direct.value(row, index));
             assert_eq!(ours, expected, "{what}: row {row}, column {}", column.name);
         }
     }
@@ -63,7 +63,7 @@ fn assert_same(written: &Table, direct: &Table, what: &str) {
 }
 
 #[test]
-fn csv_and_parquet_of_a_recording_read_as_its_captures() {
+fn csv_and_parquet_of_a_recording_equal_its_captures() {
     let Some(run) = lab("run-2") else { return };
     let direct = read(&run);
     let folder = tempfile::tempdir().unwrap();
@@ -90,10 +90,10 @@ fn csv_and_parquet_of_a_recording_read_as_its_captures() {
         }
         assert_same(&read(&folder.path().join(ending)), &direct, ending);
     }
-    // What is compared is not trivially equal: every kind of cell occurs, empty ones and fractions of a second too.
+    // The comparison is not trivial: every kind of cell occurs, including empty ones and fractions of a second.
     let column = |name: &str| direct.column(name).unwrap();
-    let any = |place: usize, test: &dyn Fn(Value<'_>) -> bool| {
-        (0..direct.len()).any(|row| test(direct.value(row, place)))
+    let any = |column: usize, test: &dyn Fn(Value<'_>) -> bool| {
+        (0..direct.len()).any(|row| test(direct.value(row, column)))
     };
     assert!(any(column("timestamp"), &|v| matches!(v, Value::Number(n) if n % 1000.0 != 0.0)));
     assert!(any(column("mqtt_flag_clean"), &|v| v == Value::Empty));
@@ -111,7 +111,7 @@ fn block(kind: u32, body: &[u8]) -> Vec<u8> {
     [kind.to_le_bytes().as_slice(), &length, &body, &length].concat()
 }
 
-/// A section and an interface that counts nanoseconds, an unknown block, then a packet for each time.
+/// A section, an interface with nanosecond timestamps, an unknown block, then a packet for each time.
 fn pcapng(times_nanos: &[u64]) -> Vec<u8> {
     let mut file = block(0x0a0d_0d0a, b"\x4d\x3c\x2b\x1a\x01\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff");
     file.extend(block(1, b"\x01\0\0\0\0\0\0\0\x09\0\x01\0\x09\0\0\0\0\0\0\0"));
@@ -152,7 +152,7 @@ fn times_survive_to_the_microsecond_from_1970_to_2262() {
 }
 
 #[test]
-fn rows_that_nobody_labelled_have_no_class() {
+fn rows_of_an_unknown_attacker_have_no_class() {
     let folder = tempfile::tempdir().unwrap();
     let capture = folder.path().join("mine.pcapng");
     fs::write(&capture, pcapng(&[1])).unwrap();

@@ -1,4 +1,4 @@
-//! NSL-KDD's files in every form that is published: read alike, and what cannot be read is named.
+//! NSL-KDD's files in every published form give the same rows; unreadable ones are listed.
 
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not count as tests
 
@@ -26,7 +26,7 @@ fn classes(table: &Table) -> Vec<(String, u64)> {
 }
 
 #[test]
-fn text_arff_zstd_and_headers_read_alike() {
+fn text_arff_zstd_and_headers_give_the_same_rows() {
     let folder = tempfile::tempdir().unwrap();
     let lines = format!("{FEATURES},normal,20\n{FEATURES},neptune,19\n{FEATURES},guess_passwd,3\n");
     let put = |name: &str, bytes: &[u8]| {
@@ -56,12 +56,12 @@ fn text_arff_zstd_and_headers_read_alike() {
     let arff = read(&put("KDDTrain+.arff", arff.as_bytes()));
     assert_eq!(classes(&arff), [("normal".to_owned(), 1), ("attack".to_owned(), 1)]);
     assert!(is_nsl_kdd(folder.path()) && is_nsl_kdd(&plain));
-    // The folder: training and test once each, the text rather than the .arff.
+    // The folder: training and test once each, from the text instead of the .arff.
     assert_eq!(read(folder.path()).len(), 6);
 }
 
 #[test]
-fn what_cannot_be_read_is_named() {
+fn unreadable_rows_are_listed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("KDDTrain+.txt");
     fs::write(

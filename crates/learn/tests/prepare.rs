@@ -1,4 +1,4 @@
-//! Preparation: splits that are disjoint, complete and stratified; nothing learnt from rows outside training.
+//! Preparation: splits are disjoint, complete and stratified; encoders and scalers depend on training rows only.
 
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not count as tests
 
@@ -71,7 +71,7 @@ proptest! {
 }
 
 #[test]
-fn by_time_tests_the_end_of_each_capture() {
+fn by_time_the_test_is_the_last_part_of_each_capture() {
     let folder = tempfile::tempdir().unwrap();
     let rows = || [header()].into_iter().chain((0..50).map(|i| connect(i, 60, 1, i > 3)));
     write(&folder.path().join("packet_features/flood.csv"), rows());
@@ -93,7 +93,7 @@ fn whole_captures_and_whole_recordings_stay_together() {
         rows.iter().map(|&row| table.source_of(row as usize)).collect::<std::collections::BTreeSet<_>>()
     };
     let split = Split::new(&table, &rows.used, &labels, &plan(SplitBy::Capture, 3)).unwrap();
-    assert_eq!(of(split.test()).len(), 4, "one of three captures a scenario");
+    assert_eq!(of(split.test()).len(), 4, "one of three captures of each scenario");
     assert!(of(split.test()).is_disjoint(&of(&[split.train(), split.validation()].concat())));
     let by = SplitBy::Recording { leave_out: vec!["run-b".into()] };
     let split = Split::new(&table, &rows.used, &labels, &plan(by, 3)).unwrap();
@@ -117,10 +117,9 @@ fn by_capture_needs_two_captures_of_a_scenario() {
     assert!(matches!(error, PrepareError::EmptyPart { part: "test", .. }));
 }
 
-/// The rows that are not in training get other values (also a protocol that training never sees): encoder, scaler and
-/// SMOTE must not notice.
+/// Other values in the rows outside training, including a new protocol, must not change encoder, scaler and SMOTE.
 #[test]
-fn test_rows_change_neither_scaler_nor_encoder_nor_smote() {
+fn test_rows_do_not_affect_scaler_encoder_and_smote() {
     let folder = tempfile::tempdir().unwrap();
     let before = table(folder.path(), &SCENARIOS);
     let (rows, labels) = usable(&before);

@@ -1,4 +1,4 @@
-//! Reports: everything escaped, nothing from outside, whole files or none.
+//! Reports: escaped, self-contained, written atomically.
 
 #![allow(clippy::unwrap_used)]
 
@@ -9,7 +9,7 @@ use citronella_learn::{
 
 const HOSTILE: &str = "</svg><script src=\"http://x\">'&\u{1}";
 
-/// One row in 10,001: a share that is written with a sign that XML reads as markup.
+/// One row in 10,001: a share that is formatted with `<`, which needs escaping.
 fn rare(classes: &[String]) -> Confusion {
     let counts = vec![vec![10_000, 1], vec![0, 3]];
     Confusion { classes: classes.to_vec(), counts, no_verdict: vec![0, 0] }
@@ -46,7 +46,7 @@ fn sample(classes: &[String], truth: &[u32], scores: &[f32]) -> Report {
 }
 
 #[test]
-fn outside_strings_are_escaped_and_nothing_is_loaded() {
+fn strings_are_escaped_and_nothing_external_is_loaded() {
     let classes = ["normal".to_owned(), HOSTILE.to_owned()];
     let page = sample(&classes, &[0, 1, 1], &[0.9, 0.1, 0.2, 0.8, f32::NAN, 0.1]).html().unwrap();
     assert!(!page.contains("<script") && !page.contains("src=\"") && !page.contains("@import"));
@@ -62,7 +62,7 @@ fn an_evaluation_without_rows_still_makes_a_page() {
 }
 
 #[test]
-fn files_are_written_whole_under_their_names() {
+fn all_files_are_written() {
     let dir = tempfile::tempdir().unwrap();
     let report = sample(&["normal".to_owned()], &[0], &[1.0]);
     let metrics = serde_json::json!({ "b": 0.1, "a": null });
@@ -79,7 +79,7 @@ fn files_are_written_whole_under_their_names() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_made_is_named_with_what_to_do() {
+fn an_error_names_the_folder_and_the_remedy() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let below = file.path().join("report");
     let error = Report::default().write(&below, &serde_json::Value::Null).unwrap_err().to_string();

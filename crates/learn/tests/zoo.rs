@@ -1,4 +1,4 @@
-//! The zoo's models on small rows, and the forest on the committed recordings.
+//! Trees and forests on the committed recordings.
 
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not count as tests
 
@@ -11,14 +11,14 @@ use citronella_learn::{
 };
 use citronella_sensor::feature::schema::Level;
 
-fn share_right(scores: &[f32], truth: &[u32], classes: usize) -> f64 {
+fn accuracy(scores: &[f32], truth: &[u32], classes: usize) -> f64 {
     let top = |row: &[f32]| (1..row.len()).fold(0, |best, at| if row[at] > row[best] { at } else { best });
     let right = scores.chunks_exact(classes).zip(truth).filter(|(row, y)| top(row) == **y as usize).count();
     right as f64 / truth.len() as f64
 }
 
 #[test]
-fn trees_on_biflows_tell_attacks_by_chance_and_on_another_recording() {
+fn trees_on_biflows_detect_attacks_on_a_random_split_and_on_an_unseen_recording() {
     let (Some(run_1), Some(run_2)) = (support::lab("run-1"), support::lab("run-2")) else { return };
     let table =
         load(&[run_1, run_2], &LoadOptions { level: Level::Biflow, ..LoadOptions::default() }).unwrap();
@@ -36,11 +36,11 @@ fn trees_on_biflows_tell_attacks_by_chance_and_on_another_recording() {
         let again = Fitted::on(method, &fold, &steps, 2).unwrap().scores(&table, split.test(), 1);
         assert_eq!(scores, again, "any number of threads");
         let truth: Vec<u32> = split.test().iter().map(|&row| labels.of_row[row as usize]).collect();
-        share_right(&scores, &truth, labels.classes.len())
+        accuracy(&scores, &truth, labels.classes.len())
     };
     let forest = RandomForest { trees: 10, seed: 42 };
-    let by_chance = of(SplitBy::Random, &forest);
-    assert!(by_chance > 0.97, "{by_chance}");
+    let random = of(SplitBy::Random, &forest);
+    assert!(random > 0.97, "{random}");
     assert!(of(SplitBy::Random, &DecisionTree { seed: 42 }) > 0.96);
     let unseen = of(SplitBy::Recording { leave_out: vec!["run-2".into()] }, &forest);
     assert!(unseen > 0.9, "{unseen}");

@@ -22,9 +22,8 @@ pub(super) fn json(seed: u64, threads: usize, data: &Data, entries: &[Entry]) ->
 pub(super) fn report(entries: &[Entry], data: &Data, seed: u64, threads: usize) -> Report {
     let mut report = Report {
         title: "Citronella: the literature's models compared".to_owned(),
-        subtitle:
-            "PUBLISHED: rows split by chance, as the papers did. HONEST: tested on a recording never seen."
-                .to_owned(),
+        subtitle: "PUBLISHED: rows split at random, as in the papers. HONEST: tested on unseen recordings."
+            .to_owned(),
         ..Report::default()
     };
     let pairs = side_by_side(entries);
@@ -34,14 +33,14 @@ pub(super) fn report(entries: &[Entry], data: &Data, seed: u64, threads: usize) 
             MetricRow { label, cells: rest.into(), strong: false }
         });
         let table = MetricTable {
-            caption: "PUBLISHED protocol beside the HONEST one".to_owned(),
+            caption: "PUBLISHED and HONEST protocol".to_owned(),
             columns: SIDE_BY_SIDE.map(str::to_owned).into(),
             rows: rows.collect(),
         };
         report.findings.push(finding(entries));
         report.sections.push(Section {
-            heading: "Side by side".to_owned(),
-            prose: vec!["The same models and the same preparation. What falls from the published to the honest column was mostly remembered, not learnt; the honest rows also hold the benign rows of attack files, so compare macro F1 rather than accuracy.".to_owned()],
+            heading: "Published and honest results".to_owned(),
+            prose: vec!["The same models and the same preparation. A fall from the published to the honest column is mostly memorisation. The honest rows also include the benign rows of attack files, so compare macro F1 rather than accuracy.".to_owned()],
             blocks: vec![Block::Table(table)],
         });
     }
@@ -77,27 +76,27 @@ pub(super) fn report(entries: &[Entry], data: &Data, seed: u64, threads: usize) 
     report
 }
 
-/// How much the models lose, in a sentence.
+/// The median loss from published to honest, in a sentence.
 fn finding(entries: &[Entry]) -> String {
     let mut drops = Vec::new();
     for honest in entries.iter().filter(|e| e.protocol == Protocol::Recordings) {
-        let twin = entries.iter().find(|e| {
+        let published = entries.iter().find(|e| {
             e.protocol == Protocol::Folds
                 && e.model == honest.model
                 && e.level == honest.level
                 && e.task == honest.task
         });
-        if let (Some(published), Some(honest)) = (twin.and_then(|e| e.macro_f1), honest.macro_f1) {
+        if let (Some(published), Some(honest)) = (published.and_then(|e| e.macro_f1), honest.macro_f1) {
             drops.push(published - honest);
         }
     }
     drops.sort_by(f64::total_cmp);
     match drops.get(drops.len() / 2) {
         Some(median) => format!(
-            "From the published k-fold to recordings never seen, half of {} models and levels lose {:.3} of macro F1 or more.",
+            "From the published k-fold to unseen recordings, half of {} models and levels lose {:.3} of macro F1 or more.",
             drops.len(),
             median
         ),
-        None => "The models that are judged on recordings never seen stand in the HONEST tables.".to_owned(),
+        None => "The HONEST tables have the results on unseen recordings.".to_owned(),
     }
 }

@@ -1,5 +1,4 @@
-//! The comparison on the terminal and as CSV. Which protocol a figure belongs to stands over every table and in every
-//! line.
+//! The comparison on the terminal and as CSV. Every table and every CSV line names its protocol.
 
 use anyhow::Result;
 use citronella_learn::{
@@ -10,11 +9,11 @@ use citronella_learn::{
 use super::bytes;
 use crate::show::{self, count};
 
-/// The protocols in the tables' order.
+/// The protocols in the order of the tables.
 pub(super) const PROTOCOLS: [Protocol; 4] =
     [Protocol::Split, Protocol::Folds, Protocol::Given, Protocol::Recordings];
 
-/// Entries of one table: those of a protocol, level and task, in the order of the models.
+/// The entries of each table: those of one protocol, level and task.
 pub(super) fn groups(entries: &[Entry]) -> Vec<(Protocol, Task, String, Vec<&Entry>)> {
     let mut groups: Vec<(Protocol, Task, String, Vec<&Entry>)> = Vec::new();
     for protocol in PROTOCOLS {
@@ -45,7 +44,7 @@ pub(super) const COLUMNS: [&str; 11] = [
     "size",
 ];
 
-/// An entry's cells, in the order of [`COLUMNS`].
+/// The cells of an entry, in the order of [`COLUMNS`].
 pub(super) fn cells(entry: &Entry) -> [String; 11] {
     let capped = if entry.caps.is_empty() { "" } else { " *" };
     [
@@ -63,7 +62,7 @@ pub(super) fn cells(entry: &Entry) -> [String; 11] {
     ]
 }
 
-/// What the asterisks of some entries stand for, a line each.
+/// Footnotes on capped entries, one line each.
 pub(super) fn notes(entries: &[&Entry]) -> Vec<String> {
     let mut notes: Vec<(String, Vec<&str>)> = Vec::new();
     for entry in entries {
@@ -74,11 +73,12 @@ pub(super) fn notes(entries: &[&Entry]) -> Vec<String> {
             }
         }
     }
-    let of = |models: Vec<&str>| if models.len() > 4 { "most models".to_owned() } else { models.join(", ") };
-    notes.into_iter().map(|(cap, models)| format!("* {}: {cap}", of(models))).collect()
+    let names =
+        |models: Vec<&str>| if models.len() > 4 { "most models".to_owned() } else { models.join(", ") };
+    notes.into_iter().map(|(cap, models)| format!("* {}: {cap}", names(models))).collect()
 }
 
-/// What was published for an entry, in words.
+/// The published figures of an entry, as text.
 pub(super) fn reference(entry: &Entry) -> Option<String> {
     let published = entry.reference.as_ref()?;
     let rest = published
@@ -107,7 +107,7 @@ pub(super) fn print(entries: &[Entry]) -> Result<()> {
     }
     let pairs = side_by_side(entries);
     if !pairs.is_empty() {
-        show::line("\nPublished protocol beside the honest one: the same models, the same preparation")?;
+        show::line("\nPublished and honest protocol: the same models, the same preparation")?;
         let mut table = show::table(&SIDE_BY_SIDE);
         for cells in pairs {
             table.add_row(cells);
@@ -130,7 +130,7 @@ pub(super) const SIDE_BY_SIDE: [&str; 7] = [
     "HONEST TPR at FPR 1e-3",
 ];
 
-/// Models judged both ways, k-fold where there is one; and those that only the honest way can judge.
+/// The honest entries, each with the published one of the same model: by k-fold if there is one, else by a split.
 pub(super) fn side_by_side(entries: &[Entry]) -> Vec<[String; 7]> {
     let honest = entries.iter().filter(|entry| entry.protocol == Protocol::Recordings);
     let pair = |honest: &Entry| {
@@ -153,7 +153,7 @@ pub(super) fn side_by_side(entries: &[Entry]) -> Vec<[String; 7]> {
     honest.map(pair).collect()
 }
 
-/// The whole table as CSV: a line an entry, figures unrounded, empty where there is none.
+/// All entries as CSV, one line each; figures are not rounded, missing ones empty.
 pub(super) fn csv(entries: &[Entry]) -> String {
     let mut text = "protocol,published_or_honest,level,task,model,source,fits,train_rows,test_rows,accuracy,\
                     accuracy_lowest,accuracy_highest,macro_precision,macro_recall,macro_f1,mcc,roc_auc,tpr_at_fpr_1e-3,\

@@ -79,7 +79,7 @@ impl Audit {
             title: "Skill of one column alone".into(),
             axis: "skill".into(),
             bars: bars.collect(),
-            most: 1.0,
+            max: 1.0,
         }
     }
 

@@ -1,4 +1,4 @@
-//! The rules that any model must beat, fitted and asked like the others.
+//! The baselines, fitted and evaluated like the models.
 
 use citronella_sensor::detect::Value;
 
@@ -9,7 +9,7 @@ use crate::{
     zoo::encoder,
 };
 
-/// What a rule says of the split's test rows, and what it keeps in bytes. Rows x classes.
+/// A baseline's scores of the test rows, rows x classes, and its size in bytes. `None` if it does not apply to the rows.
 pub(super) fn scores(
     kind: Kind,
     rows: &Rows,
@@ -31,7 +31,7 @@ pub(super) fn scores(
         };
         Some(of.iter().map(number).collect())
     };
-    let done = match kind {
+    let (scores, bytes) = match kind {
         Kind::Majority => (Majority::fit(&truth, classes)?.predict(split.test().len()), classes * 4),
         Kind::OneRule => {
             let fold = split.train_fold(table, labels);
@@ -70,5 +70,5 @@ pub(super) fn scores(
         }
         Kind::Classical | Kind::Paper | Kind::Sequence => return Ok(None),
     };
-    Ok(Some((done.0, done.1 as u64)))
+    Ok(Some((scores, bytes as u64)))
 }

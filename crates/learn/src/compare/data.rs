@@ -12,16 +12,16 @@ use crate::{
     zoo::{distinct_rows, tabular_steps},
 };
 
-/// Rows of a level that the classical models read, at most, unless told otherwise.
+/// The default cap on the rows of a level that the classical models read.
 pub const DEFAULT_MAX_ROWS: usize = 60_000;
 
 /// The data of a comparison.
 pub struct Data {
-    /// Rows by level, in the levels' order.
+    /// Rows by level.
     pub(super) levels: Vec<Rows>,
-    /// Captures for the sequence detector; none where the data are rows already.
+    /// Captures for the sequence detector; empty if the data are rows.
     pub(super) recordings: Vec<Recording>,
-    /// Levels that the data do not have, in words.
+    /// Levels that the data lack, as text.
     absent: Vec<String>,
 }
 
@@ -32,24 +32,24 @@ pub(super) struct Rows {
     pub(super) steps: Vec<Step>,
     /// Distinct rows, after the cap.
     pub(super) honest: Vec<u32>,
-    /// Of those, all but the benign rows of attack files, which the literature leaves out.
+    /// Of those, all but the benign rows of attack files, which the literature omits.
     pub(super) published: Vec<u32>,
-    /// What became of the rows, in words.
+    /// Caps that were applied, as text.
     pub(super) caps: Vec<String>,
 }
 
 impl Data {
-    /// Reads the levels that are asked for; those that the data do not have are left out unless `must_have` them all.
-    /// NSL-KDD has its own.
+    /// Reads the requested levels. Levels that the data lack are skipped unless `is_required`. NSL-KDD has one level of its
+    /// own. `on_level` receives the name of each level before it is read.
     ///
     /// # Errors
-    /// Data that cannot be read, nothing of it in any level, or NSL-KDD among other data.
+    /// Unreadable data, no rows at any level, or NSL-KDD mixed with other data.
     pub fn load(
         paths: &[PathBuf],
-        (levels, must_have): (&[Level], bool),
+        (levels, is_required): (&[Level], bool),
         max_rows: usize,
         seed: u64,
-        mut heard: impl FnMut(&str),
+        mut on_level: impl FnMut(&str),
     ) -> Result<Data, CompareError> {
         let kdd = paths.iter().filter(|path| is_nsl_kdd(path)).count();
         if kdd > 0 && kdd < paths.len() {
@@ -61,7 +61,7 @@ impl Data {
         let mut absent = Vec::new();
         let mut first = None;
         for level in levels {
-            heard(level.name());
+            on_level(level.name());
             if level == Level::Sequence {
                 let manifests = paths
                     .iter()
@@ -74,8 +74,8 @@ impl Data {
             } else {
                 match load(paths, &LoadOptions { level, ..LoadOptions::default() }) {
                     Ok(table) => rows.push(Rows::new(table, max_rows, seed)?),
-                    Err(error) if !must_have && error.is_of_another_level() => {
-                        absent.push(format!("no rows of the {} level, which is left out", level.name()));
+                    Err(error) if !is_required && error.is_of_another_level() => {
+                        absent.push(format!("no rows of the {} level, which is skipped", level.name()));
                         first.get_or_insert(error);
                     }
                     Err(error) => return Err(error.into()),
@@ -88,13 +88,13 @@ impl Data {
         }
     }
 
-    /// What the data lack, a line each.
+    /// Problems of the data, one line each.
     pub fn problems(&self) -> Vec<String> {
         let of_rows = self.levels.iter().flat_map(|rows| rows.table.problems.messages());
         self.absent.iter().cloned().chain(of_rows).collect()
     }
 
-    /// Rows of each level before and after the preparation, a line each.
+    /// Rows of each level before and after preparation, one line each.
     pub fn summary(&self) -> Vec<String> {
         let line = |rows: &Rows| {
             format!(
@@ -120,7 +120,7 @@ impl Rows {
             if table.level() == Level::NslKdd { all } else { distinct_rows(&table, &all, &steps) };
         let mut caps = Vec::new();
         if max_rows > 0 && honest.len() > max_rows && table.level() != Level::NslKdd {
-            caps.push(format!("{max_rows} of {} distinct rows, by chance", honest.len()));
+            caps.push(format!("{max_rows} of {} distinct rows, at random", honest.len()));
             shuffle(&mut rng(seed, Stream::RowCap), &mut honest);
             honest.truncate(max_rows);
             honest.sort_unstable();
@@ -134,7 +134,7 @@ impl Rows {
         Ok(Rows { labels, steps, honest, published, caps, table })
     }
 
-    /// Recordings that hold an attack: those that are left out in turn. None where only one recording does.
+    /// Recordings with an attack, to be left out in turn; none if there is only one.
     pub(super) fn recordings(&self) -> Vec<String> {
         let mut attacked: Vec<String> = Vec::new();
         let sources =

@@ -1,4 +1,4 @@
-//! Figures that the literature published, shown only beside results on the same data.
+//! Figures from the literature, shown only with results on the same data.
 
 use citronella_sensor::feature::schema::Level;
 use serde::{Deserialize, Serialize};
@@ -9,11 +9,11 @@ use crate::dataset::{NSL_KDD_TEST, NSL_KDD_TRAIN, Table};
 /// A published figure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reference {
-    /// Who published it.
+    /// The publication.
     pub source: String,
     /// Accuracy.
     pub accuracy: f64,
-    /// Precision, recall and F1 as printed; their average over classes is not always said.
+    /// Precision, recall and F1 as printed; the papers do not always name the average over classes.
     pub precision_recall_f1: Option<[f64; 3]>,
 }
 
@@ -76,7 +76,7 @@ const KHAN: [(&str, [[f64; 4]; 6]); 5] = [
     ),
 ];
 
-/// Attack and benign rows of each published file: how the data set itself is recognised.
+/// Rows of each published file, attack + benign, by which the data set is recognised.
 const PACKETS: [(&str, u64); 3] =
     [("scan_A", 40_624 + 70_768), ("scan_sU", 22_436 + 210_819), ("mqtt_bruteforce", 10_013_142 + 32_164)];
 const UNIFLOWS: [(&str, u64); 5] = [
@@ -95,7 +95,7 @@ const BIFLOWS: [(&str, u64); 5] = [
 ];
 const NSL_KDD_ROWS: [(&str, u64); 2] = [(NSL_KDD_TRAIN, 125_973), (NSL_KDD_TEST, 22_544)];
 
-/// Whether the rows are the published data set's, by the number of rows of each file.
+/// Whether the table is the published data set, by the number of rows of each file.
 fn is_published(table: &Table) -> bool {
     let by_scenario =
         |name: &str| table.sources().iter().filter(|s| s.scenario == name).map(|s| s.rows).sum::<u64>();
@@ -114,7 +114,7 @@ fn is_published(table: &Table) -> bool {
     }
 }
 
-/// What was published for a model on exactly this data.
+/// The published figures of a model on exactly this data.
 pub(super) fn reference(table: &Table, model: &str, task: Task, protocol: Protocol) -> Option<Reference> {
     if !protocol.is_published() || !is_published(table) {
         return None;

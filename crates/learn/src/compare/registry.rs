@@ -1,4 +1,4 @@
-//! The models by name: whose they are, and where they run.
+//! The models by name: their sources, levels and tasks.
 
 use citronella_sensor::feature::schema::Level;
 
@@ -7,10 +7,9 @@ use super::Task;
 /// A model as the comparison knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Model {
-    /// Its name; of a classical model the name of its [`Method`](crate::zoo::Method), of the LSTM paper's models the
-    /// preset's.
+    /// Its name: that of the [`Method`](crate::zoo::Method) of a classical model, or of the LSTM paper's preset.
     pub name: &'static str,
-    /// Where it comes from.
+    /// Its publication.
     pub source: &'static str,
     pub(super) kind: Kind,
     tasks: &'static [Task],
@@ -36,7 +35,7 @@ const ALL: &[Level] = &[Level::Packet, Level::Uniflow, Level::Biflow, Level::Nsl
 const HINDY: &str = "Hindy et al. 2020";
 const HINDY_KHAN: &str = "Hindy et al. 2020, Khan et al. 2021";
 const PAPER: &str = "Dand & Karimipour";
-const RULE: &str = "a rule that any model must beat";
+const BASELINE: &str = "baseline";
 
 const fn of(
     name: &'static str,
@@ -48,12 +47,12 @@ const fn of(
     Model { name, source, kind, tasks, levels }
 }
 
-/// All models, in the tables' order.
+/// All models, in the order of the tables.
 pub const MODELS: [Model; 19] = [
-    of("majority", RULE, Kind::Majority, BOTH, ALL),
-    of("one-rule", RULE, Kind::OneRule, BOTH, ALL),
-    of("timestamp-only", RULE, Kind::Timestamp, BOTH, &[Level::Packet]),
-    of("port-only", RULE, Kind::Port, BOTH, FLOWS),
+    of("majority", BASELINE, Kind::Majority, BOTH, ALL),
+    of("one-rule", BASELINE, Kind::OneRule, BOTH, ALL),
+    of("timestamp-only", BASELINE, Kind::Timestamp, BOTH, &[Level::Packet]),
+    of("port-only", BASELINE, Kind::Port, BOTH, FLOWS),
     of("logistic-regression", HINDY, Kind::Classical, MULTI, ALL),
     of("naive-bayes", HINDY_KHAN, Kind::Classical, BOTH, ALL),
     of("k-nn", HINDY_KHAN, Kind::Classical, BOTH, ALL),
@@ -63,7 +62,7 @@ pub const MODELS: [Model; 19] = [
     of("svm-rbf", HINDY, Kind::Classical, MULTI, ALL),
     of("dnn", "Khan et al. 2021", Kind::Classical, BOTH, ALL),
     of("stacked-lstm", "Bashar et al. 2022", Kind::Classical, BOTH, &[Level::NslKdd]),
-    of("boosted-trees", "today's tabular baseline", Kind::Classical, BOTH, ALL),
+    of("boosted-trees", "current tabular baseline", Kind::Classical, BOTH, ALL),
     of("paper-binary", PAPER, Kind::Paper, BINARY, &[Level::Packet]),
     of("paper-binary-no-time", PAPER, Kind::Paper, BINARY, &[Level::Packet]),
     of("paper-multiclass", PAPER, Kind::Paper, MULTI, &[Level::Packet]),
@@ -77,7 +76,7 @@ impl Model {
         MODELS.into_iter().find(|model| model.name == name)
     }
 
-    /// Whether it runs on rows of a level for a task.
+    /// Whether it runs at a level for a task.
     pub fn runs(&self, level: Level, task: Task) -> bool {
         self.levels.contains(&level) && self.tasks.contains(&task)
     }
@@ -89,7 +88,7 @@ mod tests {
     use crate::zoo::{Preset, methods};
 
     #[test]
-    fn every_name_stands_for_something_and_nothing_is_left_out() {
+    fn every_name_has_a_method_or_preset_and_every_method_a_name() {
         let classical: Vec<_> = MODELS.iter().filter(|m| m.kind == Kind::Classical).map(|m| m.name).collect();
         let methods = methods(1);
         assert_eq!(classical.len(), methods.len());

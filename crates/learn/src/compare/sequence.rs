@@ -1,16 +1,16 @@
-//! The sequence detector among the others: it has its own rows, conversations, and its own training.
+//! The entries of the sequence detector, whose rows are conversations and whose training is its own.
 
 use std::time::Instant;
 
 use citronella_sensor::feature::{schema::Level, sequence::verdict::Settings};
 
-use super::{Cell, CompareError, Data, Entry, Options, Protocol, Task, run::Sum};
+use super::{Cell, CompareError, Data, Entry, Options, Protocol, Task, totals::Totals};
 use crate::{
     dataset::{CLASSES, NORMAL},
     sequence::{self, Deaf, HeldOut, Recording, ScoredFlow, cross_settings, verdict},
 };
 
-/// The sequence detector, each recording with an attack left out in turn; its rows are conversations. Multi-class, binary.
+/// The multi-class and the binary entry: each recording with an attack is left out in turn.
 pub(super) fn entries(data: &Data, options: &Options) -> Result<[Entry; 2], CompareError> {
     let attacked = |r: &&Recording| r.captures.iter().any(|capture| capture.is_attacked());
     let (mut held_out, mut train_s, mut test_s, mut bytes) = (Vec::new(), 0.0, 0.0, 0u64);
@@ -27,33 +27,33 @@ pub(super) fn entries(data: &Data, options: &Options) -> Result<[Entry; 2], Comp
         held_out.push(HeldOut { recording: held.name.clone(), hours: held.hours()?, flows });
     }
     let settings = cross_settings(&held_out, &options.sequence);
-    let mut sums = [Sum::default(), Sum::default()];
+    let mut totals = [Totals::default(), Totals::default()];
     let classes: Vec<String> = CLASSES.iter().map(|class| (*class).to_owned()).collect();
     let binary = [NORMAL.to_owned(), "attack".to_owned()];
     for (held, settings) in held_out.iter().zip(&settings) {
         let (mut truth, mut scores, mut pairs) = (Vec::new(), Vec::new(), Vec::new());
         for flow in &held.flows {
-            let called = verdict(flow, settings).class;
+            let class = verdict(flow, settings).class;
             let normal = normal(flow, settings);
-            let attack = if called > 0 { 1.0 - normal } else { 0.0 };
+            let attack = if class > 0 { 1.0 - normal } else { 0.0 };
             truth.push(flow.truth);
             let mut row = vec![0.0f32; classes.len()];
             row.iter_mut().take(1).for_each(|p| *p = normal);
-            row.iter_mut().skip(called.max(1) as usize).take(1).for_each(|p| *p = attack);
+            row.iter_mut().skip(class.max(1) as usize).take(1).for_each(|p| *p = attack);
             scores.extend(row);
             pairs.extend([normal, attack]);
         }
         let attacks: Vec<u32> = truth.iter().map(|&class| u32::from(class > 0)).collect();
-        sums[0].take(&classes, &truth, &scores);
-        sums[1].take(&binary, &attacks, &pairs);
+        totals[0].add(&classes, &truth, &scores);
+        totals[1].add(&binary, &attacks, &pairs);
     }
     let model = super::Model::by_name("sequence").unwrap_or(super::MODELS[0]);
     let mut entries = Vec::new();
-    for (sum, task) in sums.into_iter().zip([Task::MultiClass, Task::Binary]) {
-        let sum = Sum { train_s, test_s, bytes, ..sum };
+    for (totals, task) in totals.into_iter().zip([Task::MultiClass, Task::Binary]) {
+        let totals = Totals { train_s, test_s, bytes, ..totals };
         let cell = Cell { model, level: Level::Sequence, task, protocol: Protocol::Recordings };
-        let mut entry = sum.entry(&cell, options, None)?;
-        entry.caps.push("rows are conversations; benign recordings are always trained on".to_owned());
+        let mut entry = totals.entry(&cell, options, None)?;
+        entry.caps.push("rows are conversations; all models train on the benign recordings".to_owned());
         entries.push(entry);
     }
     match <[Entry; 2]>::try_from(entries) {
@@ -62,9 +62,9 @@ pub(super) fn entries(data: &Data, options: &Options) -> Result<[Entry; 2], Comp
     }
 }
 
-/// The probability of `normal` that a conversation keeps below for as many packets as a call needs: it ranks as the
-/// verdict's score does, and tells apart what 1 - p would round to the same. Only what was called gets a probability of
-/// an attack beside it, so that the verdict decides the class.
+/// The lowest bound on the probability of `normal` that holds for as many consecutive packets as a verdict needs. It ranks
+/// conversations as the verdict's score does, without the rounding of 1 - p. Only flagged conversations get a probability
+/// of an attack, so that the verdict decides the class.
 fn normal(flow: &ScoredFlow, settings: &Settings) -> f32 {
     let each = flow.said.iter().map(|said| {
         let mut said = *said;

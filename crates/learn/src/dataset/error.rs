@@ -1,21 +1,21 @@
-//! Why a data set could not be read: file, place, what was wrong, what to do.
+//! Why a data set cannot be read: file, position, problem, remedy.
 
 use std::io;
 
 use citronella_sensor::{capture::CaptureError, feature::schema::Level};
 
-/// Why a data set could not be read.
+/// Why a data set cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum DatasetError {
-    /// A file could not be opened or read.
+    /// A file cannot be opened or read.
     #[error("{file}: {source}; check the path and the right to read it")]
     Read {
         /// The file.
         file: String,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// Neither of the kinds of data that can be read.
+    /// A path of no readable kind.
     #[error(
         "{file}: {found}; expected a manifest.csv (scenario, file, attacker, broker, begin, end) with its captures, a \
          folder with such a file or with packet_features/<scenario>.csv, or a .csv or .parquet that `citronella \
@@ -24,21 +24,21 @@ pub enum DatasetError {
     Unknown {
         /// The path.
         file: String,
-        /// What is there.
+        /// What was found.
         found: String,
     },
-    /// No recordings, where only those will do.
+    /// A path without recordings, where only those are readable.
     #[error(
         "{file}: {found}; a sequence model reads recordings: give a manifest.csv (scenario, file, attacker, broker, \
-         begin, end) with its captures, or the folder they lie in"
+         begin, end) with its captures, or their folder"
     )]
     NotRecordings {
         /// The path.
         file: String,
-        /// What is there.
+        /// What was found.
         found: String,
     },
-    /// A manifest that contradicts its format.
+    /// A malformed manifest.
     #[error("{file}, line {line}, column {column}: {problem}")]
     Manifest {
         /// The manifest.
@@ -47,55 +47,55 @@ pub enum DatasetError {
         line: u64,
         /// Column name.
         column: &'static str,
-        /// What is wrong and what to do.
+        /// The problem and its remedy.
         problem: String,
     },
-    /// A header without some of the columns that are needed.
+    /// A header without required columns.
     #[error("{file}: the header lacks {}; it has {}{}", list(.missing), list(.found), hint(.found))]
     MissingColumns {
         /// The file.
         file: String,
-        /// All columns that are missing.
+        /// The missing columns.
         missing: Vec<String>,
-        /// The columns that the file has.
+        /// The file's columns.
         found: Vec<String>,
     },
-    /// A file that is no CSV.
+    /// A malformed CSV file.
     #[error("{file}: {source}")]
     Csv {
         /// The file.
         file: String,
-        /// What the reader said, with the line.
+        /// The reader's error, with the line.
         source: csv::Error,
     },
-    /// A file that is no Parquet, or a damaged one.
+    /// A malformed Parquet file.
     #[error("{file}: {problem}; write it again with `citronella extract -o FILE.parquet`")]
     Parquet {
         /// The file.
         file: String,
-        /// What the reader said.
+        /// The reader's error.
         problem: String,
     },
-    /// Rows of a level were asked for that captures do not give.
+    /// A level without rows of captures.
     #[error("{file}: captures give rows of the packet, uniflow and biflow levels, not of the {level} level")]
     CaptureLevel {
         /// The capture.
         file: String,
-        /// The level asked for.
+        /// The level.
         level: &'static str,
     },
-    /// A capture of which nothing can be used.
+    /// An unusable capture.
     #[error(transparent)]
     Capture(#[from] CaptureError),
-    /// Nothing was left to learn from.
+    /// No row is left.
     #[error("{file}: no row could be read; {reason}")]
     NoRows {
         /// The files.
         file: String,
-        /// Why, as far as known.
+        /// The reason, as far as it is known.
         reason: String,
     },
-    /// Labels were asked for that the data cannot give.
+    /// A row without a label.
     #[error(
         "{file}, row {row}: is_attack is empty, so the row's class is unknown; name the attacker in the manifest (its \
          cell is empty where there was none), or with `citronella extract --attacker`"
@@ -103,13 +103,13 @@ pub enum DatasetError {
     Unlabelled {
         /// The file.
         file: String,
-        /// Row in it, from 1.
+        /// The row, from 1.
         row: u64,
     },
 }
 
 impl DatasetError {
-    /// Whether there may be rows of another level than was asked for: no file of this one, or a file of another.
+    /// Whether the data may have rows of another level.
     pub(crate) fn is_of_another_level(&self) -> bool {
         match self {
             DatasetError::Unknown { .. } => true,
@@ -119,7 +119,7 @@ impl DatasetError {
     }
 }
 
-/// The level whose columns these are.
+/// The level with these columns.
 fn level_of(found: &[String]) -> Option<Level> {
     let has = |name: &str| found.iter().any(|found| found == name);
     let levels =
@@ -127,7 +127,7 @@ fn level_of(found: &[String]) -> Option<Level> {
     levels.into_iter().find(|level| level.columns().iter().all(|column| has(column.name)))
 }
 
-/// What to do about a header that does not fit.
+/// The remedy for a header without required columns.
 fn hint(found: &[String]) -> String {
     match level_of(found) {
         Some(level) => format!("; these are rows of the {} level", level.name()),

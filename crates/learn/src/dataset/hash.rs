@@ -1,4 +1,4 @@
-//! The fingerprint of the bytes that a model was trained on.
+//! SHA-256 of files.
 
 use std::io::{self, Read};
 
@@ -13,7 +13,7 @@ pub struct FileHash {
     pub sha256: String,
 }
 
-/// Passes a file's bytes on and hashes them.
+/// A reader that hashes the bytes that pass through it.
 pub(crate) struct Hashing<R> {
     inner: R,
     state: Sha256,
@@ -24,7 +24,7 @@ impl<R: Read> Hashing<R> {
         Self { inner, state: Sha256::new() }
     }
 
-    /// The digest of the whole file: reads what is left of it.
+    /// Reads the rest, and returns the digest of all bytes as 64 hexadecimal digits.
     pub(crate) fn finish(mut self) -> io::Result<String> {
         io::copy(&mut self, &mut io::sink())?;
         Ok(self.state.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hashes_what_was_not_read_too() {
+    fn the_digest_includes_the_unread_rest() {
         let mut reader = Hashing::new(&b"abc"[..]);
         reader.read_exact(&mut [0; 1]).unwrap();
         let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";

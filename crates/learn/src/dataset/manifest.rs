@@ -1,4 +1,4 @@
-//! A recording: `manifest.csv` with a line for each of its captures, which lie beside it.
+//! A recording: `manifest.csv` with a line for each of its captures, which are in the same folder.
 
 use std::{
     net::IpAddr,
@@ -23,15 +23,15 @@ const HONEST_PORTS: &str = "honest_ports";
 /// One capture of a recording.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ManifestEntry {
-    /// What went on: `normal` or an attack's name.
+    /// `normal`, or the attack's name.
     pub scenario: String,
     /// The capture's file name, relative to the manifest.
     pub file: String,
-    /// Who attacked; [`Attacker::Nobody`] where the cell is empty.
+    /// The attacker; [`Attacker::Nobody`] if the cell is empty.
     pub attacker: Attacker,
-    /// The broker's address, where it is given.
+    /// The broker's address, if given.
     pub broker: Option<IpAddr>,
-    /// Begin and end in epoch seconds, where both are given.
+    /// Begin and end in epoch seconds, if both are given.
     pub span: Option<(f64, f64)>,
     /// The entry's line in the manifest, from 1.
     pub line: u64,
@@ -47,16 +47,16 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// Whether a CSV header is a manifest's.
+    /// Whether a line is the header of a manifest.
     pub(crate) fn is_header(line: &str) -> bool {
         let names: Vec<&str> = line.trim_start_matches('\u{feff}').trim().split(',').map(str::trim).collect();
         names.contains(&SCENARIO) && names.contains(&FILE)
     }
 
-    /// Reads a manifest; the recording is called after the folder it lies in.
+    /// Reads a manifest; its folder's name is the recording's.
     ///
     /// # Errors
-    /// The file cannot be read, lacks a column, or a line of it contradicts the format.
+    /// The file cannot be read, lacks a column, or has a malformed line.
     pub fn open(path: &Path) -> Result<Manifest, DatasetError> {
         let file = path.display().to_string();
         let text = std::fs::read_to_string(path).map_err(|source| DatasetError::Read { file, source })?;
@@ -83,21 +83,21 @@ impl Manifest {
         self.entries.iter().map(file).collect()
     }
 
-    /// Reads a manifest's text; `name` stands for it in errors.
+    /// Parses a manifest; errors refer to it by `name`.
     ///
     /// # Errors
-    /// A column is missing, or a line contradicts the format.
+    /// A column is missing, or a line is malformed.
     pub fn parse(recording: &str, name: &str, text: &str) -> Result<Manifest, DatasetError> {
         let mut reader = csv::ReaderBuilder::new()
             .trim(csv::Trim::All)
             .from_reader(text.trim_start_matches('\u{feff}').as_bytes());
         let wrong = |source| DatasetError::Csv { file: name.to_owned(), source };
         let header = reader.headers().map_err(wrong)?.clone();
-        let place = |column| header.iter().position(|h| h == column);
-        let (Some(scenario), Some(file), Some(attacker)) = (place(SCENARIO), place(FILE), place(ATTACKER))
+        let index = |column| header.iter().position(|h| h == column);
+        let (Some(scenario), Some(file), Some(attacker)) = (index(SCENARIO), index(FILE), index(ATTACKER))
         else {
             let missing =
-                [SCENARIO, FILE, ATTACKER].into_iter().filter(|c| place(c).is_none()).map(String::from);
+                [SCENARIO, FILE, ATTACKER].into_iter().filter(|c| index(c).is_none()).map(String::from);
             return Err(DatasetError::MissingColumns {
                 file: name.to_owned(),
                 missing: missing.collect(),
@@ -118,7 +118,7 @@ impl Manifest {
                     .map(Some)
                     .map_err(|_| fault(column, format!("{text:?} is not an IP address"))),
             };
-            // Several attackers stand in one cell, with spaces or semicolons between them.
+            // A cell may list several attackers, separated by spaces or semicolons.
             let named = cell(attacker).split([' ', ';']).filter(|text| !text.is_empty());
             let parsed = named.map(|text| {
                 text.parse().map_err(|_| fault(ATTACKER, format!("{text:?} is not an IP address")))
@@ -126,10 +126,10 @@ impl Manifest {
             let attackers: Vec<IpAddr> = parsed.collect::<Result<_, _>>()?;
             if attackers.len() > MOST_ATTACKERS {
                 let problem =
-                    format!("{} attackers; at most {MOST_ATTACKERS} are told apart", attackers.len());
+                    format!("{} attackers; at most {MOST_ATTACKERS} are supported", attackers.len());
                 return Err(fault(ATTACKER, problem));
             }
-            let honest_ports = match place(HONEST_PORTS).map(cell).unwrap_or_default() {
+            let honest_ports = match index(HONEST_PORTS).map(cell).unwrap_or_default() {
                 "" => None,
                 text => Some(ports(text).ok_or_else(|| {
                     fault(HONEST_PORTS, format!("{text:?} is no range of ports such as 20000-29999"))
@@ -140,7 +140,7 @@ impl Manifest {
                 [one] if honest_ports.is_none() => Attacker::Is(*one),
                 all => {
                     let mut hosts = [None; MOST_ATTACKERS];
-                    hosts.iter_mut().zip(all).for_each(|(place, host)| *place = Some(*host));
+                    hosts.iter_mut().zip(all).for_each(|(slot, host)| *slot = Some(*host));
                     Attacker::These(Attackers { hosts, honest_ports })
                 }
             };
@@ -149,12 +149,12 @@ impl Manifest {
                     return Err(fault(column, "is empty; every capture needs a scenario and a file".into()));
                 }
             }
-            let seconds = |column| place(column).and_then(|at| cell(at).parse::<f64>().ok());
+            let seconds = |column| index(column).and_then(|at| cell(at).parse::<f64>().ok());
             entries.push(ManifestEntry {
                 scenario: cell(scenario).to_owned(),
                 file: cell(file).to_owned(),
                 attacker,
-                broker: address(BROKER, place(BROKER))?,
+                broker: address(BROKER, index(BROKER))?,
                 span: seconds(BEGIN).zip(seconds(END)),
                 line,
             });
@@ -188,20 +188,22 @@ fn ports(text: &str) -> Option<(u16, u16)> {
 mod tests {
     use super::*;
 
-    fn end(host: &str, port: u16) -> (IpAddr, u16) {
+    fn endpoint(host: &str, port: u16) -> (IpAddr, u16) {
         (host.parse().unwrap(), port)
     }
 
     #[test]
-    fn honest_work_of_an_attacker_is_told_by_its_own_ports() {
+    fn honest_ports_of_an_attacker_are_benign() {
         let text = "scenario,file,attacker,honest_ports\nsparta,a.pcap,10.0.0.7,20000-29999\nsparta,b.pcap,10.0.0.8,\n";
         let manifest = Manifest::parse("r", "m.csv", text).unwrap();
-        let label = |port, to| manifest.entries[0].attacker.label(end("10.0.0.7", port), end("10.0.0.1", to));
+        let label = |port, to| {
+            manifest.entries[0].attacker.label(endpoint("10.0.0.7", port), endpoint("10.0.0.1", to))
+        };
         assert_eq!(
             [label(40_000, 22), label(20_000, 1_883), label(29_999, 1_883)],
             [Some(true), Some(false), Some(false)]
         );
-        // Another host's port says nothing.
+        // The port of another host does not count.
         assert_eq!(label(40_000, 25_000), Some(true));
         assert_eq!(manifest.entries[1].attacker, Attacker::Is("10.0.0.8".parse().unwrap()));
         let message =
@@ -225,9 +227,9 @@ mod tests {
         let text = "scenario,file,attacker\nsparta,a.pcap,10.0.0.7 10.0.0.8;fd00::9\n";
         let manifest = Manifest::parse("r", "m.csv", text).unwrap();
         let attacker = manifest.entries[0].attacker;
-        let attacks = |src: &str| attacker.label(end(src, 50_000), end("10.0.0.1", 1_883));
+        let attacks = |src: &str| attacker.label(endpoint(src, 50_000), endpoint("10.0.0.1", 1_883));
         assert_eq!(["10.0.0.7", "10.0.0.8", "10.0.0.9"].map(attacks), [Some(true), Some(true), Some(false)]);
-        assert_eq!(attacker.label(end("fd00::1", 22), end("fd00::9", 40_000)), Some(true));
+        assert_eq!(attacker.label(endpoint("fd00::1", 22), endpoint("fd00::9", 40_000)), Some(true));
         let many = ["10.0.0.7"; MOST_ATTACKERS + 1].join(" ");
         let text = format!("scenario,file,attacker\nsparta,a.pcap,{many}\n");
         let message = Manifest::parse("r", "m.csv", &text).unwrap_err().to_string();

@@ -1,20 +1,20 @@
-//! What could not be read: counted, and the first of each kind named.
+//! Problems of the files of a table: counted, and the first of each kind listed.
 
 use std::fmt;
 
-/// How many problems of one kind in one file are kept with their place.
-const NAMED: usize = 5;
+/// Listed problems of one kind in one file.
+const LISTED: usize = 5;
 
-/// A row that could not be read.
+/// An unreadable row.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Problem {
     /// The file.
     pub file: String,
-    /// Line in a CSV file, row in a Parquet file; 1-based.
+    /// Line of a CSV file, row of a Parquet file, from 1.
     pub line: u64,
-    /// The column; empty where the whole row does not fit.
+    /// The column; empty if the whole row is malformed.
     pub column: String,
-    /// The value as it stands there, shortened.
+    /// The value, truncated.
     pub value: String,
     /// What was expected.
     pub expected: &'static str,
@@ -30,32 +30,32 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Everything about a table's files that a user should know before trusting it.
+/// Problems of a table's files.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Problems {
-    /// Rows that could not be read and are not in the table.
+    /// Unreadable rows, which are not in the table.
     pub unreadable_rows: u64,
-    /// The first of them, of each kind (file, column).
+    /// The first unreadable rows of each kind (file, column).
     pub named: Vec<Problem>,
-    /// Header lines in the middle of a file, which are skipped (the published files have them).
+    /// Header lines among the rows, which are skipped; the published files have them.
     pub repeated_headers: u64,
-    /// Captures that end in the middle: their whole packets are in the table. One message each.
+    /// Messages on captures that are cut short; their complete packets are in the table.
     pub cut_captures: Vec<String>,
-    /// Captures with pcapng blocks of unknown types, which were passed over. One message each.
+    /// Messages on captures with pcapng blocks of unknown types, which are skipped.
     pub unknown_blocks: Vec<String>,
-    /// Captures with packets that the flow levels did not count, or not exactly. One message each.
+    /// Messages on captures with packets that the flow levels dropped or reordered.
     pub flow_losses: Vec<String>,
-    /// Files whose rows beyond the cap were not read, with the cap.
+    /// Files with more rows than the cap, with the cap.
     pub capped_files: Vec<String>,
 }
 
 impl Problems {
-    /// Whether rows are missing that should be there.
+    /// Whether no rows are missing.
     pub fn is_empty(&self) -> bool {
         self.unreadable_rows == 0 && self.cut_captures.is_empty()
     }
 
-    /// A line for each thing that a user should know; empty if there is nothing.
+    /// One line for each problem.
     pub fn messages(&self) -> Vec<String> {
         let mut lines = [self.cut_captures.as_slice(), &self.unknown_blocks, &self.flow_losses].concat();
         if self.unreadable_rows > 0 {
@@ -70,7 +70,7 @@ impl Problems {
 
     pub(crate) fn unreadable(&mut self, problem: impl FnOnce() -> Problem, file: &str, column: &str) {
         self.unreadable_rows += 1;
-        if self.named.iter().filter(|p| p.file == file && p.column == column).count() < NAMED {
+        if self.named.iter().filter(|p| p.file == file && p.column == column).count() < LISTED {
             self.named.push(problem());
         }
     }

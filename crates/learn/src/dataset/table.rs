@@ -1,4 +1,4 @@
-//! The table: the level's columns by column, and where each row comes from.
+//! Tables: rows of one feature level, stored by column, with the source of each row.
 
 use std::collections::HashMap;
 
@@ -18,16 +18,16 @@ pub(crate) const IS_ATTACK: &str = "is_attack";
 const NO_FLAG: u8 = 2;
 const NO_TEXT: u32 = u32::MAX;
 
-/// A file (or the part of one that has one scenario) that rows come from.
+/// A file, or its rows of one scenario.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Source {
     /// Recording and file name, such as `run-1/normal.pcap.zst`.
     pub name: String,
-    /// What went on while it was recorded.
+    /// `normal`, or the name of the attack that was recorded.
     pub scenario: String,
     /// The recording it belongs to.
     pub recording: String,
-    /// Its rows in the table.
+    /// Its number of rows.
     pub rows: u64,
 }
 
@@ -35,9 +35,9 @@ pub struct Source {
 enum Cells {
     /// 0, 1 or [`NO_FLAG`].
     Flags(Vec<u8>),
-    /// Integers, floats, microseconds (exact below 2^53); NaN where empty.
+    /// Integers, floats, microseconds (exact below 2^53); NaN if empty.
     Numbers(Vec<f64>),
-    /// Indices into `names`, [`NO_TEXT`] where empty.
+    /// Indices into `names`, [`NO_TEXT`] if empty.
     Text { codes: Vec<u32>, names: Vec<String>, index: HashMap<String, u32> },
 }
 
@@ -115,7 +115,7 @@ pub struct Table {
     source_of: Vec<u32>,
     row_in_file: Vec<u64>,
     hashes: Vec<FileHash>,
-    /// What could not be read.
+    /// Problems of the files.
     pub problems: Problems,
 }
 
@@ -143,7 +143,7 @@ impl Table {
         self.hashes.push(FileHash { file: file.to_owned(), sha256 });
     }
 
-    /// Adds a row: one value a column of the level; empty values where there are fewer.
+    /// Adds a row: a value for each column of the level; missing ones are empty.
     pub(crate) fn push_row<'v>(
         &mut self,
         source: u32,
@@ -167,7 +167,7 @@ impl Table {
         }
     }
 
-    /// The rows of `self`, then those of `other`.
+    /// Appends the rows of `other`.
     pub(crate) fn append(&mut self, other: Table) {
         let base = self.sources.len() as u32;
         for (mine, theirs) in self.cells.iter_mut().zip(other.cells) {
@@ -180,12 +180,12 @@ impl Table {
         self.problems.merge(other.problems);
     }
 
-    /// What one row stands for.
+    /// The feature level.
     pub fn level(&self) -> Level {
         self.level
     }
 
-    /// The columns' schema, in their order.
+    /// The schema of the columns.
     pub fn columns(&self) -> &'static [Column] {
         self.level.columns()
     }
@@ -195,17 +195,17 @@ impl Table {
         self.columns().iter().position(|c| c.name == name)
     }
 
-    /// How many rows there are.
+    /// The number of rows.
     pub fn len(&self) -> usize {
         self.source_of.len()
     }
 
-    /// Whether there is no row.
+    /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.source_of.is_empty()
     }
 
-    /// A cell; empty where there is none.
+    /// A cell; empty if out of range.
     #[inline]
     pub fn value(&self, row: usize, column: usize) -> Value<'_> {
         self.cells.get(column).map_or(Value::Empty, |cells| cells.get(row))
@@ -219,24 +219,23 @@ impl Table {
         }
     }
 
-    /// The files, in the order in which they were given.
+    /// The files, in the order given.
     pub fn sources(&self) -> &[Source] {
         &self.sources
     }
 
-    /// The index in [`Table::sources`] of the file that a row comes from.
+    /// The index of a row's file in [`Table::sources`].
     #[inline]
     pub fn source_of(&self, row: usize) -> usize {
         self.source_of.get(row).map_or(usize::MAX, |&source| source as usize)
     }
 
-    /// A row's number in its file: the packet's number in a capture, the line in a CSV file, the row in a Parquet
-    /// file; from 1.
+    /// A row's number in its file, from 1: packet of a capture, line of a CSV file, row of a Parquet file.
     pub fn row_in_file(&self, row: usize) -> u64 {
         self.row_in_file.get(row).copied().unwrap_or_default()
     }
 
-    /// Whether the attacker is the row's source or destination; `None` where nobody says.
+    /// Whether the attacker is the row's source or destination; `None` if unknown.
     pub fn is_attack(&self, row: usize) -> Option<bool> {
         match self.value(row, self.column(IS_ATTACK)?) {
             Value::Number(number) => Some(number != 0.0),
@@ -244,21 +243,20 @@ impl Table {
         }
     }
 
-    /// SHA-256 of each file that was read.
+    /// SHA-256 of each file.
     pub fn hashes(&self) -> &[FileHash] {
         &self.hashes
     }
 
-    /// A class for each row.
+    /// The class of each row.
     ///
     /// # Errors
-    /// Nobody says what a file's rows are; or, by attacker: an attack file's row does not say whether the attacker
-    /// takes part.
+    /// A file has no scenario; or, by attacker, a row of an attack file has no `is_attack`.
     pub fn labels(&self, rule: LabelRule) -> Result<Labels, DatasetError> {
         let unknown = |source: &Source| source.rows > 0 && source.scenario == UNKNOWN;
-        if let Some(place) = self.sources.iter().position(unknown) {
-            let row = self.source_of.iter().position(|&source| source as usize == place).unwrap_or_default();
-            let file = self.sources.get(place).map(|source| source.name.clone()).unwrap_or_default();
+        if let Some(at) = self.sources.iter().position(unknown) {
+            let row = self.source_of.iter().position(|&source| source as usize == at).unwrap_or_default();
+            let file = self.sources.get(at).map(|source| source.name.clone()).unwrap_or_default();
             return Err(DatasetError::Unlabelled { file, row: self.row_in_file(row) });
         }
         let label_column = self.column(IS_ATTACK).unwrap_or(usize::MAX);

@@ -1,4 +1,4 @@
-//! How fast SMOTE is on this machine, on rows as large as those of the LSTM paper.
+//! A benchmark of SMOTE, on as many rows as in the LSTM paper.
 
 use std::time::Instant;
 
@@ -9,24 +9,24 @@ use super::{
     random::{Stream, rng},
 };
 
-/// Rows of each class before: five classes, 69,200 rows of 26 inputs.
+/// Rows of each class before balancing: 69,200 in all.
 pub const CLASS_ROWS: [usize; 5] = [24_000, 24_000, 16_000, 4_000, 1_200];
 /// Inputs a row.
 pub const INPUTS: usize = 26;
 
-/// What SMOTE took.
+/// Times of SMOTE.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SmoteTimes {
-    /// Rows before.
+    /// Rows before balancing.
     pub rows: usize,
-    /// Rows made.
+    /// Synthetic rows.
     pub synthetic: usize,
     /// Seconds of each run.
     pub seconds: Vec<f64>,
 }
 
 impl SmoteTimes {
-    /// The middle one; 0 without runs.
+    /// The median; 0 without runs.
     pub fn median(&self) -> f64 {
         let mut sorted = self.seconds.clone();
         sorted.sort_by(f64::total_cmp);
@@ -34,7 +34,7 @@ impl SmoteTimes {
     }
 }
 
-/// Times SMOTE (k = 5) on standard normal rows whose mean is their class's number, on so many threads (0: all).
+/// Times SMOTE (k = 5) on normally distributed rows with their class's number as mean. `threads`: 0 takes all.
 pub fn smote(runs: usize, threads: usize) -> SmoteTimes {
     let mut rng = rng(0, Stream::Smote);
     let mut normal = || {

@@ -1,4 +1,4 @@
-//! The training rows, and all that may be learnt from them before the model sees them.
+//! The training rows, and the encoders and scalers that are fitted on them.
 
 use citronella_sensor::{
     detect::{Encoder, Input, Op, Value},
@@ -9,33 +9,33 @@ use rayon::prelude::*;
 use super::{PrepareError, threads::with_threads};
 use crate::dataset::{Labels, Table};
 
-/// What becomes of a column.
+/// The transformation of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Transform {
-    /// An input for each value that the training rows hold, in alphabetical order.
+    /// One input for each value among the training rows, in alphabetical order.
     OneHot,
     /// Zero mean and unit variance over the training rows.
     Standardise,
-    /// The number itself; an empty cell becomes a number of its own.
+    /// The number unchanged.
     AsIs {
-        /// What an empty cell becomes.
+        /// The number for an empty cell.
         empty: i32,
     },
     /// Whole seconds, scaled so that the training rows span 0 to 1.
     MinMaxSeconds,
 }
 
-/// A column and what becomes of it.
+/// A column and its transformation.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Step {
     /// The column's name.
     pub column: String,
-    /// What becomes of it.
+    /// Its transformation.
     pub transform: Transform,
 }
 
-/// The training rows of a [`Split`](super::Split), the only thing that can be fitted on.
+/// The training rows of a [`Split`](super::Split): the only rows that encoders and scalers can be fitted on.
 #[derive(Clone, Copy, Debug)]
 pub struct TrainFold<'a> {
     table: &'a Table,
@@ -43,7 +43,7 @@ pub struct TrainFold<'a> {
     labels: &'a Labels,
 }
 
-/// Rows x columns numbers, row after row.
+/// A matrix in row-major order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Matrix {
     /// The numbers.
@@ -53,19 +53,19 @@ pub struct Matrix {
 }
 
 impl Matrix {
-    /// How many rows there are.
+    /// The number of rows.
     pub fn rows(&self) -> usize {
         self.data.len().checked_div(self.width).unwrap_or(0)
     }
 
-    /// A row; empty where there is none.
+    /// A row; empty if out of range.
     pub fn row(&self, row: usize) -> &[f32] {
         self.data.get(row * self.width..(row + 1) * self.width).unwrap_or_default()
     }
 }
 
-/// Encoded training rows with their classes. It can only come from a [`TrainFold`] or, within this crate, from whole
-/// recordings that are apart from those judged.
+/// Encoded training rows with their classes, from a [`TrainFold`] or, within this crate, from whole recordings that are
+/// not evaluated on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainSet {
     pub(super) x: Matrix,
@@ -74,7 +74,7 @@ pub struct TrainSet {
 }
 
 impl TrainSet {
-    /// Rows of whole training recordings: the caller sees to it that none of them is judged.
+    /// Rows of whole recordings. The caller ensures that none of them is evaluated on.
     pub(crate) fn of_recordings(x: Matrix, y: Vec<u32>, classes: usize) -> TrainSet {
         TrainSet { x, y, classes }
     }
@@ -84,17 +84,17 @@ impl TrainSet {
         &self.x
     }
 
-    /// A class for each row.
+    /// The class of each row.
     pub fn y(&self) -> &[u32] {
         &self.y
     }
 
-    /// How many classes there are, with or without rows.
+    /// The number of classes, with or without rows.
     pub fn classes(&self) -> usize {
         self.classes
     }
 
-    /// How many rows each class has.
+    /// The number of rows of each class.
     pub fn counts(&self) -> Vec<u64> {
         let mut counts = vec![0; self.classes];
         for &class in &self.y {
@@ -111,7 +111,7 @@ impl<'a> TrainFold<'a> {
         TrainFold { table, rows, labels }
     }
 
-    /// What the rows stand for.
+    /// The feature level of the rows.
     pub fn level(&self) -> Level {
         self.table.level()
     }
@@ -154,7 +154,7 @@ impl<'a> TrainFold<'a> {
         Ok(inputs)
     }
 
-    /// The training rows as the model reads them.
+    /// Encodes the training rows.
     pub fn encode(&self, encoder: &Encoder, threads: usize) -> TrainSet {
         let class = |&row: &u32| self.labels.of_row.get(row as usize).copied().unwrap_or_default();
         TrainSet {
@@ -173,19 +173,19 @@ impl<'a> TrainFold<'a> {
     }
 
     fn categories(&self, column: usize) -> Vec<String> {
-        let mut found = std::collections::BTreeSet::new();
+        let mut values = std::collections::BTreeSet::new();
         for &row in self.rows {
             match self.table.value(row as usize, column) {
-                Value::Text(text) if !found.contains(text) => found.insert(text.to_owned()),
-                Value::Number(number) => found.insert(number.to_string()),
+                Value::Text(text) if !values.contains(text) => values.insert(text.to_owned()),
+                Value::Number(number) => values.insert(number.to_string()),
                 _ => false,
             };
         }
-        found.into_iter().collect()
+        values.into_iter().collect()
     }
 }
 
-/// Rows of a table as the model reads them: what was fitted is applied, nothing is learnt.
+/// Encodes rows of a table with a fitted encoder.
 pub fn encode(table: &Table, rows: &[u32], encoder: &Encoder, threads: usize) -> Matrix {
     let width = encoder.width();
     let mut data = vec![0.0; rows.len() * width];
@@ -199,8 +199,8 @@ pub fn encode(table: &Table, rows: &[u32], encoder: &Encoder, threads: usize) ->
     Matrix { data, width }
 }
 
-/// Mean and population standard deviation; 1 instead of a deviation that is only rounding, as scikit-learn's
-/// `StandardScaler` decides it (`var <= n eps var + (n mean eps)^2`).
+/// Mean and population standard deviation; a deviation within rounding becomes 1, by the rule of scikit-learn's
+/// `StandardScaler`: `var <= n eps var + (n mean eps)^2`.
 fn mean_and_std(numbers: &[f64]) -> (f64, f64) {
     if numbers.is_empty() {
         return (0.0, 1.0);
@@ -209,7 +209,7 @@ fn mean_and_std(numbers: &[f64]) -> (f64, f64) {
     let mean = numbers.iter().sum::<f64>() / n;
     let deviation: f64 = numbers.iter().map(|x| x - mean).sum();
     let squares: f64 = numbers.iter().map(|x| (x - mean) * (x - mean)).sum();
-    // The second term takes back what the mean's own rounding adds (Chan, Golub and LeVeque 1983).
+    // The second term corrects the rounding of the mean (Chan, Golub and LeVeque 1983).
     let variance = ((squares - deviation * deviation / n) / n).max(0.0);
     let rounding = n * f64::EPSILON * variance + (n * mean * f64::EPSILON).powi(2);
     (mean, if variance <= rounding { 1.0 } else { variance.sqrt() })

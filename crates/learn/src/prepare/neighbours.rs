@@ -1,33 +1,34 @@
-//! Exact nearest neighbours, by blocked products.
+//! Exact nearest neighbours by blocked matrix products.
 //!
-//! |a - b|^2 = |a|^2 + |b|^2 - 2 a b: the products of a block of rows, (-2 a, 1), with a block of others, (b, |b|^2),
-//! cost a tenth of their differences. They round, though, so they only choose: whatever could be nearer than the k-th neighbour so far, by a
-//! bound of that rounding, is measured again by differences. The result is that of differences alone, bit by bit.
+//! As |a - b|^2 = |a|^2 + |b|^2 - 2 a b, the products of a block of rows (-2 a, 1) with a block of rows (b, |b|^2) give
+//! distances at a tenth of the cost of differences, but rounded. They only select candidates: every row that could be
+//! nearer than the k-th neighbour so far, given a bound of the rounding, is measured again by differences. The result
+//! equals that of differences alone, bit for bit.
 
 use citronella_nn::{View, multiply};
 use rayon::prelude::*;
 
 use super::Matrix;
 
-/// Rows that look for neighbours together, and rows that are looked at together: their products fill half of a core's
-/// second cache.
+/// Queries and points of a block: their products fill half of a core's L2 cache.
 const QUERIES: usize = 64;
 const POINTS: usize = 1024;
-/// Products that are passed over at once.
+/// Products that are compared with the bound at once.
 const LANES: usize = 16;
 
-/// Rows to search, moved by each input's median: what is small rounds little, and most rows are near it.
+/// The rows to search, centred on each input's median, which keeps them small and the rounding low.
 pub(crate) struct Neighbours<'a> {
     points: &'a Matrix,
     medians: Vec<f32>,
-    /// The moved rows, each with its squared length, less what its products may be off by, behind it.
-    moved: Vec<f32>,
+    /// The centred rows, each followed by its squared length less the bound of the rounding.
+    centred: Vec<f32>,
 }
 
-/// A row's nearest so far: squared distance and row, nearest first.
+/// The nearest rows so far.
 struct Nearest {
-    found: Vec<(f32, u32)>,
-    /// Distance of the k-th, infinite before there is one.
+    /// Squared distance and row, nearest first.
+    rows: Vec<(f32, u32)>,
+    /// The distance of the k-th; infinite if there are fewer.
     worst: f32,
 }
 
@@ -37,20 +38,20 @@ impl<'a> Neighbours<'a> {
         let median = |column: usize| {
             let mut values: Vec<f32> = points.data.iter().skip(column).step_by(width).copied().collect();
             let middle = values.len() / 2;
-            let found =
+            let median =
                 (middle < values.len()).then(|| *values.select_nth_unstable_by(middle, f32::total_cmp).1);
-            found.filter(|value| value.is_finite()).unwrap_or_default()
+            median.filter(|value| value.is_finite()).unwrap_or_default()
         };
         let medians: Vec<f32> = (0..width).into_par_iter().map(median).collect();
-        let moved = moved(&points.data, &medians);
+        let centred = centre(&points.data, &medians);
         let with_length = |row: &[f32]| row.iter().copied().chain([length(row)]).collect::<Vec<f32>>();
-        let moved = moved.chunks_exact(width.max(1)).flat_map(with_length).collect();
-        Neighbours { points, medians, moved }
+        let centred = centred.chunks_exact(width.max(1)).flat_map(with_length).collect();
+        Neighbours { points, medians, centred }
     }
 
-    /// For each of `queries`, its `k` nearest points, nearest first; equally near ones in the order of their indices.
-    /// `own` is the row among the points that a query is itself, if it is one. Squared Euclidean distance in `f32`, by
-    /// differences: rows that hardly differ, as CONNECT packets do, stay apart.
+    /// The `k` nearest points of each query by Euclidean distance, nearest first; equally near ones by their indices.
+    /// `own`: for each query the point that it is itself, which is excluded. Distances are sums of squared differences in
+    /// `f32`, so that rows that hardly differ, such as CONNECT packets, are ranked correctly.
     pub(crate) fn nearest(&self, queries: &Matrix, own: Option<&[u32]>, k: usize) -> Vec<Vec<u32>> {
         let width = self.points.width.max(1);
         let blocks = queries.data.par_chunks(QUERIES * width).enumerate();
@@ -63,15 +64,15 @@ impl<'a> Neighbours<'a> {
 
     fn block(&self, rows: &[f32], own: Option<&[u32]>, k: usize) -> Vec<Vec<u32>> {
         let width = self.points.width.max(1);
-        let queries = moved(rows, &self.medians);
+        let queries = centre(rows, &self.medians);
         let of_queries: Vec<f32> = queries.chunks_exact(width).map(length).collect();
         let with_one = |row: &[f32]| row.iter().map(|x| -2.0 * x).chain([1.0]).collect::<Vec<f32>>();
         let queries: Vec<f32> = queries.chunks_exact(width).flat_map(with_one).collect();
         let count = of_queries.len();
         let mut best: Vec<Nearest> =
-            (0..count).map(|_| Nearest { found: Vec::with_capacity(k + 1), worst: f32::INFINITY }).collect();
+            (0..count).map(|_| Nearest { rows: Vec::with_capacity(k + 1), worst: f32::INFINITY }).collect();
         let mut products = vec![0.0; count * POINTS];
-        for (number, points) in self.moved.chunks(POINTS * (width + 1)).enumerate() {
+        for (number, points) in self.centred.chunks(POINTS * (width + 1)).enumerate() {
             let there = points.len() / (width + 1);
             let Some(products) = products.get_mut(..count * there) else { continue };
             multiply(
@@ -90,11 +91,11 @@ impl<'a> Neighbours<'a> {
                 self.scan(best, query, products, *length, (number * POINTS) as u32, own, k);
             }
         }
-        best.into_iter().map(|best| best.found.into_iter().map(|(_, row)| row).collect()).collect()
+        best.into_iter().map(|best| best.rows.into_iter().map(|(_, row)| row).collect()).collect()
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one inner loop, taken out to be read")]
-    #[expect(clippy::neg_cmp_op_on_partial_ord, reason = "what is not a number must be looked at")]
+    #[expect(clippy::too_many_arguments, reason = "an inner loop")]
+    #[expect(clippy::neg_cmp_op_on_partial_ord, reason = "NaN must be measured")]
     fn scan(
         &self,
         best: &mut Nearest,
@@ -122,11 +123,11 @@ impl<'a> Neighbours<'a> {
                 }
                 let distance = distance(query, self.points.row(row as usize));
                 if distance < best.worst {
-                    let at = best.found.partition_point(|&(d, _)| d <= distance);
-                    best.found.insert(at, (distance, row));
-                    best.found.truncate(k);
-                    if best.found.len() == k {
-                        best.worst = best.found.last().map_or(best.worst, |&(d, _)| d);
+                    let at = best.rows.partition_point(|&(d, _)| d <= distance);
+                    best.rows.insert(at, (distance, row));
+                    best.rows.truncate(k);
+                    if best.rows.len() == k {
+                        best.worst = best.rows.last().map_or(best.worst, |&(d, _)| d);
                         limit = bound(best.worst);
                     }
                 }
@@ -135,20 +136,20 @@ impl<'a> Neighbours<'a> {
     }
 }
 
-/// How far a product's distance may lie from the one by differences beyond the latter's own rounding, as a share of both
-/// squared lengths, in units of 2^-24: a sum of `width` + 1 terms in any order that are twice these lengths at most, the
-/// length's own sum, and the rounding of what was moved: 3 `width` + 11 is enough.
-fn off(width: usize) -> f32 {
+/// A bound of the rounding of a distance by products, as a share of both squared lengths. In units of 2^-24: a sum of
+/// `width` + 1 terms of at most twice these lengths in any order, the sum of the length itself, and the rounding of the
+/// centring: 3 `width` + 11 is enough.
+fn rounding(width: usize) -> f32 {
     (4.0 * width as f32 + 64.0) / (1u32 << 24) as f32
 }
 
-fn moved(rows: &[f32], by: &[f32]) -> Vec<f32> {
+fn centre(rows: &[f32], by: &[f32]) -> Vec<f32> {
     rows.chunks_exact(by.len().max(1)).flat_map(|row| row.iter().zip(by).map(|(x, m)| x - m)).collect()
 }
 
-/// A squared length, less what the products may be off by.
+/// A squared length less the bound of the rounding.
 fn length(row: &[f32]) -> f32 {
-    (1.0 - off(row.len())) * row.iter().map(|x| x * x).sum::<f32>()
+    (1.0 - rounding(row.len())) * row.iter().map(|x| x * x).sum::<f32>()
 }
 
 fn distance(a: &[f32], b: &[f32]) -> f32 {
@@ -165,7 +166,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Differences alone, and a sort.
+    /// All distances by differences, sorted.
     fn by_definition(points: &Matrix, query: &[f32], own: Option<u32>, k: usize) -> Vec<u32> {
         let far = |row: u32| distance(query, points.row(row as usize));
         let mut all: Vec<u32> = (0..points.rows() as u32).filter(|&row| Some(row) != own).collect();
@@ -176,7 +177,7 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]
-        /// Also with many equal rows, and with values so large and near that products alone would mix them up.
+        /// Includes many equal rows, and values so large and near that products alone would rank them wrongly.
         #[test]
         fn equal_to_sorting_all_distances(
             width in 1usize..6,
@@ -199,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_do_not_matter() {
+    fn blocks_do_not_change_the_result() {
         let mut state = 1u32;
         let mut random = || {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -208,9 +209,9 @@ mod tests {
         let width = 7;
         let points = Matrix { data: (0..3000 * width).map(|_| random()).collect(), width };
         let own: Vec<u32> = (0..3000).collect();
-        let found = Neighbours::new(&points).nearest(&points, Some(&own), 5);
+        let nearest = Neighbours::new(&points).nearest(&points, Some(&own), 5);
         for row in (0..3000).step_by(37) {
-            assert_eq!(found[row], by_definition(&points, points.row(row), Some(row as u32), 5));
+            assert_eq!(nearest[row], by_definition(&points, points.row(row), Some(row as u32), 5));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Which rows of a table a model is trained on.
+//! The rows of a table that a model is trained on.
 
 use std::fmt;
 
@@ -11,9 +11,9 @@ use crate::dataset::Table;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(tag = "reason", content = "column", rename_all = "snake_case")]
 pub enum DropReason {
-    /// The first column, in the schema's order, whose cell is empty.
+    /// A cell is empty; the first such column in the schema's order.
     Empty(&'static str),
-    /// It comes after as many rows as the preset takes of a file.
+    /// It is beyond the cap of rows of a file.
     BeyondCap,
 }
 
@@ -21,12 +21,12 @@ impl fmt::Display for DropReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             DropReason::Empty(column) => write!(f, "{column} is empty"),
-            DropReason::BeyondCap => f.write_str("beyond the rows taken of a file"),
+            DropReason::BeyondCap => f.write_str("beyond the cap of rows of a file"),
         }
     }
 }
 
-/// How many rows were left out for one reason.
+/// The number of rows left out for one reason.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Dropped {
     /// The reason.
@@ -36,17 +36,17 @@ pub struct Dropped {
     pub rows: u64,
 }
 
-/// Rows that are used, and what became of the others.
+/// The rows that are used, and why the others are not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rows {
     /// Rows of the table, ascending.
     pub used: Vec<u32>,
-    /// The others by reason, most frequent first.
+    /// The other rows by reason, most frequent first.
     pub dropped: Vec<Dropped>,
 }
 
 impl Rows {
-    /// The rows without an empty cell in the `required` columns, of the first `per_file` rows of each file.
+    /// Selects the rows without an empty cell in the `required` columns among the first `per_file` rows of each file.
     ///
     /// # Errors
     /// A required name is no column of the table's level.
@@ -89,7 +89,7 @@ impl Rows {
         Ok(Rows { used, dropped })
     }
 
-    /// The reasons in a line.
+    /// The reasons as one line of text.
     pub fn dropped_in_words(&self) -> String {
         let parts: Vec<String> =
             self.dropped.iter().map(|d| format!("{} rows: {}", d.rows, d.reason)).collect();

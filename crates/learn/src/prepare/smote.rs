@@ -1,4 +1,4 @@
-//! SMOTE: synthetic rows between a rare class's rows and their neighbours (Chawla et al. 2002).
+//! SMOTE: synthetic rows between the rows of a rare class and their neighbours (Chawla et al. 2002).
 
 use rand::RngExt;
 
@@ -9,31 +9,31 @@ use super::{
     threads::with_threads,
 };
 
-/// Raises every class to the size of the largest, as imbalanced-learn's `SMOTE` does by default: a synthetic row is
+/// Raises every class to the size of the largest, as imbalanced-learn's `SMOTE` does by default. A synthetic row is
 /// `x + u (n - x)` for a row `x` of the class drawn with replacement, one of its `neighbours` nearest rows `n` of the
-/// same class, and `u` uniform in 0..1. Synthetic rows stand after the original ones.
+/// same class, and `u` uniform in 0..1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Smote {
-    /// Neighbours to draw from (5 in the paper). A class with fewer other rows uses those that it has.
+    /// Neighbours to draw from (5 in the paper); a class with fewer other rows uses all of them.
     pub neighbours: usize,
     /// Seed of the draws.
     pub seed: u64,
 }
 
-/// What became of a class.
+/// The result for one class.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct SmoteClass {
     /// Index of the class.
     pub class: u32,
-    /// Its rows before.
+    /// Its rows before balancing.
     pub rows: u64,
-    /// Rows made.
+    /// Synthetic rows.
     pub synthetic: u64,
-    /// Neighbours drawn from: fewer than asked for where the class is small; 0 where its only row was repeated.
+    /// Neighbours drawn from: fewer than requested if the class is small; 0 if its only row was repeated.
     pub neighbours: usize,
 }
 
-/// What became of the classes that occur in the training rows.
+/// The result for the classes among the training rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct SmoteReport {
     /// In the order of their indices.
@@ -41,7 +41,7 @@ pub struct SmoteReport {
 }
 
 impl Smote {
-    /// The training rows with the synthetic ones after them. The same for any number of threads (0: all).
+    /// Returns the training rows followed by synthetic ones. The result does not depend on `threads` (0: all).
     pub fn balance(&self, train: &TrainSet, threads: usize) -> (TrainSet, SmoteReport) {
         let counts = train.counts();
         let target = counts.iter().copied().max().unwrap_or(0);
@@ -68,7 +68,7 @@ impl Smote {
     }
 }
 
-/// What is drawn for a synthetic row: everything random, before any thread starts.
+/// The random choices for a synthetic row, drawn before any thread starts.
 struct Draw {
     row: u32,
     neighbour: usize,

@@ -8,28 +8,27 @@ use super::{
 };
 use crate::dataset::{Labels, Table};
 
-/// What keeps training and test rows apart.
+/// How training and test rows are separated.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(tag = "by", rename_all = "snake_case")]
 pub enum SplitBy {
-    /// Chance, with each class's share kept: the papers' split. Rows of one conversation fall on both sides.
+    /// At random, stratified by class, as in the papers. Rows of one conversation are in training and test.
     Random,
-    /// One of so many parts that chance makes, each with each class's share: k-fold cross-validation. Rows of one
-    /// conversation fall on both sides.
+    /// Stratified random k-fold cross-validation. Rows of one conversation are in training and test.
     Fold {
-        /// The part that is the test, from 0.
+        /// The fold that is the test, from 0.
         fold: u32,
-        /// How many parts.
+        /// The number of folds.
         of: u32,
     },
-    /// Whole captures: of each scenario with several, a share is kept for the test.
+    /// By capture: of each scenario with several captures, a share is the test.
     Capture,
-    /// Whole recordings: these are the test.
+    /// By recording: the named ones are the test.
     Recording {
-        /// Names of the recordings to leave out of training.
+        /// Recordings to leave out of training.
         leave_out: Vec<String>,
     },
-    /// Within each capture, its last rows are the test, and those before them the validation.
+    /// By time: the last rows of each capture are the test, those before them the validation.
     Time,
 }
 
@@ -45,22 +44,21 @@ impl SplitBy {
     }
 }
 
-/// How to split.
+/// The parameters of a split.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SplitPlan {
-    /// What keeps the parts apart.
+    /// How the parts are separated.
     pub by: SplitBy,
     /// Share of all rows (captures, for [`SplitBy::Capture`]) that is the test; unused by [`SplitBy::Recording`] and
     /// [`SplitBy::Fold`].
     pub test: f64,
-    /// Share of the others that is the validation. It is drawn by chance, with each class's share kept, except by
-    /// time.
+    /// Share of the other rows that is the validation: random and stratified, except for [`SplitBy::Time`].
     pub validation: f64,
-    /// Seed of the choice.
+    /// Seed of random choices.
     pub seed: u64,
 }
 
-/// Rows of a table in three parts: disjoint, together complete, each ascending.
+/// Rows in three disjoint, ascending parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Split {
     train: Vec<u32>,
@@ -144,22 +142,22 @@ impl Split {
         Split { train, validation: Vec::new(), test }
     }
 
-    /// Rows to learn from.
+    /// Rows to train on.
     pub fn train(&self) -> &[u32] {
         &self.train
     }
 
-    /// Rows to watch the training with.
+    /// Rows to monitor training with.
     pub fn validation(&self) -> &[u32] {
         &self.validation
     }
 
-    /// Rows to judge with, once.
+    /// Rows to evaluate on, once.
     pub fn test(&self) -> &[u32] {
         &self.test
     }
 
-    /// The training rows as what encoders, scalers and SMOTE take.
+    /// The training rows for encoders, scalers and SMOTE.
     pub fn train_fold<'a>(&'a self, table: &'a Table, labels: &'a Labels) -> TrainFold<'a> {
         TrainFold::new(table, &self.train, labels)
     }
@@ -225,7 +223,7 @@ fn stratified(
     (others, chosen)
 }
 
-/// (others, the fold's): each class's rows are dealt out one by one, in an order of chance.
+/// (others, the fold's): each class's rows are assigned to the folds in turn, in random order.
 fn folds(rows: &[u32], labels: &Labels, fold: u32, of: u32, seed: u64) -> (Vec<u32>, Vec<u32>) {
     let mut shuffled = rows.to_vec();
     shuffle(&mut rng(seed, Stream::TestSplit), &mut shuffled);
@@ -239,7 +237,7 @@ fn folds(rows: &[u32], labels: &Labels, fold: u32, of: u32, seed: u64) -> (Vec<u
     (others, chosen)
 }
 
-/// (earlier, latest `share`) of each capture's rows, by timestamp, then by place in the file.
+/// (earlier, latest `share`) of each capture's rows, by timestamp, then by position in the file.
 fn latest(table: &Table, rows: &[u32], share: f64) -> (Vec<u32>, Vec<u32>) {
     use citronella_sensor::detect::Value;
     let time = table.column("timestamp").unwrap_or(usize::MAX);
@@ -256,8 +254,8 @@ fn latest(table: &Table, rows: &[u32], share: f64) -> (Vec<u32>, Vec<u32>) {
     let (mut earlier, mut latest) = (Vec::new(), Vec::new());
     for mut rows in of_source {
         rows.sort_by(|&a, &b| at(a).total_cmp(&at(b)).then(a.cmp(&b)));
-        let keep = rows.len() - (rows.len() as f64 * share).round() as usize;
-        latest.extend(rows.split_off(keep));
+        let first = rows.len() - (rows.len() as f64 * share).round() as usize;
+        latest.extend(rows.split_off(first));
         earlier.extend(rows);
     }
     earlier.sort_unstable();
@@ -265,7 +263,7 @@ fn latest(table: &Table, rows: &[u32], share: f64) -> (Vec<u32>, Vec<u32>) {
     (earlier, latest)
 }
 
-/// Of each scenario with two captures or more: a share of them, at least one and never all.
+/// The captures of the test: of each scenario with two or more a share, at least one and never all.
 fn captures_to_test(table: &Table, plan: &SplitPlan) -> Vec<usize> {
     let mut scenarios: Vec<&str> = table.sources().iter().map(|s| s.scenario.as_str()).collect();
     scenarios.sort_unstable();

@@ -1,21 +1,21 @@
-//! Bars side by side, longest first or as given.
+//! Bar plots.
 
 use super::svg::{Drawing, short};
 
 /// Named numbers as bars.
 #[derive(Debug, Clone, Default)]
 pub struct BarPlot {
-    /// What it shows.
+    /// The title.
     pub title: String,
-    /// What the length measures.
+    /// The quantity of the axis.
     pub axis: String,
-    /// Name and value of each bar; a value that is not finite has none.
+    /// Name and value of each bar; no bar is drawn for a value that is not finite.
     pub bars: Vec<(String, f64)>,
-    /// The value of a bar over the whole width.
-    pub most: f64,
+    /// The value of a bar of full width.
+    pub max: f64,
 }
 
-/// Width of the longest bar and height of a line, in units.
+/// Width of the longest bar and height of a line, in SVG units.
 const SIZE: (f64, f64) = (380.0, 24.0);
 
 impl BarPlot {
@@ -25,18 +25,18 @@ impl BarPlot {
         let (left, top) = (longest * 7.2 + 18.0, 8.0);
         let bottom = top + SIZE.1 * self.bars.len() as f64;
         let mut drawing = Drawing::new(left + SIZE.0 + 60.0, bottom + 30.0, &self.title);
-        let most = if self.most > 0.0 { self.most } else { 1.0 };
+        let max = if self.max > 0.0 { self.max } else { 1.0 };
         for part in 0..=4 {
             let share = f64::from(part) / 4.0;
             let x = left + SIZE.0 * share;
             drawing.line((x, top), (x, bottom), "grid");
-            drawing.text(x, bottom + 18.0, "mid soft small", &format!("{:.2}", most * share));
+            drawing.text(x, bottom + 18.0, "mid soft small", &format!("{:.2}", max * share));
         }
-        for (place, (name, value)) in self.bars.iter().enumerate() {
-            let y = top + SIZE.1 * place as f64;
+        for (index, (name, value)) in self.bars.iter().enumerate() {
+            let y = top + SIZE.1 * index as f64;
             drawing.text(left - 8.0, y + 16.0, "end small", &short(name, 40));
             let Some(value) = Some(*value).filter(|value| value.is_finite()) else { continue };
-            let length = SIZE.0 * (value / most).clamp(0.0, 1.0);
+            let length = SIZE.0 * (value / max).clamp(0.0, 1.0);
             drawing.body += &format!(
                 "<rect x=\"{left:.1}\" y=\"{:.1}\" width=\"{length:.1}\" height=\"{:.1}\" rx=\"3\" class=\"f0\"/>",
                 y + 3.0,

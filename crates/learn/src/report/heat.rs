@@ -1,39 +1,39 @@
-//! A heat map: what speaks for orange, what against blue, stronger the further from 0.
+//! Heat maps: positive values orange, negative blue, stronger the further from 0.
 
 use super::svg::{Drawing, escape, short};
 
-/// Numbers by row and column as colours.
+/// Values by row and column as colours.
 #[derive(Debug, Clone, Default)]
 pub struct HeatMap {
-    /// What it shows.
+    /// The title.
     pub title: String,
     /// Names of the rows.
     pub rows: Vec<String>,
-    /// Names of the columns; where there are none, `from` and `to` name the ends.
+    /// Names of the columns; if empty, `from` and `to` label the axis.
     pub columns: Vec<String>,
-    /// What stands under the first column.
+    /// Label of the first column.
     pub from: String,
-    /// What stands under the last column.
+    /// Label of the last column.
     pub to: String,
-    /// Rows of values between -1 and 1; one that is not finite counts as 0.
+    /// Values between -1 and 1 by row and column; one that is not finite counts as 0.
     pub values: Vec<Vec<f64>>,
-    /// What a reader sees who points at a cell, row by row; may be empty.
+    /// Tooltips by row and column; may be empty.
     pub hints: Vec<Vec<String>>,
 }
 
-/// Width of the cells of a row in all, and height of a row, in units.
+/// Width and height of a row, in SVG units.
 const SIZE: (f64, f64) = (660.0, 22.0);
-/// The widest cell.
-const WIDEST: f64 = 28.0;
+/// Width of a cell, at most.
+const MAX_CELL: f64 = 28.0;
 
 impl HeatMap {
     pub(super) fn draw(&self) -> Drawing {
         let columns = self.values.iter().map(Vec::len).max().unwrap_or(0).max(1);
         let longest = self.rows.iter().map(|name| name.chars().count().min(40)).max().unwrap_or(0) as f64;
         let (left, top) = (longest * 7.0 + 18.0, 8.0);
-        let cell = (SIZE.0 / columns as f64).min(WIDEST);
+        let cell = (SIZE.0 / columns as f64).min(MAX_CELL);
         let bottom = top + SIZE.1 * self.values.len() as f64;
-        // As wide as a full one, so that a few columns are not blown up.
+        // The full width even for few columns, so that they are not enlarged.
         let width = left + SIZE.0 + 12.0;
         let mut drawing = Drawing::new(width, bottom + 30.0, &self.title);
         for (row, values) in self.values.iter().enumerate() {
@@ -61,7 +61,7 @@ impl HeatMap {
             }
         }
         let middle = |column: usize| left + cell * (column as f64 + 0.5);
-        // As many names as there is room for.
+        // Names of as many columns as fit.
         let each = (34.0 / cell).ceil().max(1.0) as usize;
         for (column, name) in self.columns.iter().enumerate().step_by(each) {
             drawing.text(middle(column), bottom + 18.0, "mid soft small", &short(name, 8));
@@ -73,7 +73,7 @@ impl HeatMap {
         drawing
     }
 
-    /// A file of its own, in light colours.
+    /// A standalone SVG file in light colours.
     pub fn svg(&self) -> String {
         self.draw().standalone()
     }

@@ -1,17 +1,17 @@
-//! Curves: ROC, precision-recall, and training history.
+//! Line plots: ROC, precision-recall, training history.
 
 use super::svg::{Drawing, short};
 use super::table::figure;
 use crate::evaluate::{EpochScores, History, PrCurve, RocCurve};
 
-/// The picture's size and margins (left, right, top), in units.
+/// Size and margins (left, right, top) of the plot, in SVG units.
 const SIZE: (f64, f64) = (460.0, 300.0);
 const MARGINS: (f64, f64, f64) = (56.0, 14.0, 12.0);
 
 /// An axis.
 #[derive(Debug, Clone)]
 pub struct Axis {
-    /// What it measures, with its unit.
+    /// The quantity with its unit.
     pub label: String,
     /// Lowest value shown.
     pub from: f64,
@@ -19,7 +19,7 @@ pub struct Axis {
     pub to: f64,
 }
 
-/// A line.
+/// One line of a plot.
 #[derive(Debug, Clone)]
 pub struct Series {
     /// Its name in the legend.
@@ -28,10 +28,10 @@ pub struct Series {
     pub points: Vec<(f64, f64)>,
 }
 
-/// Lines over two axes, with a legend below.
+/// Lines over two axes, with a legend.
 #[derive(Debug, Clone)]
 pub struct LinePlot {
-    /// What it shows.
+    /// The title.
     pub title: String,
     /// Horizontal axis.
     pub x: Axis,
@@ -46,7 +46,7 @@ fn rate(label: &str) -> Axis {
 }
 
 impl LinePlot {
-    /// ROC curves of several models or classes, each with its area in the legend.
+    /// ROC curves of models or classes; the legend has the areas.
     pub fn roc(title: &str, curves: &[(&str, &RocCurve)]) -> Self {
         let series = |(name, curve): &(&str, &RocCurve)| Series {
             name: format!("{} (AUC {})", short(name, 34), figure(curve.auc)),
@@ -60,7 +60,7 @@ impl LinePlot {
         }
     }
 
-    /// Precision-recall curves, each with its average precision in the legend.
+    /// Precision-recall curves; the legend has the average precisions.
     pub fn precision_recall(title: &str, curves: &[(&str, &PrCurve)]) -> Self {
         let series = |(name, curve): &(&str, &PrCurve)| Series {
             name: format!("{} (AP {})", short(name, 34), figure(curve.average_precision)),
@@ -74,7 +74,7 @@ impl LinePlot {
         }
     }
 
-    /// Loss, precision and recall of training and validation over the epochs: one plot each.
+    /// Plots of loss, precision and recall of training and validation over the epochs.
     pub fn history(title: &str, history: &History) -> Vec<Self> {
         let of = |name: &str, value: fn(&EpochScores) -> Option<f64>| {
             let epochs = &history.epochs;
@@ -108,18 +108,18 @@ impl LinePlot {
         let height = SIZE.1 + 12.0 + 20.0 * self.series.len() as f64;
         let mut drawing = Drawing::new(SIZE.0, height, &self.title);
         let span = |axis: &Axis| if axis.to > axis.from { axis.to - axis.from } else { 1.0 };
-        let place = |(x, y): (f64, f64)| {
+        let point = |(x, y): (f64, f64)| {
             let along = ((x - self.x.from) / span(&self.x)).clamp(0.0, 1.0);
             let up = ((y - self.y.from) / span(&self.y)).clamp(0.0, 1.0);
             (left + wide * along, top + high * (1.0 - up))
         };
         for y in ticks(&self.y) {
-            let at = place((self.x.from, y));
+            let at = point((self.x.from, y));
             drawing.line(at, (left + wide, at.1), "grid");
             drawing.text(left - 8.0, at.1 + 4.0, "end soft small", &tick(y, &self.y));
         }
         for x in ticks(&self.x) {
-            let at = place((x, self.y.from));
+            let at = point((x, self.y.from));
             drawing.line(at, (at.0, at.1 + 4.0), "axis");
             drawing.text(at.0, at.1 + 18.0, "mid soft small", &tick(x, &self.x));
         }
@@ -132,7 +132,7 @@ impl LinePlot {
         for (at, series) in self.series.iter().enumerate() {
             let class = format!("line s{}{}", at % 8, [" ", " dash", " dots"][at % 3]);
             let finite = series.points.iter().filter(|(x, y)| x.is_finite() && y.is_finite());
-            let points: Vec<_> = finite.map(|&point| place(point)).collect();
+            let points: Vec<_> = finite.map(|&at| point(at)).collect();
             let path: Vec<_> = points.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
             drawing.body += &format!("<polyline class=\"{class}\" points=\"{}\"/>", path.join(" "));
             if points.len() <= 20 {
@@ -150,7 +150,7 @@ impl LinePlot {
     }
 }
 
-/// Round values along an axis, six or fewer.
+/// At most six round values along an axis.
 fn ticks(axis: &Axis) -> Vec<f64> {
     let step = step(axis);
     let first = (axis.from / step - 1e-9).ceil();

@@ -1,4 +1,4 @@
-//! The confusion matrix as a picture: right calls blue, wrong ones orange, stronger with the row's share.
+//! Confusion matrices: correct predictions blue, wrong ones orange, stronger with their share of the row.
 
 use super::svg::{Drawing, escape, short};
 use super::table::percent;
@@ -7,7 +7,7 @@ use crate::evaluate::Confusion;
 /// Counts and row shares of true against predicted classes.
 #[derive(Debug, Clone)]
 pub struct ConfusionPlot {
-    /// What it shows, such as the model and the rows.
+    /// The title, such as the model and the rows.
     pub title: String,
     /// The counts.
     pub confusion: Confusion,
@@ -47,7 +47,7 @@ impl ConfusionPlot {
                     (usize::from(row != column), if count == 0 { 0.05 } else { 0.12 + 0.88 * share });
                 drawing.body += &format!(
                     "<rect x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"51\" rx=\"5\" class=\"f{fill}\" \
-                     fill-opacity=\"{strength:.3}\"><title>{} called {}: {count}</title></rect>",
+                     fill-opacity=\"{strength:.3}\"><title>{} predicted as {}: {count}</title></rect>",
                     x + 1.5,
                     y + 1.5,
                     cell - 3.0,
@@ -71,7 +71,7 @@ impl ConfusionPlot {
     }
 }
 
-/// A name too wide for its column, parted after its first `_`, `-` or space; else all on the second line.
+/// Splits a name that is too wide for its column after its first `_`, `-` or space; else all is on the second line.
 fn two_lines(name: &str) -> (&str, &str) {
     match name.find(['_', '-', ' ']) {
         Some(at) if name.chars().count() > 11 => name.split_at(at + 1),

@@ -1,7 +1,7 @@
-//! A few lines of SVG: escaped text, classes instead of colours, one style for page and file.
+//! SVG drawings: escaped text, CSS classes for colours, one style for the page and for files.
 
-/// Colours of one theme: name and value. Series colours keep apart for colour-blind readers and have a
-/// contrast of 3:1 or more to the paper; series differ by dashes too.
+/// Names and values of the light theme's colours. Series colours are distinct for colour-blind readers and have a contrast
+/// of at least 3:1 to the background; series differ by dashes too.
 const LIGHT: [(&str, &str); 13] = [
     ("paper", "#ffffff"),
     ("ink", "#1d2733"),
@@ -17,19 +17,20 @@ const LIGHT: [(&str, &str); 13] = [
     ("s7", "#5d6673"),
     ("on", "#ffffff"),
 ];
+/// The values of the dark theme.
 const DARK: [&str; 13] = [
     "#151b23", "#e8edf3", "#a3b0bf", "#2d3743", "#7fb5f2", "#f3a462", "#63cd99", "#ee93d3", "#dbc05e",
     "#61cfdf", "#ff8f9b", "#aab4c2", "#0e1319",
 ];
 
-/// The custom properties of both themes, for the page.
+/// The CSS custom properties of the light and the dark theme.
 pub(super) fn properties() -> (String, String) {
     let light = LIGHT.iter().map(|(name, value)| format!("--{name}:{value};")).collect();
     let dark = LIGHT.iter().zip(DARK).map(|((name, _), value)| format!("--{name}:{value};")).collect();
     (light, dark)
 }
 
-/// The plots' style; `colour` says how a theme colour is written.
+/// The plots' style; `colour` formats a colour from its name and value.
 pub(super) fn style(colour: impl Fn(&str, &str) -> String) -> String {
     let of = |name: &str| {
         let value = LIGHT.iter().find(|(key, _)| *key == name).map_or("currentColor", |(_, value)| value);
@@ -55,12 +56,12 @@ pub(super) fn style(colour: impl Fn(&str, &str) -> String) -> String {
     style
 }
 
-/// The style with colours by custom property.
+/// The style with custom properties as colours.
 pub(super) fn page_style() -> String {
     style(|name, _| format!("var(--{name})"))
 }
 
-/// A drawing of so many units; `body` is finished markup.
+/// A drawing; sizes are in SVG units, `body` is markup.
 pub(super) struct Drawing {
     pub(super) width: f64,
     pub(super) height: f64,
@@ -84,14 +85,14 @@ impl Drawing {
         );
     }
 
-    /// For the page: colours come from its custom properties.
+    /// Markup for the page, with its custom properties as colours.
     pub(super) fn inline(&self) -> String {
-        // Narrower than this its texts could not be read: then the figure's box scrolls.
-        let least = (self.width * 0.75).round();
-        format!("<svg class=\"plot\" style=\"min-width:{least}px\" {}>{}</svg>", self.head(), self.body)
+        // Below this width texts become unreadable, and the figure scrolls instead.
+        let min_width = (self.width * 0.75).round();
+        format!("<svg class=\"plot\" style=\"min-width:{min_width}px\" {}>{}</svg>", self.head(), self.body)
     }
 
-    /// A file of its own, in light colours.
+    /// A standalone file in light colours.
     pub(super) fn standalone(&self) -> String {
         format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{}\" height=\"{}\" class=\"plot\" {}><style>{}</style>\
@@ -110,7 +111,7 @@ impl Drawing {
     }
 }
 
-/// Text made safe for XML and HTML; control characters, which XML forbids, become spaces.
+/// Escapes text for XML and HTML; control characters, which XML forbids, become spaces.
 pub(super) fn escape(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
@@ -127,7 +128,7 @@ pub(super) fn escape(text: &str) -> String {
     safe
 }
 
-/// At most `limit` characters, the last one an ellipsis where text is cut.
+/// Truncates text to `limit` characters including an ellipsis.
 pub(super) fn short(text: &str, limit: usize) -> String {
     if text.chars().count() <= limit {
         return text.to_owned();

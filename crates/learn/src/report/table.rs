@@ -1,13 +1,13 @@
-//! Tables, and figures as text that never rounds in a model's favour.
+//! Tables, and the formatting of figures.
 
 use crate::evaluate::Evaluation;
 
-/// A table: a label and a cell for each column in each row.
+/// A table.
 #[derive(Debug, Clone, Default)]
 pub struct MetricTable {
-    /// What it shows.
+    /// The caption.
     pub caption: String,
-    /// Column headings, the labels' column first.
+    /// Column headings, that of the labels first.
     pub columns: Vec<String>,
     /// The rows.
     pub rows: Vec<MetricRow>,
@@ -16,16 +16,16 @@ pub struct MetricTable {
 /// A row of a table.
 #[derive(Debug, Clone, Default)]
 pub struct MetricRow {
-    /// What the row is about, such as the model and its split.
+    /// The label, such as the model and its split.
     pub label: String,
-    /// The cells, as shown.
+    /// The formatted cells.
     pub cells: Vec<String>,
-    /// Whether the row stands out.
+    /// Whether the row is emphasised.
     pub strong: bool,
 }
 
 impl MetricTable {
-    /// Several models or splits side by side, one a row.
+    /// A comparison of models or splits, one in each row.
     pub fn of_models(caption: &str, models: &[(&str, &Evaluation)]) -> Self {
         let columns = [
             "model",
@@ -71,7 +71,7 @@ impl MetricTable {
                 class.support.to_string(),
                 class.predicted.to_string(),
                 if class.precision_undefined {
-                    "0 (never called)".to_owned()
+                    "0 (never predicted)".to_owned()
                 } else {
                     figure(Some(class.precision))
                 },
@@ -82,14 +82,13 @@ impl MetricTable {
         });
         Self {
             caption: caption.to_owned(),
-            columns: ["class", "rows", "called", "precision", "recall", "F1"].map(str::to_owned).into(),
+            columns: ["class", "rows", "predicted", "precision", "recall", "F1"].map(str::to_owned).into(),
             rows: rows.collect(),
         }
     }
 }
 
-/// A figure with four decimals; a dash where there is none. What is not quite 1 or not quite 0 never
-/// rounds to it.
+/// A figure with four decimals; a dash for none. Figures below 1 never round to 1, figures above 0 never to 0.
 pub fn figure(value: Option<f64>) -> String {
     match value.filter(|value| value.is_finite()) {
         None => "–".to_owned(),

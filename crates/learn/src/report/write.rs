@@ -1,4 +1,4 @@
-//! The report's files, each written under a temporary name and then renamed.
+//! Writing the files of a report, each atomically.
 
 use std::{
     collections::HashSet,
@@ -11,21 +11,21 @@ use citronella_sensor::output::{OutputError, write_file};
 
 use super::{Block, Report, Section, svg};
 
-/// A report that could not be written.
+/// Why a report could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
-    /// The folder could not be made or a file in it could not be written.
+    /// The folder cannot be created, or a file in it cannot be written.
     #[error("cannot write the report to {}: {source}; name a folder you can write to", path.display())]
     Write {
         /// The folder or file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// The page could not be put together.
-    #[error("cannot put the report's page together: {0}")]
+    /// The page cannot be rendered.
+    #[error("cannot render the report's page: {0}")]
     Page(#[from] askama::Error),
-    /// The figures could not be written as JSON.
+    /// The figures cannot be written as JSON.
     #[error("cannot write the report's figures as JSON: {0}")]
     Json(#[from] serde_json::Error),
 }
@@ -57,7 +57,7 @@ struct Page<'a> {
 }
 
 impl Page<'_> {
-    /// A section's blocks, plots that follow each other in one group.
+    /// A section's blocks; adjacent plots form one group.
     fn groups<'s>(&self, section: &'s Section) -> Vec<&'s [Block]> {
         section.blocks.chunk_by(|a, b| a.is_plot() && b.is_plot()).collect()
     }
@@ -82,7 +82,7 @@ impl Block {
         }
     }
 
-    /// Whether the plot takes a row for itself.
+    /// Whether the plot takes a whole line.
     fn is_wide(&self) -> bool {
         self.drawing().is_some_and(|drawing| drawing.width > 600.0)
     }
@@ -102,8 +102,8 @@ impl Report {
         Ok(Page { report: self, light, dark, plot_style: svg::page_style() }.render()?)
     }
 
-    /// Writes report.html, metrics.json (`metrics`, as given) and the plots as .svg files into `dir`,
-    /// which is made if need be. Each file appears whole or not at all.
+    /// Writes report.html, metrics.json (`metrics` as given) and the plots as .svg files into `dir`, which is created if
+    /// missing. Each file is written atomically.
     ///
     /// # Errors
     /// [`ReportError::Write`] with the path where the folder cannot be written.
@@ -112,13 +112,13 @@ impl Report {
         let mut json = serde_json::to_string_pretty(metrics)?;
         json.push('\n');
         fs::create_dir_all(dir).map_err(|source| ReportError::Write { path: dir.to_owned(), source })?;
-        let (mut taken, mut plots) = (HashSet::new(), Vec::new());
+        let (mut used, mut plots) = (HashSet::new(), Vec::new());
         for drawing in self.sections.iter().flat_map(|section| &section.blocks).filter_map(Block::drawing) {
             let slug = slug(&drawing.title);
             let names = std::iter::once(slug.clone()).chain((2..).map(|n| format!("{slug}-{n}")));
-            if let Some(name) = names.into_iter().find(|name| !taken.contains(name)) {
+            if let Some(name) = names.into_iter().find(|name| !used.contains(name)) {
                 plots.push(put(dir, &format!("{name}.svg"), &drawing.standalone())?);
-                taken.insert(name);
+                used.insert(name);
             }
         }
         let metrics = put(dir, "metrics.json", &json)?;
@@ -132,7 +132,7 @@ fn put(dir: &Path, name: &str, text: &str) -> Result<PathBuf, ReportError> {
     Ok(path)
 }
 
-/// A title as a file name: small letters, digits and dashes, 60 or fewer.
+/// A title as a file name of at most 60 lower-case letters, digits and dashes.
 fn slug(title: &str) -> String {
     let words: Vec<String> = title
         .split(|c: char| !c.is_ascii_alphanumeric())

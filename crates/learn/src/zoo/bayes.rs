@@ -1,4 +1,4 @@
-//! Gaussian naive Bayes, with scikit-learn's smoothing: 1e-9 of the largest variance is added to every variance.
+//! Gaussian naive Bayes with scikit-learn's smoothing: 1e-9 of the largest variance is added to every variance.
 
 use rayon::prelude::*;
 use serde_json::json;
@@ -6,13 +6,13 @@ use serde_json::json;
 use super::{Classifier, Method, ZooError, method::check};
 use crate::prepare::{Matrix, TrainSet, with_threads};
 
-/// Each input normally distributed within each class, independently of the others.
+/// Gaussian naive Bayes: inputs are independent and normally distributed within each class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GaussianNaiveBayes;
 
 struct Normals {
     width: usize,
-    /// A class each that has rows: its number, the log of its share less the variances' part, means, and 1 / 2 variance.
+    /// For each class with rows: its index, the log of its prior and normalising factor, means, and 1 / (2 variance).
     classes: Vec<(usize, f64, Vec<f64>, Vec<f64>)>,
     count: usize,
 }
@@ -72,7 +72,7 @@ impl Classifier for Normals {
             for (class, base, means, halves) in &self.classes {
                 let off = row.iter().zip(means).zip(halves);
                 let log = base - off.map(|((x, m), h)| (f64::from(*x) - m).powi(2) * h).sum::<f64>();
-                logs.iter_mut().skip(*class).take(1).for_each(|place| *place = log);
+                logs.iter_mut().skip(*class).take(1).for_each(|of_class| *of_class = log);
             }
             let highest = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             let sum: f64 = logs.iter().map(|log| (log - highest).exp()).sum();

@@ -1,5 +1,5 @@
-//! Gradient-boosted trees, the strong tabular baseline of today, by the crate `forust-ml`: one booster a class against
-//! the others (one alone for two classes), log loss.
+//! Gradient-boosted trees by the crate `forust-ml`, the current tabular baseline: log loss, one booster for each class
+//! against the others (a single one for two classes).
 
 use forust_ml::{GradientBooster, Matrix as Columns};
 use rayon::prelude::*;
@@ -8,10 +8,10 @@ use serde_json::json;
 use super::{Classifier, Method, ZooError, method::check};
 use crate::prepare::{Matrix, TrainSet, with_threads};
 
-/// Boosted trees of depth 6, learning rate 0.3, as XGBoost's defaults have it.
+/// Boosted trees of depth 6 with learning rate 0.3, as XGBoost's defaults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BoostedTrees {
-    /// Trees of a class.
+    /// Trees of each class.
     pub trees: usize,
 }
 
@@ -19,7 +19,7 @@ const DEPTH: usize = 6;
 const LEARNING_RATE: f32 = 0.3;
 
 struct Boosters {
-    /// A booster, or the share of a class that has no rows or all of them.
+    /// A booster, or the constant share of a class that has no rows or all of them.
     of_class: Vec<Result<Box<GradientBooster>, f32>>,
     width: usize,
     classes: usize,
@@ -92,7 +92,7 @@ impl Classifier for Boosters {
         scores
     }
 
-    /// The size of their JSON: the crate says no other.
+    /// The size of their JSON; the crate gives no other.
     fn size_bytes(&self) -> usize {
         let size = |booster: &Result<Box<GradientBooster>, f32>| match booster {
             Ok(booster) => booster.json_dump().map_or(0, |json| json.len()),

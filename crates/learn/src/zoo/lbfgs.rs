@@ -1,11 +1,11 @@
-//! L-BFGS with ten corrections and a line search by Wolfe's conditions (Nocedal and Wright 2006, algorithms 7.4, 7.5).
+//! L-BFGS with ten corrections and a line search for the Wolfe conditions (Nocedal and Wright 2006, algorithms 7.4, 7.5).
 
 use std::collections::VecDeque;
 
 const CORRECTIONS: usize = 10;
 
-/// Searches the minimum of a smooth function from zero. `objective` returns its value and writes its gradient. Ends once
-/// no part of the gradient exceeds `tolerance`, or after so many iterations, or where no step lowers the value any more.
+/// Minimises a smooth function of `n` variables, starting at zero. `objective` returns the value and writes the gradient.
+/// Stops when no component of the gradient exceeds `tolerance`, after `iterations`, or when no step lowers the value.
 pub(super) fn minimise(
     n: usize,
     iterations: usize,
@@ -15,17 +15,17 @@ pub(super) fn minimise(
     let mut x = vec![0.0; n];
     let mut gradient = vec![0.0; n];
     let mut value = objective(&x, &mut gradient);
-    let mut kept: VecDeque<(Vec<f64>, Vec<f64>, f64)> = VecDeque::new();
+    let mut corrections: VecDeque<(Vec<f64>, Vec<f64>, f64)> = VecDeque::new();
     for _ in 0..iterations {
         if gradient.iter().all(|g| g.abs() <= tolerance) {
             break;
         }
-        let mut direction = two_loops(&gradient, &kept);
+        let mut direction = two_loops(&gradient, &corrections);
         if dot(&direction, &gradient) >= 0.0 {
-            kept.clear();
+            corrections.clear();
             direction = gradient.iter().map(|g| -g).collect();
         }
-        let first = if kept.is_empty() { 1.0 / norm(&gradient).max(1.0) } else { 1.0 };
+        let first = if corrections.is_empty() { 1.0 / norm(&gradient).max(1.0) } else { 1.0 };
         let Some((step, new_value, new_gradient)) =
             search(&x, value, &gradient, &direction, first, objective)
         else {
@@ -36,30 +36,30 @@ pub(super) fn minimise(
         x.iter_mut().zip(&moved).for_each(|(x, by)| *x += by);
         let curvature = dot(&moved, &turned);
         if curvature > 1e-12 * dot(&turned, &turned) {
-            if kept.len() == CORRECTIONS {
-                kept.pop_front();
+            if corrections.len() == CORRECTIONS {
+                corrections.pop_front();
             }
-            kept.push_back((moved, turned, 1.0 / curvature));
+            corrections.push_back((moved, turned, 1.0 / curvature));
         }
         (value, gradient) = (new_value, new_gradient);
     }
     x
 }
 
-/// Where to go: the inverse Hessian's estimate times the gradient, downwards.
-fn two_loops(gradient: &[f64], kept: &VecDeque<(Vec<f64>, Vec<f64>, f64)>) -> Vec<f64> {
+/// The search direction: the estimated inverse Hessian times the negative gradient.
+fn two_loops(gradient: &[f64], corrections: &VecDeque<(Vec<f64>, Vec<f64>, f64)>) -> Vec<f64> {
     let mut q = gradient.to_vec();
-    let mut shares = Vec::with_capacity(kept.len());
-    for (moved, turned, inverse) in kept.iter().rev() {
+    let mut shares = Vec::with_capacity(corrections.len());
+    for (moved, turned, inverse) in corrections.iter().rev() {
         let share = inverse * dot(moved, &q);
         q.iter_mut().zip(turned).for_each(|(q, y)| *q -= share * y);
         shares.push(share);
     }
-    if let Some((_, turned, inverse)) = kept.back() {
+    if let Some((_, turned, inverse)) = corrections.back() {
         let scale = 1.0 / (inverse * dot(turned, turned));
         q.iter_mut().for_each(|q| *q *= scale);
     }
-    for ((moved, turned, inverse), share) in kept.iter().zip(shares.into_iter().rev()) {
+    for ((moved, turned, inverse), share) in corrections.iter().zip(shares.into_iter().rev()) {
         let back = inverse * dot(turned, &q);
         q.iter_mut().zip(moved).for_each(|(q, s)| *q += (share - back) * s);
     }
@@ -67,7 +67,8 @@ fn two_loops(gradient: &[f64], kept: &VecDeque<(Vec<f64>, Vec<f64>, f64)>) -> Ve
     q
 }
 
-/// A step that lowers the value enough and flattens the slope: bisection between what is too short and what is too long.
+/// A step that satisfies the Wolfe conditions, by bisection; else the last one that lowers the value enough. Returns the
+/// step, the value and the gradient.
 fn search(
     x: &[f64],
     value: f64,
@@ -109,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn finds_the_end_of_rosenbrocks_valley() {
+    fn finds_the_minimum_of_rosenbrocks_function() {
         let mut rosenbrock = |x: &[f64], gradient: &mut [f64]| {
             let (a, b) = (x[0], x[1]);
             gradient[0] = -2.0 * (1.0 - a) - 400.0 * a * (b - a * a);

@@ -1,6 +1,6 @@
-//! Linear models: logistic regression (softmax) and the linear SVM (squared hinge, one class against the others), both
-//! with an L2 penalty and C = 1, as scikit-learn's `LogisticRegression` and `LinearSVC` define them, found by L-BFGS.
-//! Inputs are standardised over the training rows: as they come, neither converges.
+//! Linear models: logistic regression (softmax) and the linear SVM (squared hinge, one class against the others), with
+//! an L2 penalty and C = 1 as scikit-learn's `LogisticRegression` and `LinearSVC` define them, fitted by L-BFGS. Inputs are
+//! standardised over the training rows; without that neither converges.
 
 use citronella_nn::{View, multiply};
 use rayon::prelude::*;
@@ -9,11 +9,11 @@ use serde_json::json;
 use super::{Classifier, Method, ZooError, lbfgs, method::check, scale::Scale};
 use crate::prepare::{Matrix, TrainSet, with_threads};
 
-/// Softmax over linear scores; the intercepts are not penalised.
+/// Logistic regression: softmax over linear scores. Intercepts are not penalised.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LogisticRegression;
 
-/// A separating plane for each class; the intercepts are penalised, as LIBLINEAR has it.
+/// The linear SVM: a separating plane for each class. Intercepts are penalised, as in LIBLINEAR.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LinearSvm;
 
@@ -23,7 +23,7 @@ enum Loss {
     SquaredHinge,
 }
 
-/// Passes over the data, at most.
+/// L-BFGS iterations, at most.
 const ITERATIONS: usize = 400;
 
 struct Linear {
@@ -66,7 +66,7 @@ impl Method for LinearSvm {
     }
 }
 
-/// Rows whose loss is summed at a time: fixed, so that the sum has one order.
+/// Rows of a partial sum of the loss: fixed, so that the order of summation does not depend on the threads.
 const ROWS: usize = 2048;
 
 fn fit(train: &TrainSet, loss: Loss) -> Linear {
@@ -74,7 +74,7 @@ fn fit(train: &TrainSet, loss: Loss) -> Linear {
     let x = scale.apply(train.x());
     let (width, classes) = (x.width, train.classes());
     let n = width * classes;
-    // Mean loss: C sums, and the step that ends the search does not depend on the rows' number.
+    // The mean loss, so that the stopping tolerance does not depend on the number of rows.
     let rows = x.rows().max(1) as f64;
     let mut objective = |weights: &[f64], gradient: &mut [f64]| {
         let narrow: Vec<f32> = weights.iter().map(|w| *w as f32).collect();
@@ -111,7 +111,7 @@ fn linear(x: &[f32], weights: &[f32], width: usize, classes: usize) -> Vec<f32> 
     scores
 }
 
-/// Loss and gradient over some rows.
+/// The loss and its gradient over some rows.
 fn part(loss: Loss, x: &[f32], y: &[u32], weights: &[f32], width: usize, classes: usize) -> (f64, Vec<f32>) {
     let mut slopes = linear(x, weights, width, classes);
     let mut sum = 0.0;

@@ -1,4 +1,4 @@
-//! What every model of the literature is here: fitted on training rows, asked for scores.
+//! The interface of all models: fitted on training rows, then scoring rows.
 
 use citronella_sensor::detect::{Encoder, Input};
 
@@ -17,7 +17,7 @@ pub enum ZooError {
     /// The rows cannot be prepared.
     #[error(transparent)]
     Prepare(#[from] PrepareError),
-    /// There is nothing to learn from.
+    /// There are no training rows, inputs or classes.
     #[error("{model}: {rows} training rows of {width} inputs and {classes} classes: one of each is needed")]
     Empty {
         /// The model.
@@ -29,28 +29,28 @@ pub enum ZooError {
         /// Classes.
         classes: usize,
     },
-    /// The network refused its shape or its data.
+    /// The network rejects its shape or data.
     #[error("the network: {0}")]
     Network(#[from] citronella_nn::Error),
-    /// A library's fit failed.
+    /// A library failed to fit.
     #[error("{model}: {problem}")]
     Fit {
         /// The model.
         model: &'static str,
-        /// What the library said.
+        /// The library's message.
         problem: String,
     },
 }
 
-/// A model before training: its name, its parameters, and how it is fitted.
+/// A model before training.
 pub trait Method: Send + Sync {
     /// Its name in tables and on the command line.
     fn name(&self) -> &'static str;
 
-    /// Everything that decides what training does, row caps included.
+    /// Everything that decides what training does, including row caps.
     fn parameters(&self) -> serde_json::Value;
 
-    /// Learns from training rows, on so many threads (0: all); the result does not depend on their number.
+    /// Fits the model. The result does not depend on `threads` (0: all).
     ///
     /// # Errors
     /// There are no rows, no inputs or no classes.
@@ -59,14 +59,15 @@ pub trait Method: Send + Sync {
 
 /// A fitted model.
 pub trait Classifier: Send + Sync {
-    /// rows x classes, row after row; higher is likelier. Probabilities where the model has them.
+    /// Scores of each row for each class, rows x classes in row-major order: probabilities if the model has them, else higher
+    /// is likelier.
     fn scores(&self, rows: &Matrix, threads: usize) -> Vec<f32>;
 
-    /// What it keeps, in bytes.
+    /// The size of the fitted model in bytes.
     fn size_bytes(&self) -> usize;
 }
 
-/// A classifier with the encoders that were fitted on the same training rows.
+/// A classifier with the encoder that was fitted on the same training rows.
 pub struct Fitted {
     inputs: Vec<Input>,
     encoder: Encoder,
@@ -74,7 +75,7 @@ pub struct Fitted {
 }
 
 impl Fitted {
-    /// Fits encoders, then the model, on a table's training rows.
+    /// Fits an encoder, then the model, on a table's training rows.
     ///
     /// # Errors
     /// A step names no column, or the model cannot be fitted.
@@ -89,12 +90,12 @@ impl Fitted {
         Ok(Fitted { inputs, encoder, classifier })
     }
 
-    /// Scores of a table's rows: rows x classes, the classes in the order of the labels trained with.
+    /// Scores rows of a table: rows x classes, in the order of the training labels' classes.
     pub fn scores(&self, table: &Table, rows: &[u32], threads: usize) -> Vec<f32> {
         self.classifier.scores(&encode(table, rows, &self.encoder, threads), threads)
     }
 
-    /// What each of the model's inputs is made of.
+    /// The model's inputs: column and operation of each.
     pub fn inputs(&self) -> &[Input] {
         &self.inputs
     }
@@ -105,7 +106,7 @@ impl Fitted {
     }
 }
 
-/// Inputs fitted on a fold, bound to its table's columns.
+/// Fits inputs on a fold, and their encoder for its level.
 pub(crate) fn encoder(fold: &TrainFold<'_>, steps: &[Step]) -> Result<(Vec<Input>, Encoder), ZooError> {
     let inputs = fold.fit(steps)?;
     let level = fold.level();
@@ -114,7 +115,7 @@ pub(crate) fn encoder(fold: &TrainFold<'_>, steps: &[Step]) -> Result<(Vec<Input
     Ok((inputs, encoder))
 }
 
-/// Refuses rows that nothing can be learnt from.
+/// Checks that there are rows, inputs and classes.
 pub(super) fn check(model: &'static str, train: &TrainSet) -> Result<(), ZooError> {
     let (rows, width, classes) = (train.x().rows(), train.x().width, train.classes());
     if rows == 0 || width == 0 || classes == 0 {
@@ -123,7 +124,7 @@ pub(super) fn check(model: &'static str, train: &TrainSet) -> Result<(), ZooErro
     Ok(())
 }
 
-/// The model of a name, with the parameters of the literature.
+/// The classical model of a name.
 pub fn method(name: &str, seed: u64) -> Option<Box<dyn Method>> {
     methods(seed).into_iter().find(|method| method.name() == name)
 }

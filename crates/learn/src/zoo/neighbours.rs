@@ -1,11 +1,11 @@
-//! k nearest neighbours (Cover and Hart 1967), exact, by Euclidean distance on the inputs as they are.
+//! k nearest neighbours (Cover and Hart 1967), exact, by Euclidean distance on unscaled inputs.
 
 use serde_json::json;
 
 use super::{Classifier, Method, ZooError, method::check};
 use crate::prepare::{Matrix, Neighbours, TrainSet, with_threads};
 
-/// The class that most of the `k` nearest training rows have; the first of equals.
+/// The most frequent class among the `k` nearest training rows; the first of equals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NearestNeighbours {
     /// Neighbours that vote.
@@ -37,9 +37,9 @@ impl Method for NearestNeighbours {
 
 impl Classifier for Voters {
     fn scores(&self, rows: &Matrix, threads: usize) -> Vec<f32> {
-        let found = with_threads(threads, || Neighbours::new(&self.points).nearest(rows, None, self.k));
+        let nearest = with_threads(threads, || Neighbours::new(&self.points).nearest(rows, None, self.k));
         let mut scores = vec![0.0; rows.rows() * self.classes];
-        for (out, near) in scores.chunks_exact_mut(self.classes).zip(found) {
+        for (out, near) in scores.chunks_exact_mut(self.classes).zip(nearest) {
             let share = 1.0 / near.len().max(1) as f32;
             for class in near.iter().filter_map(|&row| self.truth.get(row as usize)) {
                 out.iter_mut().skip(*class as usize).take(1).for_each(|votes| *votes += share);

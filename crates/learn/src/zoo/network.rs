@@ -1,5 +1,4 @@
-//! The literature's other networks: Khan's dense one and Bashar's stacked LSTM. Inputs are standardised over the training
-//! rows.
+//! Khan's dense network and Bashar's stacked LSTM. Inputs are standardised over the training rows.
 
 use citronella_nn::{DenseNetwork, LossAt, Network, Spec, TrainConfig, Trainer};
 use serde_json::json;
@@ -7,33 +6,33 @@ use serde_json::json;
 use super::{Classifier, Method, ZooError, method::check, scale::Scale};
 use crate::prepare::{Matrix, TrainSet, with_threads};
 
-/// Khan et al. 2021: two hidden layers with ReLU, Adam, batches of 128. Their size and the epochs are this project's
-/// choice.
+/// Khan et al. 2021: two hidden layers with ReLU, Adam, batches of 128. Layer sizes and epochs are
+/// chosen here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeepNetwork {
     /// Units of each hidden layer.
     pub hidden: [usize; 2],
-    /// Passes over the training rows.
+    /// Training epochs.
     pub epochs: usize,
-    /// Seed of weights and order.
+    /// Seed of the weights and the order of rows.
     pub seed: u64,
 }
 
-/// Bashar et al. 2022: stacked LSTM layers with batch normalisation and dropout after each; a row is one time step. The
-/// layers' size, the share dropped and the epochs are this project's choice.
+/// Bashar et al. 2022: stacked LSTM layers, each with batch normalisation and dropout; a row is one time step.
+/// Layer sizes, dropout and epochs are chosen here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StackedLstm {
     /// Units of each layer.
     pub hidden: [usize; 2],
-    /// Percent of each layer's outputs that training drops.
+    /// Dropout in percent.
     pub dropout_percent: u8,
-    /// Passes over the training rows.
+    /// Training epochs.
     pub epochs: usize,
-    /// Seed of weights, order and dropout.
+    /// Seed of the weights, the order of rows, and dropout.
     pub seed: u64,
 }
 
-/// Rows a training step.
+/// Rows of a training batch.
 const BATCH: usize = 128;
 const LEARNING_RATE: f32 = 1e-3;
 

@@ -1,10 +1,10 @@
 //! The LSTM paper's recipe (Dand & Karimipour, "LSTM Based Intrusion Detection for MQTT Networks in Cyber-Physical
-//! Systems"), as its notebooks ran it, and the same without the timestamp.
+//! Systems") as its notebooks have it, and the same without the timestamp.
 //!
-//! Labels by file; 400,000 rows a file; rows with an empty field dropped, which leaves CONNECT packets; five columns
-//! dropped; protocol one-hot, the timestamp's whole seconds scaled to 0..1, the rest standardised; 80/20 and again
-//! 80/20 by chance; SMOTE (k = 5); an LSTM of 64 units that walks over the columns, one a time step; Adam 1e-3, batches
-//! of 32, 5 epochs. One departure: encoders and scalers see training rows only.
+//! Labels by file; 400,000 rows of each file; rows with an empty field dropped, which leaves CONNECT packets; five columns
+//! dropped; protocol one-hot, the timestamp in whole seconds scaled to 0..1, the rest standardised; random splits of 80/20
+//! twice; SMOTE (k = 5); an LSTM of 64 units over the columns, one column per time step; Adam 1e-3, batches of 32, 5
+//! epochs. One difference: encoders and scalers are fitted on training rows only.
 
 use citronella_sensor::feature::schema::Level;
 
@@ -17,7 +17,7 @@ const DROPPED_WITH_TIME: [&str; 6] =
 
 pub(super) const MULTICLASS: Preset = Preset {
     name: "paper-multiclass",
-    summary: "the paper's LSTM over a CONNECT packet's columns: which scenario's file is it from",
+    summary: "the paper's LSTM over the columns of a CONNECT packet: the scenario of its file",
     level: Level::Packet,
     labels: LabelRule::File,
     binary: false,
@@ -35,7 +35,7 @@ pub(super) const MULTICLASS: Preset = Preset {
 
 pub(super) const BINARY: Preset = Preset {
     name: "paper-binary",
-    summary: "the paper's LSTM over a CONNECT packet's columns: from an attack's file or not",
+    summary: "the paper's LSTM over the columns of a CONNECT packet: from an attack's file or not",
     binary: true,
     ..MULTICLASS
 };

@@ -1,8 +1,8 @@
-//! Standardised inputs for the methods that depend on their scale.
+//! Standardisation for the methods that depend on the scale of inputs.
 
 use crate::prepare::{Matrix, TrainSet};
 
-/// Mean and deviation of each input over the training rows.
+/// Mean and standard deviation of each input over the training rows.
 pub(super) struct Scale {
     of_input: Vec<(f64, f64)>,
 }
@@ -22,7 +22,7 @@ impl Scale {
             }
         }
         for (mean, square) in &mut of_input {
-            // What is left of a constant input is rounding.
+            // The deviation of a constant input is rounding.
             *square = if *square > 1e-12 * (1.0 + *mean * *mean) { square.sqrt() } else { 1.0 };
         }
         Scale { of_input }

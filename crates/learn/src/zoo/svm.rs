@@ -1,9 +1,8 @@
-//! The support-vector machine with an RBF kernel, one class against one other, by sequential minimal optimisation (Fan,
-//! Chen and Lin 2005, working sets by second-order information), as LIBSVM and scikit-learn's `SVC` define it: C = 1,
-//! gamma = 1 / (inputs x variance). Inputs are standardised over the training rows.
+//! The support-vector machine with an RBF kernel, one class against one, by sequential minimal optimisation (Fan, Chen
+//! and Lin 2005, working sets by second-order information), as LIBSVM and scikit-learn's `SVC` define it: C = 1, gamma =
+//! 1 / (inputs x variance). Inputs are standardised over the training rows.
 //!
-//! Every two classes' kernel matrix is held whole, so training takes a capped number of rows, drawn by chance with each
-//! class's share kept.
+//! The kernel matrix of each two classes is in memory, so training takes a capped random sample, stratified by class.
 
 use citronella_nn::{View, multiply};
 use rayon::prelude::*;
@@ -17,29 +16,29 @@ use crate::prepare::{Matrix, Stream, TrainSet, rng, shuffle, with_threads};
 pub struct RbfSvm {
     /// Training rows, at most.
     pub max_rows: usize,
-    /// Seed of the choice of rows.
+    /// Seed of the sample.
     pub seed: u64,
 }
 
 const C: f64 = 1.0;
-/// LIBSVM's tolerance of the optimality conditions.
+/// The tolerance of the optimality conditions, as LIBSVM's.
 const TOLERANCE: f64 = 1e-3;
 const MAX_STEPS: usize = 200_000;
 
 struct Machine {
     scale: Scale,
     gamma: f32,
-    /// Rows that support any pair, and their squared lengths.
+    /// The support vectors of all pairs.
     support: Matrix,
     pairs: Vec<Pair>,
     classes: usize,
 }
 
-/// Class `a` where the sum over the pair's rows is positive, else `b`.
+/// The classifier of two classes: `a` if its decision value is positive, else `b`.
 struct Pair {
     a: usize,
     b: usize,
-    /// Row of `support`, and its weight times its sign.
+    /// Row of `support`, and its signed weight.
     weights: Vec<(u32, f32)>,
     offset: f32,
 }
@@ -61,7 +60,7 @@ impl Method for RbfSvm {
 }
 
 impl RbfSvm {
-    /// Rows of each class: all, or a share of them.
+    /// Training rows of each class: all, or a random share.
     fn rows(&self, train: &TrainSet) -> Vec<Vec<u32>> {
         let mut of_class = vec![Vec::new(); train.classes()];
         for (row, &class) in (0..).zip(train.y()) {
@@ -83,28 +82,28 @@ impl RbfSvm {
         let scale = Scale::fit(train);
         let of_class = self.rows(train);
         let width = train.x().width;
-        let taken: Vec<f32> =
+        let sample: Vec<f32> =
             of_class.iter().flatten().flat_map(|&row| train.x().row(row as usize)).copied().collect();
-        let x = scale.apply(&Matrix { data: taken, width });
+        let x = scale.apply(&Matrix { data: sample, width });
         let mean = x.data.iter().map(|v| f64::from(*v)).sum::<f64>() / x.data.len().max(1) as f64;
         let variance =
             x.data.iter().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>() / x.data.len().max(1) as f64;
         let gamma = if variance > 0.0 { (1.0 / (width as f64 * variance)) as f32 } else { 1.0 };
-        let mut places = Vec::new();
+        let mut ranges = Vec::new();
         let mut first = 0;
         for rows in &of_class {
-            places.push(first..first + rows.len());
+            ranges.push(first..first + rows.len());
             first += rows.len();
         }
         let classes = train.classes();
         let pairs = (0..classes).flat_map(|a| (a + 1..classes).map(move |b| (a, b)));
         let pairs: Vec<(usize, usize)> = pairs
             .filter(|(a, b)| {
-                places.get(*a).is_some_and(|r| !r.is_empty()) && places.get(*b).is_some_and(|r| !r.is_empty())
+                ranges.get(*a).is_some_and(|r| !r.is_empty()) && ranges.get(*b).is_some_and(|r| !r.is_empty())
             })
             .collect();
         let solve = |&(a, b): &(usize, usize)| {
-            let rows = |class: usize| places.get(class).cloned().unwrap_or_default();
+            let rows = |class: usize| ranges.get(class).cloned().unwrap_or_default();
             let own: Vec<u32> = rows(a).chain(rows(b)).map(|row| row as u32).collect();
             let signs: Vec<f64> =
                 own.iter().map(|row| if rows(a).contains(&(*row as usize)) { 1.0 } else { -1.0 }).collect();
@@ -116,22 +115,22 @@ impl RbfSvm {
             Pair { a, b, weights, offset: offset as f32 }
         };
         let mut pairs: Vec<Pair> = pairs.par_iter().map(solve).collect();
-        // Only rows that support a pair stay.
-        let mut place = vec![u32::MAX; x.rows()];
+        // Keep only support vectors.
+        let mut index = vec![u32::MAX; x.rows()];
         let mut support = Matrix { data: Vec::new(), width };
         for (row, _) in pairs.iter_mut().flat_map(|pair| &mut pair.weights) {
-            let Some(place) = place.get_mut(*row as usize) else { continue };
-            if *place == u32::MAX {
-                *place = (support.data.len() / width) as u32;
+            let Some(index) = index.get_mut(*row as usize) else { continue };
+            if *index == u32::MAX {
+                *index = (support.data.len() / width) as u32;
                 support.data.extend_from_slice(x.row(*row as usize));
             }
-            *row = *place;
+            *row = *index;
         }
         Machine { scale, gamma, support, pairs, classes }
     }
 }
 
-/// exp(-gamma |a - b|^2) of all rows of `a` with all of `b`.
+/// exp(-gamma |a - b|^2) for each row of `a` and each of `b`.
 fn kernel(a: &[f32], b: &[f32], width: usize, gamma: f32) -> Vec<f32> {
     let lengths = |rows: &[f32]| -> Vec<f32> {
         rows.chunks_exact(width).map(|row| row.iter().map(|x| x * x).sum()).collect()
@@ -147,7 +146,7 @@ fn kernel(a: &[f32], b: &[f32], width: usize, gamma: f32) -> Vec<f32> {
     out
 }
 
-/// The pair's dual problem: each row's weight, 0 to C, and the offset.
+/// Solves the dual problem: the weight of each row, 0 to C, and the offset.
 fn solve(kernel: &[f32], signs: &[f64]) -> (Vec<f64>, f64) {
     let n = signs.len();
     let mut alphas = vec![0.0f64; n];
@@ -156,7 +155,7 @@ fn solve(kernel: &[f32], signs: &[f64]) -> (Vec<f64>, f64) {
     let up = |sign: f64, alpha: f64| if sign > 0.0 { alpha < C } else { alpha > 0.0 };
     let low = |sign: f64, alpha: f64| if sign > 0.0 { alpha > 0.0 } else { alpha < C };
     for _ in 0..MAX_STEPS {
-        // The row that violates most, and the one that gains most with it.
+        // The row that violates the conditions most, and the one that gains most with it.
         let (mut i, mut highest) = (usize::MAX, f64::NEG_INFINITY);
         for (t, ((sign, alpha), g)) in signs.iter().zip(&alphas).zip(&gradient).enumerate() {
             if up(*sign, *alpha) && -sign * g > highest {
@@ -185,10 +184,10 @@ fn solve(kernel: &[f32], signs: &[f64]) -> (Vec<f64>, f64) {
         let curve = (2.0 - 2.0 * f64::from(with_i.get(j).copied().unwrap_or_default())).max(1e-12);
         let (of_i, of_j) = (get(signs, i), get(signs, j));
         let step = (highest + of_j * get(&gradient, j)) / curve;
-        // Along the line where the signed weights keep their sum, as far as the box allows.
-        let room_i = if of_i > 0.0 { C - get(&alphas, i) } else { get(&alphas, i) };
-        let room_j = if of_j > 0.0 { get(&alphas, j) } else { C - get(&alphas, j) };
-        let step = step.min(room_i).min(room_j);
+        // The sum of the signed weights is constant; both weights stay within 0..C.
+        let limit_i = if of_i > 0.0 { C - get(&alphas, i) } else { get(&alphas, i) };
+        let limit_j = if of_j > 0.0 { get(&alphas, j) } else { C - get(&alphas, j) };
+        let step = step.min(limit_i).min(limit_j);
         for (at, by) in [(i, step * of_i), (j, -step * of_j)] {
             if let Some(alpha) = alphas.get_mut(at) {
                 *alpha = (*alpha + by).clamp(0.0, C);
@@ -218,11 +217,11 @@ fn solve(kernel: &[f32], signs: &[f64]) -> (Vec<f64>, f64) {
     (alphas, -rho)
 }
 
-/// Rows that a thread takes at a time.
+/// Rows of a parallel chunk.
 const ROWS: usize = 256;
 
 impl Classifier for Machine {
-    /// Votes of the pairs, and a share of their decision values below one vote, as scikit-learn's `decision_function`.
+    /// The votes of the pairs plus a share of their decision values below one vote, as scikit-learn's `decision_function`.
     fn scores(&self, rows: &Matrix, threads: usize) -> Vec<f32> {
         let x = self.scale.apply(rows);
         let (width, count) = (x.width.max(1), self.support.rows());

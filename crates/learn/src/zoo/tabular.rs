@@ -1,9 +1,8 @@
 //! The preparation of Hindy et al. 2020 ("Machine Learning Based IoT Intrusion Detection System: an MQTT Case Study"),
-//! which all classical models share here, so that they read the same rows.
+//! shared by all classical models.
 //!
-//! Addresses and the timestamp are dropped, at the packet level the MQTT columns and at the flow levels `proto`; ports
-//! stay. An empty cell is -1, `protocol` an input for each value. Rows of a file that have the same inputs and the same
-//! label count once.
+//! Dropped: addresses and the timestamp, the MQTT columns at the packet level, `proto` at the flow levels. Ports stay. An
+//! empty cell becomes -1; `protocol` is one-hot encoded. Rows of a file with equal inputs and label count once.
 
 use std::{collections::HashSet, hash::BuildHasher};
 
@@ -17,7 +16,7 @@ use crate::{
     prepare::{Step, Transform},
 };
 
-/// What becomes of each column that the classical models read.
+/// The transformation of each column that the classical models read.
 pub fn tabular_steps(level: Level) -> Vec<Step> {
     let step = |c: &Column| Step {
         column: c.name.to_owned(),
@@ -29,7 +28,7 @@ pub fn tabular_steps(level: Level) -> Vec<Step> {
 fn is_read(level: Level, column: &Column) -> bool {
     match column.role {
         Role::Label | Role::Time => false,
-        // Addresses are the texts among the identities; ports are numbers.
+        // Of the identity columns, addresses are text and ports are numbers.
         Role::Identity => column.kind != Kind::Text,
         Role::Feature => match level {
             Level::Packet => !column.name.starts_with("mqtt_"),
@@ -41,7 +40,7 @@ fn is_read(level: Level, column: &Column) -> bool {
     }
 }
 
-/// The first of all rows of a file that the steps' columns and the label cannot tell apart, of `rows`.
+/// Of `rows`, the first of each file with these values in the steps' columns and this label.
 pub fn distinct_rows(table: &Table, rows: &[u32], steps: &[Step]) -> Vec<u32> {
     let columns: Vec<usize> = steps.iter().filter_map(|step| table.column(&step.column)).collect();
     let hashers = [11, 12].map(foldhash::quality::FixedState::with_seed);
@@ -57,7 +56,7 @@ pub fn distinct_rows(table: &Table, rows: &[u32], steps: &[Step]) -> Vec<u32> {
             })
             .collect();
         let key = (table.source_of(row), table.is_attack(row), values);
-        // 128 bits: two of 10 million rows share them by chance once in 10^24 tries.
+        // 128 bits: a collision among 10 million rows has a probability of 10^-24.
         seen.insert(hashers.each_ref().map(|hasher| hasher.hash_one(&key)))
     };
     rows.iter().copied().filter(|row| first(row)).collect()
@@ -68,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ports_stay_addresses_time_and_labels_go() {
+    fn ports_are_read_but_not_addresses_times_and_labels() {
         let names = |level| tabular_steps(level).into_iter().map(|s| s.column).collect::<Vec<_>>();
         let packet = names(Level::Packet);
         assert_eq!(packet[..3], ["protocol", "ttl", "ip_len"]);

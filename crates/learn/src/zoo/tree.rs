@@ -1,8 +1,9 @@
-//! Decision trees and random forests with exact splits by entropy, as scikit-learn's CART grows them.
+//! Decision trees and random forests with exact splits by entropy, as scikit-learn's CART grows them; and a shallow tree
+//! over bins by class-balanced Gini impurity.
 //!
-//! In: training rows, `f32`. Out: trees whose leaves hold the classes' shares. A split `x <= t` lies halfway between two
-//! neighbouring values; a node is split until it is pure or no input can split it. Ties go to the input that comes first
-//! in a random order, drawn at each node.
+//! In: training rows, `f32`. Out: trees with the classes' shares in each leaf. A threshold lies halfway between two
+//! neighbouring values. A node is split until it is pure or all inputs are constant. Of equal splits the first in a
+//! random order of the inputs wins, drawn for each node.
 
 mod binned;
 mod gini;
@@ -23,17 +24,17 @@ use ranks::Ranks;
 /// A decision tree (entropy), grown until its leaves are pure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DecisionTree {
-    /// Seed of the order in which inputs are tried.
+    /// Seed of the order of inputs.
     pub seed: u64,
 }
 
-/// A random forest (entropy): each tree on rows drawn with replacement, each split over the best of a few inputs drawn
-/// anew (the square root of their number).
+/// A random forest (entropy): each tree on a bootstrap sample, each split over a random choice of as many inputs as the
+/// square root of their number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RandomForest {
-    /// How many trees (10 in Hindy et al. 2020).
+    /// The number of trees (10 in Hindy et al. 2020).
     pub trees: usize,
-    /// Seed of all draws.
+    /// Seed of all random choices.
     pub seed: u64,
 }
 
@@ -92,13 +93,13 @@ impl Method for RandomForest {
     }
 }
 
-/// Trees that vote with their leaves' shares; a decision tree is a forest of one.
+/// Trees whose leaves' shares are averaged; a decision tree is a forest of one.
 struct Forest {
     trees: Vec<Tree>,
     classes: usize,
 }
 
-/// Nodes from the root on; a leaf's shares stand in `shares`.
+/// Nodes, the root first, and the leaves' shares, leaves x classes.
 pub(super) struct Tree {
     nodes: Vec<Node>,
     shares: Vec<f32>,
@@ -106,11 +107,11 @@ pub(super) struct Tree {
 
 #[derive(Clone, Copy)]
 pub(super) struct Node {
-    /// The input that is compared; [`LEAF`] where none is.
+    /// The input to compare; [`LEAF`] in a leaf.
     input: u32,
     /// `x <= threshold` goes left.
     threshold: f32,
-    /// The left child; the right one follows it. Of a leaf, its place in `shares`, in leaves.
+    /// The left child, which the right one follows; in a leaf its number.
     next: u32,
 }
 
@@ -137,7 +138,7 @@ impl Tree {
     }
 }
 
-/// Rows that a thread takes at a time.
+/// Rows of a parallel chunk.
 const ROWS: usize = 1024;
 
 impl Classifier for Forest {

@@ -1,4 +1,4 @@
-//! Small data sets in files, for the tests of what reads them.
+//! Small data sets in files.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)]
 
 use std::{
@@ -13,7 +13,7 @@ pub fn header() -> String {
     PACKET.iter().map(|c| c.name).collect::<Vec<_>>().join(",")
 }
 
-/// A CONNECT packet's line: `at` seconds into the recording, with a time to live, a port and a label.
+/// The line of a CONNECT packet: `at` seconds into the recording, with a time to live, a port and a label.
 pub fn connect(at: u32, ttl: u32, port: u32, attack: bool) -> String {
     format!(
         "2020-02-14 16:{:02}:{:02}.818127,10.0.0.{},10.0.0.9,MQTT,{ttl},{},1,0,0,{port},1883,0,0,0,0,0,1,1,0,0,0,1,{},1,1,0,0,0,1,0,{}",
@@ -26,7 +26,7 @@ pub fn connect(at: u32, ttl: u32, port: u32, attack: bool) -> String {
     )
 }
 
-/// A TCP segment without a message: its mqtt cells are empty.
+/// The line of a TCP segment without an MQTT message.
 pub fn plain(at: u32) -> String {
     format!(
         "2020-02-14 16:{:02}:{:02}.000001,10.0.0.1,10.0.0.9,TCP,64,52,1,0,0,4000,1883,0,0,0,0,0,1,0,0,0,0,,,,,,,,,,0",
@@ -41,8 +41,8 @@ pub fn write(path: &Path, lines: impl IntoIterator<Item = String>) -> PathBuf {
     path.to_owned()
 }
 
-/// A folder laid out as the data set is published: `rows` CONNECT packets a scenario, each scenario in a minute of its
-/// own, every third row benign, every fifth line a plain segment.
+/// A folder in MQTT-IoT-IDS2020's layout: `rows` CONNECT packets of each scenario, each scenario in a minute of its own,
+/// every third row benign, a plain segment before every fifth.
 pub fn published(folder: &Path, scenarios: &[(&str, u32)]) -> PathBuf {
     for (number, (scenario, rows)) in (0..).zip(scenarios) {
         let attack = *scenario != "normal";
@@ -60,7 +60,7 @@ pub fn table(folder: &Path, scenarios: &[(&str, u32)]) -> Table {
     load(&[published(folder, scenarios)], &LoadOptions::default()).unwrap()
 }
 
-/// The committed recording of this name, if it is there.
+/// The committed recording of a name, if present.
 pub fn lab(name: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/lab").join(name);
     if !path.join("manifest.csv").is_file() {
