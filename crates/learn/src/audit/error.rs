@@ -21,7 +21,7 @@ pub enum AuditError {
     /// A column to drop does not exist.
     #[error("{name:?} is no column of this data; the columns are {}", .columns.join(", "))]
     NoColumn {
-        /// The name asked for.
+        /// The requested name.
         name: String,
         /// The columns.
         columns: Vec<String>,

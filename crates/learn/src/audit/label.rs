@@ -30,7 +30,7 @@ impl Default for LabelSource {
 }
 
 impl LabelSource {
-    /// Finds the label among a file's columns: the one asked for; else `is_attack`; else the only column with a label's
+    /// Finds the label among a file's columns: the requested one; else `is_attack`; else the only column with a label's
     /// usual name.
     pub(super) fn new(
         path: &Path,
@@ -85,7 +85,7 @@ impl LabelSource {
         }
     }
 
-    /// A row's class, and whether the attacker takes part; `None` where the row is not labelled.
+    /// A row's class, and whether the attacker takes part; `None` if the row is not labelled.
     pub(super) fn class<'r>(&'r self, row: &'r impl Row) -> Option<(Cow<'r, str>, Option<bool>)> {
         match self {
             LabelSource::Column(at) => Some((text(row.cell(*at))?, None)),
@@ -118,7 +118,7 @@ pub(super) fn class_name(name: &str) -> &str {
     if BENIGN.iter().any(|prefix| lower_case.starts_with(prefix)) { NORMAL } else { name }
 }
 
-/// A label; `None` where it is missing.
+/// A label; `None` if it is missing.
 fn text(cell: RawCell<'_>) -> Option<Cow<'_, str>> {
     match cell {
         cell if cell.is_missing() => None,
@@ -127,7 +127,7 @@ fn text(cell: RawCell<'_>) -> Option<Cow<'_, str>> {
     }
 }
 
-/// Whether a cell holds a number other than 0; `None` where it is missing.
+/// Whether a cell holds a number other than 0; `None` if it is missing.
 fn flag(cell: RawCell<'_>) -> Option<bool> {
     let value = match cell {
         RawCell::Text(bytes) => infer(bytes, false),

@@ -89,7 +89,7 @@ fn read_file(
             file.link = summary.link;
             match summary.cut {
                 Some(fault) if consumer.read == 0 => return Err(DatasetError::from(fault).into()),
-                Some(_) => rows.leave_out(&format!("behind the truncation of {}", file.name), 1),
+                Some(_) => rows.leave_out(&format!("after the truncation of {}", file.name), 1),
                 None => {}
             }
         }

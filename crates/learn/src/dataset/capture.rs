@@ -21,7 +21,7 @@ use super::{
     table::IS_ATTACK,
 };
 
-/// What remains to be said about a capture after its rows.
+/// The state of a capture after its rows.
 pub(crate) struct CaptureSummary {
     /// The link layer of its first packet.
     pub(crate) link: Option<&'static str>,

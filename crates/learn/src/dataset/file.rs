@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use super::{DatasetError, Manifest, hash::Hashing, nsl_kdd};
+use super::{DatasetError, Manifest, hash::Hashing};
 
 /// Bytes of a file that decide its format.
 const HEAD: u64 = 4096;
@@ -57,7 +57,7 @@ pub(crate) fn recognise(path: &Path) -> Result<Format, DatasetError> {
             | b"\x0a\x0d\x0d\x0a",
         ) => Format::Capture,
         Some(b"PAR1") => Format::Parquet,
-        _ if nsl_kdd::is_head(&head) => Format::NslKdd,
+        _ if is_nsl_kdd(&head) => Format::NslKdd,
         _ => {
             let line = head.split(|byte| *byte == b'\n').next().unwrap_or_default();
             match std::str::from_utf8(line) {
@@ -68,6 +68,19 @@ pub(crate) fn recognise(path: &Path) -> Result<Format, DatasetError> {
             }
         }
     })
+}
+
+/// Whether a file that starts so is NSL-KDD's: by its first line that is neither blank nor a comment.
+fn is_nsl_kdd(head: &[u8]) -> bool {
+    let mut lines = head.split(|byte| *byte == b'\n').map(|line| std::str::from_utf8(line).unwrap_or("?"));
+    let Some(line) = lines.find(|line| !line.trim().is_empty() && !line.starts_with('%')) else {
+        return false;
+    };
+    let cells: Vec<&str> = line.trim().split(',').map(str::trim).collect();
+    let protocol = cells.get(1).is_some_and(|cell| ["tcp", "udp", "icmp", "protocol_type"].contains(cell));
+    let relation = line.to_ascii_lowercase();
+    (matches!(cells.len(), 42 | 43) && protocol)
+        || (relation.starts_with("@relation") && relation.contains("kdd"))
 }
 
 /// The SHA-256 of a file's bytes, as 64 hexadecimal digits.

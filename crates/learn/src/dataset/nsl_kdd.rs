@@ -105,19 +105,6 @@ fn stem(path: &Path) -> String {
     name.split('.').next().unwrap_or_default().to_owned()
 }
 
-/// Whether a file that starts so is NSL-KDD's: by its first line that is neither blank nor a comment.
-pub(super) fn is_head(head: &[u8]) -> bool {
-    let mut lines = head.split(|byte| *byte == b'\n').map(|line| std::str::from_utf8(line).unwrap_or("?"));
-    let Some(line) = lines.find(|line| !line.trim().is_empty() && !line.starts_with('%')) else {
-        return false;
-    };
-    let cells: Vec<&str> = line.trim().split(',').map(str::trim).collect();
-    let protocol = cells.get(1).is_some_and(|cell| ["tcp", "udp", "icmp", "protocol_type"].contains(cell));
-    let relation = line.to_ascii_lowercase();
-    (matches!(cells.len(), 42 | 43) && protocol)
-        || (relation.starts_with("@relation") && relation.contains("kdd"))
-}
-
 /// A line's number, from 1, and its cells.
 type Line<'l> = (u64, Vec<&'l [u8]>);
 

@@ -30,7 +30,7 @@ pub enum PrepareError {
     /// A recording to leave out is not in the data.
     #[error("there is no recording {name} to leave out; the data has {known}")]
     NoSuchRecording {
-        /// The name asked for.
+        /// The requested name.
         name: String,
         /// The recordings of the data.
         known: String,

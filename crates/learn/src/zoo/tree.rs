@@ -9,6 +9,7 @@ mod binned;
 mod gini;
 mod grow;
 mod ranks;
+mod split;
 
 pub(crate) use binned::BinnedTree;
 

@@ -1,6 +1,6 @@
 //! Class-balanced Gini impurity over few ranks: every class weighs the same, however many rows it has.
 
-use super::grow::Split;
+use super::split::Split;
 
 /// The criterion, with the limits of a tree's size.
 pub(super) struct BalancedGini {

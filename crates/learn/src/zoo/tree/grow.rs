@@ -8,6 +8,7 @@ use super::{
     LEAF, Node, Tree,
     gini::BalancedGini,
     ranks::{Column, Ranks},
+    split::Split,
 };
 use crate::prepare::shuffle;
 
@@ -32,16 +33,6 @@ pub(super) struct Grower<'a> {
     criterion: Criterion,
     /// n log2 n.
     n_log_n: Vec<f64>,
-}
-
-/// The best split of a node by one input.
-#[derive(Clone, Copy)]
-pub(super) struct Split {
-    /// By entropy the sum over both sides and all classes of n log2 n, less the sides' own; by Gini the fall of the
-    /// impurity. Higher is purer.
-    pub(super) purity: f64,
-    /// The last rank that goes left, and the first that goes right.
-    pub(super) ranks: (u32, u32),
 }
 
 /// A node whose rows are still to be split.
