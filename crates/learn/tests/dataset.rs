@@ -93,6 +93,18 @@ fn the_cap_is_reported_and_the_hash_covers_the_whole_file() {
 }
 
 #[test]
+fn a_compressed_csv_gives_the_same_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let plain = write(&folder.path().join("flood.csv"), [header(), connect(0, 64, 4000, true)]);
+    let packed = folder.path().join("flood.csv.zst");
+    fs::write(&packed, zstd::encode_all(&*fs::read(&plain).unwrap(), 1).unwrap()).unwrap();
+    let (plain, packed) = (read(&plain).unwrap(), read(&packed).unwrap());
+    assert_eq!((plain.len(), packed.len()), (1, 1));
+    assert!((0..plain.columns().len()).all(|column| plain.value(0, column) == packed.value(0, column)));
+    assert_eq!(plain.labels(LabelRule::File).unwrap(), packed.labels(LabelRule::File).unwrap());
+}
+
+#[test]
 fn scenarios_of_a_file_whose_name_is_no_class() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("mine.csv");

@@ -1,5 +1,5 @@
-//! Training epochs of ten steps, inference and streaming, on each instruction set.
-//! `cargo bench -p citronella-nn -- avx512/train` runs a part.
+//! Training (epochs of ten steps), inference and streaming on each instruction set; a subset:
+//! `cargo bench -p citronella-nn -- avx512/train`.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::hint::black_box;

@@ -1,4 +1,4 @@
-//! Prints what `citronella_nn::bench` measures. usage: measure [STEPS] [FEATURES] [THREADS] [SECONDS] [HIDDEN]
+//! Prints the results of `citronella_nn::bench`. Usage: measure [STEPS] [FEATURES] [THREADS] [SECONDS] [HIDDEN]
 
 use citronella_nn::bench::{Setup, run};
 

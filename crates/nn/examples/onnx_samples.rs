@@ -1,5 +1,5 @@
-//! Writes networks of several shapes as ONNX models into a folder, each with inputs and the probabilities that they lead to.
-//! usage: onnx_samples DIR    writes NAME.onnx, NAME.x, NAME.p (little-endian f32), NAME.shape (rows steps inputs outputs)
+//! Writes networks of several shapes as ONNX models into a folder, each with inputs and the resulting probabilities.
+//! Usage: onnx_samples DIR    writes NAME.onnx, NAME.x, NAME.p (little-endian f32), NAME.shape (rows steps inputs outputs)
 
 use citronella_nn::{LossAt, Network, Spec, onnx};
 
@@ -15,7 +15,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for (seed, (name, spec)) in specs.into_iter().enumerate() {
         let (inputs, outputs) = (spec.inputs, spec.outputs);
         let network = Network::new(spec, seed as u64)?;
-        // Weights and running statistics away from where they begin.
+        // Weights and running statistics that differ from their initial values.
         let tensors: Vec<_> = network.tensors();
         let network = Network::from_tensors(network.spec().clone(), |name| {
             let (_, shape, values) = tensors.iter().find(|t| t.0 == name)?;

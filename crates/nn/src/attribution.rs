@@ -1,20 +1,20 @@
-//! What moved an output: exact gradients with respect to the inputs, and their integral along a path.
+//! Attribution of an output to the inputs: gradients and integrated gradients.
 //!
-//! In: a sequence, and a direction (weights of the logits, such as 1 for a class and -1 for another). Out: for each
-//! input of each step its share of the weighted sum of logits after the last step. Logits, not probabilities: a
-//! probability near 1 hardly moves whatever the inputs do, and its gradients say nothing.
+//! In: a sequence and a direction (a weight for each logit, such as 1 for one class and -1 for another). Out: the contribution
+//! of each input of each step to the weighted sum of logits after the last step. Logits rather than probabilities, because
+//! gradients vanish where a probability is close to 1.
 
 use crate::chunk::{Chunk, Pass};
 use crate::error::check_length;
 use crate::layer::Layer;
 use crate::{Error, LossAt, Network, Sequences};
 
-/// Rows that are differentiated together.
+/// Rows per chunk.
 const ROWS: usize = 32;
-/// Points on the path: as few as do, this many at most.
+/// Points on the path: tried in order until [`TOLERANCE`] is reached.
 const POINTS: [usize; 6] = [32, 64, 128, 256, 512, 1024];
-/// What the attributions may miss of the difference that they explain.
-const COMPLETE: f64 = 0.005;
+/// Largest error of the sum of attributions, relative to the difference that they explain.
+const TOLERANCE: f64 = 0.005;
 
 /// Outputs and their gradients with respect to the inputs.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,25 +28,26 @@ pub struct InputGradients {
 /// Integrated gradients (Sundararajan, Taly and Yan 2017, equation 1).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attribution {
-    /// What each input of each step adds to the weighted sum of logits: steps x inputs.
+    /// Contribution of each input of each step to the weighted sum of logits: steps x inputs.
     pub values: Vec<f64>,
     /// The weighted sum at the baseline.
     pub baseline: f64,
-    /// The weighted sum at the sequence. The values add up to its difference to the baseline's, but for `missing`.
+    /// The weighted sum at the sequence: `baseline` + sum of `values` + `missing`.
     pub output: f64,
-    /// That difference less the sum of the values: what the numeric integral missed.
+    /// Error of the numeric integral: `output` - `baseline` - sum of `values`.
     pub missing: f64,
-    /// Points that the integral took.
+    /// Points of the numeric integral.
     pub points: usize,
 }
 
 impl Network {
     /// The gradient of `direction . logits` after the last step with respect to every input, row by row.
     ///
-    /// `x`: rows x steps x inputs; `direction`: a weight an output. Batch normalisation is that of prediction.
+    /// `x`: rows x steps x inputs; `direction`: a weight per output. Batch normalisation uses its running
+    /// statistics.
     ///
     /// # Errors
-    /// Lengths that do not fit, or no step.
+    /// A length is wrong, or there is no step.
     pub fn input_gradients(
         &self,
         x: &[f32],
@@ -59,38 +60,39 @@ impl Network {
         network.spec.loss_at = LossAt::LastStep;
         let classes = vec![0; rows];
         let data = Sequences::new(x, &classes, rows, steps);
-        data.check(&network)?;
+        data.check(&network.spec)?;
         let pass =
             Pass { network: &network, data, class_weights: None, batch: rows, norms: &[], dropout_seed: 0 };
         let (inputs, outputs, columns) = (self.spec.inputs, self.spec.outputs, network.head.columns);
-        let mut found = InputGradients { logits: Vec::with_capacity(rows * outputs), x: vec![0.0; x.len()] };
+        let mut gradients =
+            InputGradients { logits: Vec::with_capacity(rows * outputs), x: vec![0.0; x.len()] };
         let order: Vec<u32> = (0..rows as u32).collect();
         let mut chunk = Chunk::new(&network, rows.min(ROWS), steps);
-        for (rows, dx) in order.chunks(ROWS).zip(found.x.chunks_mut(ROWS * steps * inputs)) {
-            chunk.take(rows, rows[0] as usize, &data);
+        for (rows, dx) in order.chunks(ROWS).zip(gradients.x.chunks_mut(ROWS * steps * inputs)) {
+            chunk.load_rows(rows, rows[0] as usize, &data);
             for l in 0..network.layers.len() {
-                chunk.up(&pass, l);
+                chunk.forward_layer(&pass, l);
             }
-            chunk.head_up(&pass);
+            chunk.head_forward(&pass);
             for logits in chunk.logits.chunks_exact_mut(columns).take(rows.len()) {
-                found.logits.extend_from_slice(&logits[..outputs]);
+                gradients.logits.extend_from_slice(&logits[..outputs]);
                 logits[..outputs].copy_from_slice(direction);
             }
-            chunk.head_down(&pass);
+            chunk.head_backward(&pass);
             for l in (0..network.layers.len()).rev() {
-                chunk.down(&pass, l);
+                chunk.backward_layer(&pass, l);
             }
             chunk.input_gradients(inputs, steps, dx);
         }
-        Ok(found)
+        Ok(gradients)
     }
 
     /// Integrated gradients of `direction . logits` after the last step, along the straight line from `baseline` to
-    /// `x` (both steps x inputs). The midpoint rule doubles its points until what is missing is half a percent of the
-    /// difference, or of 1 where the difference is smaller, or 1,024 points are taken.
+    /// `x` (both steps x inputs). The midpoint rule doubles its points until the error is at most 0.5 % of the
+    /// difference (of 1 if the difference is smaller), up to 1,024 points.
     ///
     /// # Errors
-    /// Lengths that do not fit, or no step.
+    /// A length is wrong, or there is no step.
     pub fn integrated_gradients(
         &self,
         x: &[f32],
@@ -113,7 +115,7 @@ impl Network {
             if missing.abs() < found.missing.abs() {
                 found = Attribution { values, missing, points, ..found };
             }
-            if found.missing.abs() <= COMPLETE * (to - from).abs().max(1.0) {
+            if found.missing.abs() <= TOLERANCE * (to - from).abs().max(1.0) {
                 break;
             }
         }
@@ -130,11 +132,11 @@ impl Network {
         let steps = x.len() / self.spec.inputs.max(1);
         let mut sums = vec![0.0; x.len()];
         let all: Vec<usize> = (0..points).collect();
-        for some in all.chunks(4 * ROWS) {
-            let place = |point: &usize| (*point as f32 + 0.5) / points as f32;
+        for points_of_chunk in all.chunks(4 * ROWS) {
+            let position = |point: &usize| (*point as f32 + 0.5) / points as f32;
             let between = |at: f32| x.iter().zip(baseline).map(move |(x, b)| b + at * (x - b));
-            let path: Vec<f32> = some.iter().map(place).flat_map(between).collect();
-            let gradients = self.input_gradients(&path, some.len(), steps, direction)?;
+            let path: Vec<f32> = points_of_chunk.iter().map(position).flat_map(between).collect();
+            let gradients = self.input_gradients(&path, points_of_chunk.len(), steps, direction)?;
             for row in gradients.x.chunks_exact(x.len().max(1)) {
                 sums.iter_mut().zip(row).for_each(|(sum, g)| *sum += f64::from(*g));
             }
@@ -143,7 +145,7 @@ impl Network {
         Ok(sums.iter().zip(differences).map(|(sum, difference)| sum / points as f64 * difference).collect())
     }
 
-    /// The same network without dropout, ready to say how its inputs move it.
+    /// The same network without dropout, with the weights that gradients of the inputs need.
     pub(crate) fn with_input_gradients(&self) -> Network {
         let mut network = self.clone();
         network.spec.dropout = 0.0;
@@ -152,16 +154,5 @@ impl Network {
             *layer = Layer::pack(layer.inputs, layer.hidden, &ih, &hh, &bias, true);
         }
         network
-    }
-}
-
-impl Chunk {
-    /// The inputs' gradients that the way down left: rows x steps x inputs; zero behind the longest row.
-    pub(crate) fn input_gradients(&self, inputs: usize, steps: usize, out: &mut [f32]) {
-        let (rows, columns) = (self.rows.len(), crate::simd::padded(inputs));
-        for (at, dx) in self.layers[0].dx.chunks_exact(columns).enumerate().take(rows * self.used) {
-            let (t, r) = (at / rows, at % rows);
-            out[(r * steps + t) * inputs..][..inputs].copy_from_slice(&dx[..inputs]);
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! How fast this machine trains and runs a network: LSTM and a dense head of 5, Adam, batch 32.
+//! Benchmarks of training and inference on this machine: LSTM with a dense head of 5 outputs, Adam, batch 32.
 
 mod stream;
 
@@ -16,17 +16,17 @@ use crate::{Error, Network, Precision, Simd, Spec, StreamCell, TrainConfig, Trai
 /// What to measure.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Setup {
-    /// Steps a sequence.
+    /// Steps per sequence.
     pub steps: usize,
-    /// Values a step.
+    /// Values per step.
     pub features: usize,
     /// LSTM units.
     pub hidden: usize,
-    /// Threads for training and for inference in batches; streaming runs on one.
+    /// Threads for training and for batch inference; streaming runs on one.
     pub threads: usize,
-    /// Seconds to spend on each figure, at least.
+    /// Minimum seconds for each figure.
     pub seconds: f64,
-    /// Conversations to stream over.
+    /// Numbers of conversations to stream over.
     pub conversations: Vec<usize>,
 }
 
@@ -44,25 +44,25 @@ pub struct Report {
     pub setup: Setup,
     /// The instruction set in use.
     pub simd: &'static str,
-    /// Milliseconds a training step of 32 rows: the median of three epochs or more, and the best.
+    /// Milliseconds per training step of 32 rows: the median of at least three epochs.
     pub train_ms: f64,
-    /// See `train_ms`.
+    /// The best epoch.
     pub train_best_ms: f64,
-    /// Floating-point operations of the products in a training step a second, in 10^9, at the median.
+    /// GFLOP/s of the matrix products in a training step, at the median.
     pub train_gflops: f64,
-    /// The machine's fused multiply-adds with as many threads, counted as two operations each, in 10^9 a second.
+    /// Peak GFLOP/s of fused multiply-adds (two operations each) with as many threads.
     pub peak_gflops: f64,
     /// `train_gflops` / `peak_gflops`.
     pub share_of_peak: f64,
-    /// Sequences a second at batch 1, 32, 1024.
+    /// Sequences per second at batch 1.
     pub infer_1: f64,
-    /// See `infer_1`.
+    /// Sequences per second at batch 32.
     pub infer_32: f64,
-    /// See `infer_1`.
+    /// Sequences per second at batch 1,024.
     pub infer_1024: f64,
-    /// Bytes of state a conversation in f32.
+    /// Bytes of state per conversation in f32.
     pub state_bytes: usize,
-    /// A line for each number of conversations, in f32 and, where the CPU has it, in bf16.
+    /// For each number of conversations: f32 and, if the CPU supports it, bf16.
     pub streaming: Vec<StreamRates>,
 }
 
@@ -99,16 +99,16 @@ pub fn run(setup: &Setup) -> Result<Report, Error> {
 
 const OUTPUTS: usize = 5;
 const BATCH: usize = 32;
-/// Rows an epoch.
+/// Rows per epoch.
 const ROWS: usize = 16_000;
 
-/// Operations of a training step's products: forward, backward and weight gradients of the LSTM.
+/// Floating-point operations of the LSTM's matrix products in a training step: forward, backward, weight gradients.
 fn train_flops(setup: &Setup) -> f64 {
     let (h, depth) = (setup.hidden, 1 + setup.features + setup.hidden);
     (2 * BATCH * setup.steps * 4 * h * (2 * depth + h)) as f64
 }
 
-/// Values and labels without meaning: rows x steps x features, rows.
+/// Random values (rows x steps x features) and labels (rows).
 fn data(setup: &Setup, rows: usize) -> (Vec<f32>, Vec<u32>) {
     let mut random = Random::new(1, 9);
     let x = (0..rows * setup.steps * setup.features).map(|_| random.uniform() as f32 * 2.0 - 1.0).collect();
@@ -119,7 +119,7 @@ fn network(setup: &Setup, simd: Simd) -> Result<Network, Error> {
     Ok(Network::new(Spec::new(setup.features, setup.hidden, OUTPUTS), 1)?.with_simd(simd))
 }
 
-/// Milliseconds a training step of 32 rows: the best and the median of three epochs or more.
+/// Milliseconds per training step of 32 rows: best and median of at least three epochs.
 pub fn train_ms(setup: &Setup, simd: Simd) -> Result<[f64; 2], Error> {
     let (x, y) = data(setup, ROWS);
     let config = TrainConfig { batch: BATCH, threads: setup.threads, ..TrainConfig::default() };
@@ -134,7 +134,7 @@ pub fn train_ms(setup: &Setup, simd: Simd) -> Result<[f64; 2], Error> {
     Ok([times[0], times[times.len() / 2]])
 }
 
-/// Sequences a second at a given batch size.
+/// Sequences per second at a batch size.
 pub fn infer_per_s(setup: &Setup, simd: Simd, batch: usize) -> Result<f64, Error> {
     let network = network(setup, simd)?;
     let (x, _) = data(setup, batch);
@@ -143,20 +143,21 @@ pub fn infer_per_s(setup: &Setup, simd: Simd, batch: usize) -> Result<f64, Error
     })
 }
 
-/// The machine's peak with `threads` threads: 10^9 operations a second, the best of many short runs.
+/// Peak GFLOP/s with `threads` threads: the best of 20 short runs.
 pub fn peak_gflops(simd: Simd, threads: usize) -> Result<f64, Error> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
     let pool = pool.map_err(|e| Error::Config(format!("cannot start {threads} threads: {e}")))?;
-    let turns = 1_000_000;
+    let iterations = 1_000_000;
     let run = || {
         let begin = Instant::now();
-        let all = (0..threads).into_par_iter().with_max_len(1).map(|_| black_box(simd.run(Peak { turns })).0);
+        let all =
+            (0..threads).into_par_iter().with_max_len(1).map(|_| black_box(simd.run(Peak { iterations })).0);
         all.sum::<f64>() / begin.elapsed().as_secs_f64() / 1e9
     };
     Ok(pool.install(|| (0..20).map(|_| run()).fold(0.0, f64::max)))
 }
 
-/// `items` a second, each call doing `items`.
+/// Items per second, with `items` per call.
 fn rate(seconds: f64, items: usize, mut call: impl FnMut() -> Result<(), Error>) -> Result<f64, Error> {
     for _ in 0..5 {
         call()?;

@@ -1,15 +1,19 @@
-//! A few rows of a batch, forward and backward through the whole network: the part of a training step that rows do
-//! not share. The weights' gradients come afterwards ([`crate::gradient`]), from what stays here.
+//! Forward and backward pass of a few rows through the whole network (backpropagation through time).
+//!
+//! In: rows of a batch. Out: losses, predictions, and the activations and gradients from which `weight_gradient` computes
+//! the gradients of the weights.
 
-use crate::forward::logits;
+mod norm_dropout;
+
+use self::norm_dropout::NormDropout;
+use crate::batch_norm::NormBatch;
+use crate::inference::logits;
 use crate::kernel::{CellBackward, Matmul, PANEL_ROW, Saved, Softmax, Step};
-use crate::link::Link;
-use crate::loss::{loss_of, to_gradient, verdict};
-use crate::norm::NormBatch;
-use crate::simd::Aligned;
+use crate::loss::{loss_of, predicted_class, to_gradient};
+use crate::simd::{Aligned, padded};
 use crate::{LossAt, Network, Sequences};
 
-/// What all chunks of a batch read.
+/// Shared input of all chunks of a batch.
 #[derive(Clone, Copy)]
 pub(crate) struct Pass<'a> {
     pub(crate) network: &'a Network,
@@ -17,16 +21,16 @@ pub(crate) struct Pass<'a> {
     pub(crate) class_weights: Option<&'a [f32]>,
     /// Rows over which the loss is averaged.
     pub(crate) batch: usize,
-    /// One a layer, where the network normalises.
+    /// One per layer if the network has batch normalisation, else empty.
     pub(crate) norms: &'a [NormBatch],
     pub(crate) dropout_seed: u64,
 }
 
-/// One layer's memory of its steps; row-major, the step outermost.
-pub(crate) struct LayerWork {
+/// Activations and gradients of a layer; row-major, steps outermost.
+pub(crate) struct LayerBuffers {
     /// (steps + 1) x rows x depth: [1, x, h] of each step; the last holds the final h.
     pub(crate) xh: Aligned,
-    /// panels x steps x rows x 64: gates, then their gradients.
+    /// panels x steps x rows x 64: gates; after the backward pass their gradients.
     pub(crate) gates: Aligned,
     /// (steps + 1) x rows x units; the first is the initial state, zero.
     c: Aligned,
@@ -35,43 +39,46 @@ pub(crate) struct LayerWork {
     /// rows x units.
     dh: Aligned,
     dc: Aligned,
-    /// steps x rows x inputs (padded), where the layer below wants it.
+    /// steps x rows x inputs (padded); empty if the gradient of the inputs is not needed.
     pub(crate) dx: Aligned,
-    pub(crate) link: Link,
+    pub(crate) norm_dropout: NormDropout,
 }
 
-/// A block of rows with the memory of their steps.
+/// A block of rows with its activations and gradients.
 pub(crate) struct Chunk {
-    /// Rows in use: their places in the data, and how many steps each has.
+    /// Indices of the rows in the data.
     pub(crate) rows: Vec<u32>,
+    /// Steps of each row.
     pub(crate) lengths: Vec<u32>,
-    /// Place of the first row in its batch.
+    /// Index of the first row in the batch.
     pub(crate) first_row: usize,
-    /// Steps that there is room for, and steps of the longest row.
+    /// Steps of the padded data.
     pub(crate) steps: usize,
-    pub(crate) used: usize,
-    pub(crate) layers: Vec<LayerWork>,
-    /// Positions x (1 + units), a position being a row (loss at the last step) or a step's row: the head's input.
+    /// Steps of the longest row.
+    pub(crate) used_steps: usize,
+    pub(crate) layers: Vec<LayerBuffers>,
+    /// Input of the head: positions x (1 + units). A position is a row (loss at the last step) or a row's step.
     pub(crate) top: Aligned,
     /// Positions x columns: logits, then their gradients.
     pub(crate) logits: Aligned,
-    /// Positions x units.
+    /// Gradient of the head's input: positions x units.
     pub(crate) d_top: Aligned,
-    /// A row each.
+    /// One per row.
     pub(crate) losses: Vec<f32>,
-    pub(crate) verdicts: Vec<u32>,
-    head_rows: usize,
+    pub(crate) predictions: Vec<u32>,
+    /// Positions that went through the head.
+    head_positions: usize,
 }
 
 impl Chunk {
-    /// Room for `rows` rows of `steps` steps.
+    /// Buffers for `rows` rows of `steps` steps.
     pub(crate) fn new(network: &Network, rows: usize, steps: usize) -> Chunk {
         let (spec, head) = (&network.spec, &network.head);
         let every = if spec.loss_at == LossAt::EveryStep { steps } else { 1 };
         let layers = network.layers.iter().enumerate().map(|(l, layer)| {
             let zeros = |per_row: usize| Aligned::zeros(rows * per_row);
             let positions = rows * if l + 1 < network.layers.len() { steps } else { every };
-            LayerWork {
+            LayerBuffers {
                 xh: zeros((steps + 1) * layer.depth()),
                 gates: zeros(steps * 4 * layer.units),
                 c: zeros((steps + 1) * layer.units),
@@ -79,7 +86,7 @@ impl Chunk {
                 dh: zeros(layer.units),
                 dc: zeros(layer.units),
                 dx: zeros(steps * layer.input_gradient()),
-                link: Link::new(positions, layer.units, spec.dropout > 0.0, spec.batch_norm),
+                norm_dropout: NormDropout::new(positions, layer.units, spec.dropout > 0.0, spec.batch_norm),
             }
         });
         Chunk {
@@ -87,66 +94,65 @@ impl Chunk {
             lengths: Vec::with_capacity(rows),
             first_row: 0,
             steps,
-            used: steps,
+            used_steps: steps,
             layers: layers.collect(),
             top: Aligned::zeros(rows * every * (1 + head.units)),
             logits: Aligned::zeros(rows * every * head.columns),
             d_top: Aligned::zeros(rows * every * head.units),
             losses: Vec::with_capacity(rows),
-            verdicts: Vec::with_capacity(rows),
-            head_rows: 0,
+            predictions: Vec::with_capacity(rows),
+            head_positions: 0,
         }
     }
 
-    /// Takes the rows that it is to walk through.
-    pub(crate) fn take(&mut self, rows: &[u32], first_row: usize, data: &Sequences<'_>) {
+    /// Sets the rows to process.
+    pub(crate) fn load_rows(&mut self, rows: &[u32], first_row: usize, data: &Sequences<'_>) {
         self.rows.clear();
         self.rows.extend_from_slice(rows);
         self.lengths.clear();
         let length = |row: &u32| data.lengths.map_or(self.steps as u32, |l| l[*row as usize]);
         self.lengths.extend(rows.iter().map(length));
-        self.used = self.lengths.iter().copied().max().unwrap_or(0) as usize;
+        self.used_steps = self.lengths.iter().copied().max().unwrap_or(0) as usize;
         self.first_row = first_row;
         self.losses.clear();
-        self.verdicts.clear();
-        self.head_rows = 0;
+        self.predictions.clear();
+        self.head_positions = 0;
     }
 
-    /// Positions that went through the head.
-    pub(crate) fn head_rows(&self) -> usize {
-        self.head_rows
+    pub(crate) fn head_positions(&self) -> usize {
+        self.head_positions
     }
 
-    /// Whether only the last steps of layer `l` are seen from above.
-    pub(crate) fn last_only(&self, pass: &Pass<'_>, l: usize) -> bool {
+    /// Whether only the last step of layer `l` is used by the layer above.
+    pub(crate) fn is_last_only(&self, pass: &Pass<'_>, l: usize) -> bool {
         l + 1 == self.layers.len() && pass.network.spec.loss_at == LossAt::LastStep
     }
 
-    /// Forward, loss, backward, where no batch normalisation asks for the other rows in between.
-    pub(crate) fn run(&mut self, pass: &Pass<'_>) {
+    /// Forward pass, loss and backward pass of a network without batch normalisation.
+    pub(crate) fn forward_backward(&mut self, pass: &Pass<'_>) {
         for l in 0..self.layers.len() {
-            self.up(pass, l);
+            self.forward_layer(pass, l);
         }
-        self.turn(pass);
+        self.head_and_loss(pass);
         for l in (0..self.layers.len()).rev() {
-            self.mask_down(pass, l);
-            self.down(pass, l);
+            self.dropout_backward(pass, l);
+            self.backward_layer(pass, l);
         }
     }
 
-    /// Layer `l` forward.
-    pub(crate) fn up(&mut self, pass: &Pass<'_>, l: usize) {
+    /// Forward pass of layer `l`.
+    pub(crate) fn forward_layer(&mut self, pass: &Pass<'_>, l: usize) {
         if self.rows.is_empty() {
             return;
         }
         if l > 0 {
-            self.link_up(pass, l - 1);
+            self.norm_dropout_forward(pass, l - 1);
         }
-        self.load(pass, l);
+        self.load_inputs(pass, l);
         let (layer, rows, steps) = (&pass.network.layers[l], self.rows.len(), self.steps);
         let (depth, units, work) = (layer.depth(), layer.units, &mut self.layers[l]);
         work.c[..rows * units].fill(0.0);
-        for t in 0..self.used {
+        for t in 0..self.used_steps {
             let (xh, next) = work.xh.split_at_mut((t + 1) * rows * depth);
             let (c, c_out) = work.c.split_at_mut((t + 1) * rows * units);
             pass.network.simd.run(Step {
@@ -169,12 +175,12 @@ impl Chunk {
         }
     }
 
-    /// The layer's inputs: the data, gathered step by step, or what the layer below says.
-    fn load(&mut self, pass: &Pass<'_>, l: usize) {
+    /// Copies the layer's inputs into [1, x, h]: the data, or the outputs of the layer below.
+    fn load_inputs(&mut self, pass: &Pass<'_>, l: usize) {
         let (layer, rows, steps) = (&pass.network.layers[l], self.rows.len(), self.steps);
         let (below, here) = self.layers.split_at_mut(l);
         let (depth, n) = (layer.depth(), layer.inputs);
-        let targets = here[0].xh.chunks_exact_mut(depth).take(rows * self.used);
+        let targets = here[0].xh.chunks_exact_mut(depth).take(rows * self.used_steps);
         for (at, target) in targets.enumerate() {
             let (t, r) = (at / rows, at % rows);
             target[0] = 1.0;
@@ -182,10 +188,10 @@ impl Chunk {
                 None => &pass.data.x[(self.rows[r] as usize * steps + t) * n..][..n],
                 Some(work) => {
                     let layer = &pass.network.layers[l - 1];
-                    if work.link.out.is_empty() {
+                    if work.norm_dropout.out.is_empty() {
                         &work.xh[((t + 1) * rows + r) * layer.depth() + 1 + layer.inputs..][..n]
                     } else {
-                        &work.link.out[at * layer.units..][..n]
+                        &work.norm_dropout.out[at * layer.units..][..n]
                     }
                 }
             });
@@ -195,51 +201,51 @@ impl Chunk {
         }
     }
 
-    /// The head, the loss, and back to the gradient of the head's input.
-    pub(crate) fn turn(&mut self, pass: &Pass<'_>) {
+    /// The head forward, the loss, and the gradient of the head's input.
+    pub(crate) fn head_and_loss(&mut self, pass: &Pass<'_>) {
         if self.rows.is_empty() {
             return;
         }
-        self.head_up(pass);
-        self.lose(pass);
-        self.head_down(pass);
+        self.head_forward(pass);
+        self.compute_loss(pass);
+        self.head_backward(pass);
     }
 
-    /// The head: logits.
-    pub(crate) fn head_up(&mut self, pass: &Pass<'_>) {
+    /// Computes the logits.
+    pub(crate) fn head_forward(&mut self, pass: &Pass<'_>) {
         let l = self.layers.len() - 1;
-        self.link_up(pass, l);
+        self.norm_dropout_forward(pass, l);
         let (head, layer, rows) = (&pass.network.head, &pass.network.layers[l], self.rows.len());
         let (simd, positions) = (pass.network.simd, self.positions(pass, l));
-        self.head_rows = positions;
+        self.head_positions = positions;
         for at in 0..positions {
-            let place = self.place(pass, l, at);
+            let position = self.step_and_row(pass, l, at);
             let (top, work) = (&mut self.top[at * (1 + head.units)..][..1 + head.units], &self.layers[l]);
             top[0] = 1.0;
-            match place {
+            match position {
                 None => top[1..].fill(0.0),
-                Some((t, r)) if work.link.out.is_empty() => {
+                Some((t, r)) if work.norm_dropout.out.is_empty() => {
                     let h = ((t + 1) * rows + r) * layer.depth() + 1 + layer.inputs;
                     top[1..].copy_from_slice(&work.xh[h..h + head.units]);
                 }
-                Some(_) => top[1..].copy_from_slice(&work.link.out[at * head.units..][..head.units]),
+                Some(_) => top[1..].copy_from_slice(&work.norm_dropout.out[at * head.units..][..head.units]),
             }
         }
         simd.run(logits(head, positions, &self.top, &mut self.logits));
     }
 
-    /// The loss: logits become their gradients.
-    fn lose(&mut self, pass: &Pass<'_>) {
+    /// Computes losses and predictions, and replaces the logits by their gradients.
+    fn compute_loss(&mut self, pass: &Pass<'_>) {
         let (l, rows) = (self.layers.len() - 1, self.rows.len());
-        let (head, simd, positions) = (&pass.network.head, pass.network.simd, self.head_rows);
+        let (head, simd, positions) = (&pass.network.head, pass.network.simd, self.head_positions);
         let (outputs, columns) = (head.outputs, head.columns);
         simd.run(Softmax { rows: positions, outputs, columns, logits: &mut self.logits });
         self.losses.resize(rows, 0.0);
-        self.verdicts.resize(rows, 0);
+        self.predictions.resize(rows, 0);
         for at in 0..positions {
-            let place = self.place(pass, l, at);
+            let position = self.step_and_row(pass, l, at);
             let p = &mut self.logits[at * columns..][..outputs];
-            let Some((t, r)) = place else {
+            let Some((t, r)) = position else {
                 p.fill(0.0);
                 continue;
             };
@@ -251,17 +257,17 @@ impl Chunk {
                 / share as f32;
             self.losses[r] += loss_of(p, class) * weight;
             if t + 1 == length {
-                self.verdicts[r] = verdict(p);
+                self.predictions[r] = predicted_class(p);
             }
             to_gradient(p, class, weight / pass.batch as f32);
         }
     }
 
-    /// From the logits' gradients to that of the head's input.
-    pub(crate) fn head_down(&mut self, pass: &Pass<'_>) {
+    /// Computes the gradient of the head's input from that of the logits.
+    pub(crate) fn head_backward(&mut self, pass: &Pass<'_>) {
         let head = &pass.network.head;
         pass.network.simd.run(Matmul {
-            rows: self.head_rows,
+            rows: self.head_positions,
             depth: head.outputs,
             columns: head.units,
             a: &self.logits,
@@ -274,12 +280,13 @@ impl Chunk {
         });
     }
 
-    /// Layer `l` backward: gates become their gradients; the layer below gets its outputs' gradient.
-    pub(crate) fn down(&mut self, pass: &Pass<'_>, l: usize) {
+    /// Backward pass of layer `l`: replaces the gates by their gradients and computes the gradient of the inputs.
+    pub(crate) fn backward_layer(&mut self, pass: &Pass<'_>, l: usize) {
         if self.rows.is_empty() {
             return;
         }
-        let (layer, simd, last_only) = (&pass.network.layers[l], pass.network.simd, self.last_only(pass, l));
+        let (layer, simd, is_last_only) =
+            (&pass.network.layers[l], pass.network.simd, self.is_last_only(pass, l));
         let (rows, steps, units) = (self.rows.len(), self.steps, layer.units);
         let (inputs, n) = (layer.input_gradient(), rows * units);
         let (work, above) = self.layers[l..].split_at_mut(1);
@@ -287,13 +294,13 @@ impl Chunk {
         let from_above: &[f32] = above.first().map_or(&self.d_top, |a| &a.dx);
         work.dc[..n].fill(0.0);
         work.dh[..n].fill(0.0);
-        for t in (0..self.used).rev() {
-            // The loss reaches a row at its last step, or at every one; it adds to what the later step sent back.
+        for t in (0..self.used_steps).rev() {
+            // The gradient from above (at the last step or at every step) adds to that from the next step.
             for r in 0..rows {
-                if last_only && self.lengths[r] as usize != t + 1 {
+                if is_last_only && self.lengths[r] as usize != t + 1 {
                     continue;
                 }
-                let at = if last_only { r } else { t * rows + r } * units;
+                let at = if is_last_only { r } else { t * rows + r } * units;
                 let dh = &mut work.dh[r * units..(r + 1) * units];
                 dh.iter_mut().zip(&from_above[at..at + units]).for_each(|(a, b)| *a += b);
             }
@@ -329,6 +336,15 @@ impl Chunk {
                     simd.run(product(&b[units..], inputs, &mut work.dx[t * rows * inputs..]));
                 }
             }
+        }
+    }
+
+    /// Copies the gradient of the inputs to `out`: rows x steps x inputs; zero behind the longest row.
+    pub(crate) fn input_gradients(&self, inputs: usize, steps: usize, out: &mut [f32]) {
+        let (rows, columns) = (self.rows.len(), padded(inputs));
+        for (at, dx) in self.layers[0].dx.chunks_exact(columns).enumerate().take(rows * self.used_steps) {
+            let (t, r) = (at / rows, at % rows);
+            out[(r * steps + t) * inputs..][..inputs].copy_from_slice(&dx[..inputs]);
         }
     }
 }

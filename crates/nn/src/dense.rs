@@ -1,7 +1,7 @@
-//! A network of dense layers alone: ReLU between them, softmax at the end, Adam.
+//! A multilayer perceptron: dense layers with ReLU, softmax at the end, trained by Adam.
 
 use crate::error::check_length;
-use crate::product::{View, multiply};
+use crate::gemm::{View, multiply};
 use crate::random::Random;
 use crate::{Error, TrainConfig};
 
@@ -34,7 +34,7 @@ impl Layer {
     }
 }
 
-/// Adam's memory of one layer.
+/// A layer's gradient and Adam's moments.
 struct Moments {
     first: Vec<f32>,
     second: Vec<f32>,
@@ -59,7 +59,7 @@ impl Moments {
 }
 
 impl DenseNetwork {
-    /// Fresh weights, Glorot uniform, biases zero. `sizes`: inputs, units of each hidden layer, classes.
+    /// Initial weights: Glorot uniform, biases zero. `sizes`: inputs, units of each hidden layer, classes.
     ///
     /// # Errors
     /// Fewer than two sizes, or one of them is 0.
@@ -77,11 +77,11 @@ impl DenseNetwork {
         Ok(DenseNetwork { layers: layers.collect() })
     }
 
-    /// Trains for some epochs on `x`, rows x inputs, and a class for each row, in seeded batches; one thread. `progress`
-    /// hears each epoch's mean cross-entropy.
+    /// Trains for `epochs` epochs of seeded batches on one thread. `x`: rows x inputs; `y`: a class per row. `progress` gets
+    /// each epoch's mean cross-entropy.
     ///
     /// # Errors
-    /// Lengths that do not fit, or a class that the network does not have.
+    /// A length is wrong, or a class is not one of the network's.
     pub fn train(
         &mut self,
         x: &[f32],
@@ -97,7 +97,7 @@ impl DenseNetwork {
                 "a batch of 1 or more and classes below {classes} are needed"
             )));
         }
-        let mut memory: Vec<Moments> = self.layers.iter().map(|l| Moments::new(l.weights.len())).collect();
+        let mut moments: Vec<Moments> = self.layers.iter().map(|l| Moments::new(l.weights.len())).collect();
         let mut random = Random::new(config.seed, 1);
         let mut order: Vec<u32> = (0..y.len() as u32).collect();
         let mut batches = 0;
@@ -105,11 +105,11 @@ impl DenseNetwork {
             random.shuffle(&mut order);
             let mut loss = 0.0;
             for rows in order.chunks(config.batch) {
-                let taken: Vec<f32> =
+                let inputs_of_batch: Vec<f32> =
                     rows.iter().flat_map(|&r| &x[r as usize * inputs..][..inputs]).copied().collect();
                 let classes: Vec<u32> = rows.iter().map(|&row| y[row as usize]).collect();
                 batches += 1;
-                loss += self.step(&taken, &classes, &mut memory, config.learning_rate, batches);
+                loss += self.step(&inputs_of_batch, &classes, &mut moments, config.learning_rate, batches);
             }
             progress(loss / y.len().max(1) as f64);
         }
@@ -119,7 +119,7 @@ impl DenseNetwork {
     /// The classes' probabilities: rows x classes.
     ///
     /// # Errors
-    /// `x` is no whole number of rows.
+    /// `x` is not a whole number of rows.
     pub fn predict(&self, x: &[f32]) -> Result<Vec<f32>, Error> {
         let (inputs, classes) = self.shape();
         let rows = x.len() / inputs;
@@ -140,7 +140,7 @@ impl DenseNetwork {
         Ok(out)
     }
 
-    /// How many numbers it keeps.
+    /// Number of weights and biases.
     pub fn parameters(&self) -> usize {
         self.layers.iter().map(|layer| layer.weights.len()).sum()
     }
@@ -150,8 +150,8 @@ impl DenseNetwork {
         (ends.0.map_or(1, |l| l.inputs), ends.1.map_or(1, |l| l.outputs))
     }
 
-    /// One batch forward, backward, and Adam; the sum of the rows' losses.
-    fn step(&mut self, x: &[f32], y: &[u32], memory: &mut [Moments], rate: f32, batch: i32) -> f64 {
+    /// Trains on one batch and returns the sum of its losses.
+    fn step(&mut self, x: &[f32], y: &[u32], moments: &mut [Moments], rate: f32, batch: i32) -> f64 {
         let rows = y.len();
         let mut inputs = vec![x.to_vec()];
         let last = self.layers.len() - 1;
@@ -163,10 +163,10 @@ impl DenseNetwork {
             inputs.push(out);
         }
         let classes = self.layers[last].outputs;
-        // The gradient of softmax and cross-entropy: p - y, over the batch's mean.
-        let mut down = inputs.pop().unwrap_or_default();
+        // The gradient of softmax and cross-entropy is p - y; the loss is the mean over the batch.
+        let mut gradient = inputs.pop().unwrap_or_default();
         let mut loss = 0.0;
-        for (row, &class) in down.chunks_exact_mut(classes).zip(y) {
+        for (row, &class) in gradient.chunks_exact_mut(classes).zip(y) {
             softmax(row);
             loss -= f64::from(row[class as usize].max(1e-7).ln());
             row[class as usize] -= 1.0;
@@ -174,19 +174,19 @@ impl DenseNetwork {
         }
         for number in (0..=last).rev() {
             let layer = &self.layers[number];
-            let (input, moments) = (&inputs[number], &mut memory[number]);
+            let (input, moments) = (&inputs[number], &mut moments[number]);
             let (of_weights, of_biases) = moments.gradient.split_at_mut(layer.inputs * layer.outputs);
-            let slope = View::new(&down, rows, layer.outputs);
-            multiply(slope.transposed(), View::new(input, rows, layer.inputs), 0.0, of_weights);
+            let outputs = View::new(&gradient, rows, layer.outputs);
+            multiply(outputs.transposed(), View::new(input, rows, layer.inputs), 0.0, of_weights);
             of_biases.fill(0.0);
-            for row in down.chunks_exact(layer.outputs) {
+            for row in gradient.chunks_exact(layer.outputs) {
                 of_biases.iter_mut().zip(row).for_each(|(sum, d)| *sum += d);
             }
             if number > 0 {
                 let mut below = vec![0.0; rows * layer.inputs];
-                multiply(slope, layer.split().0, 0.0, &mut below);
+                multiply(outputs, layer.split().0, 0.0, &mut below);
                 below.iter_mut().zip(input).for_each(|(d, x)| *d = if *x > 0.0 { *d } else { 0.0 });
-                down = below;
+                gradient = below;
             }
             moments.step(&mut self.layers[number].weights, rate, batch);
         }
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn learns_what_needs_a_hidden_layer_and_repeats_itself() {
+    fn learns_xor_reproducibly() {
         let (x, y) = xor();
         let config = TrainConfig { batch: 32, learning_rate: 0.01, ..TrainConfig::default() };
         let trained = || {
@@ -242,9 +242,10 @@ mod tests {
             let p = network.predict(&x).unwrap();
             p.chunks_exact(3).zip(y).map(|(row, class)| -f64::from(row[class]).ln()).sum::<f64>() / 3.0
         };
-        let mut memory: Vec<Moments> = network.layers.iter().map(|l| Moments::new(l.weights.len())).collect();
-        network.clone().step(&x, &y.map(|class| class as u32), &mut memory, 0.0, 1);
-        for (number, moments) in memory.iter().enumerate() {
+        let mut moments: Vec<Moments> =
+            network.layers.iter().map(|l| Moments::new(l.weights.len())).collect();
+        network.clone().step(&x, &y.map(|class| class as u32), &mut moments, 0.0, 1);
+        for (number, moments) in moments.iter().enumerate() {
             for (at, gradient) in moments.gradient.iter().enumerate() {
                 let moved = |by: f32| {
                     let mut network = network.clone();
@@ -261,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn shapes_that_do_not_fit_are_refused() {
+    fn wrong_shapes_are_errors() {
         assert!(DenseNetwork::new(&[3], 1).is_err());
         let mut network = DenseNetwork::new(&[2, 2], 1).unwrap();
         assert!(network.predict(&[1.0; 3]).is_err());

@@ -1,9 +1,9 @@
-//! What can be wrong with a network's shape, weights or data.
+//! Errors of architecture, weights and data.
 
 /// Why a network could not be built, trained or run.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Error {
-    /// A size that no network can have.
+    /// An invalid architecture.
     #[error("network: {0}")]
     Spec(String),
     /// A tensor is missing from a model.
@@ -12,17 +12,17 @@ pub enum Error {
         /// The tensor's name.
         name: String,
     },
-    /// A tensor has another shape than the network asks for.
+    /// A tensor has the wrong shape.
     #[error("the model's tensor `{name}` has shape {found:?}, the network needs {wanted:?}")]
     TensorShape {
         /// The tensor's name.
         name: String,
-        /// What the model has.
+        /// Shape in the model.
         found: Vec<usize>,
-        /// What the network asks for.
+        /// Shape that the network needs.
         wanted: Vec<usize>,
     },
-    /// An input has another length than its rows, steps and columns say.
+    /// An input's length does not match its rows, steps and columns.
     #[error("{what}: {found} values, but {wanted} are needed")]
     Length {
         /// Which input.
@@ -33,21 +33,21 @@ pub enum Error {
         wanted: usize,
     },
     /// A label is not one of the classes.
-    #[error("row {row} has class {class}, but the network knows {classes} classes")]
+    #[error("row {row} has class {class}, but the network has {classes} classes")]
     Class {
         /// The row, counted from 0.
         row: usize,
         /// Its label.
         class: u32,
-        /// How many classes there are.
+        /// Number of classes.
         classes: u32,
     },
-    /// A setting that cannot work.
+    /// An invalid setting.
     #[error("{0}")]
     Config(String),
 }
 
-/// `found` must be `wanted`.
+/// Returns an error if `found` is not `wanted`.
 pub(crate) fn check_length(what: &'static str, found: usize, wanted: usize) -> Result<(), Error> {
     if found == wanted { Ok(()) } else { Err(Error::Length { what, found, wanted }) }
 }

@@ -1,11 +1,11 @@
-//! The hot loops, written once over [`crate::simd::Vector`]. Each is an [`crate::simd::Op`] that checks its slices'
-//! lengths, then walks them by pointer.
+//! The hot loops, written once over [`crate::simd::Vector`]. Each is a [`crate::simd::Op`] that asserts the lengths
+//! of its slices, then accesses them by pointer.
 //!
 //! A *panel* is 16 units: its weights are rows of 64 f32 (gates i, f, g, o of the 16 units), one row for the
-//! bias, one per input, one per recurrent unit. So one register tile holds all the gates of its units, and the
-//! activations and the cell update happen before anything leaves the registers.
+//! bias, one per input, one per recurrent unit. A register tile holds all gates of its units, so activations
+//! and cell update happen in registers.
 
-// Register tiles are indexed by their row and vector on purpose: every index is a constant once unrolled.
+// Register tiles are indexed by row and vector on purpose: indices are constants after unrolling.
 #![allow(clippy::needless_range_loop)]
 
 mod adam;
@@ -14,16 +14,18 @@ mod copy;
 mod forward;
 mod matmul;
 mod outer;
+mod panel;
 mod peak;
 mod prefetch;
 mod softmax;
 
 pub(crate) use adam::{AdamStep, BETA1, BETA2};
 pub(crate) use backward::CellBackward;
-pub(crate) use copy::{CopyRows, Places};
+pub(crate) use copy::{CopyRows, RowLayout};
 pub(crate) use forward::{Saved, Step};
 pub(crate) use matmul::Matmul;
 pub(crate) use outer::Outer;
+pub(crate) use panel::Panel;
 pub(crate) use peak::Peak;
 pub(crate) use prefetch::Prefetch;
 pub(crate) use softmax::Softmax;
@@ -33,7 +35,7 @@ use crate::simd::PANEL;
 /// f32 in a row of a panel's weights: 4 gates x 16 units.
 pub(crate) const PANEL_ROW: usize = 4 * PANEL;
 
-/// Calls `$tile::<V, R>` for the row count at hand, as few rows as the instruction set's tile has.
+/// Calls `$tile::<V, R, $n>` with the row count as a constant.
 macro_rules! with_rows {
     ($rows:expr, $tile:ident, $n:literal, ($($arg:expr),*)) => {
         match $rows {

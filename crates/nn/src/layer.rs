@@ -1,53 +1,15 @@
-//! Weights as the kernels read them, and as the world knows them.
+//! Weights of LSTM layers and of the head: packed for the kernels, unpacked for model files.
 
-use crate::kernel::PANEL_ROW;
+use crate::kernel::{PANEL_ROW, Panel};
 use crate::simd::{Aligned, PANEL, padded};
-
-/// The weights of 16 units: forward, and transposed for the backward pass.
-#[derive(Clone)]
-pub(crate) struct Panel {
-    /// depth x 64: bias, inputs, recurrent units (padded); gates i, f, g, o of 16 units each.
-    weights: Aligned,
-    /// 64 x back: recurrent units (padded), then inputs (padded) where their gradient is wanted.
-    transposed: Aligned,
-}
-
-impl Panel {
-    pub(crate) fn weights(&self) -> &[f32] {
-        &self.weights
-    }
-    pub(crate) fn weights_mut(&mut self) -> &mut [f32] {
-        &mut self.weights
-    }
-    pub(crate) fn transposed(&self) -> &[f32] {
-        &self.transposed
-    }
-
-    /// Brings the transposed copy up to date with the weights.
-    pub(crate) fn transpose(&mut self, inputs: usize, units: usize) {
-        let back = self.transposed.len() / PANEL_ROW;
-        let rows = |from: usize, n: usize| from * PANEL_ROW..(from + n) * PANEL_ROW;
-        let copy = |source: &[f32], target: &mut [f32], column: usize| {
-            for (j, row) in source.chunks_exact(PANEL_ROW).enumerate() {
-                for (gate, &w) in row.iter().enumerate() {
-                    target[gate * back + column + j] = w;
-                }
-            }
-        };
-        copy(&self.weights[rows(1 + inputs, units)], &mut self.transposed, 0);
-        if back > units {
-            copy(&self.weights[rows(1, inputs)], &mut self.transposed, units);
-        }
-    }
-}
 
 /// One LSTM layer.
 #[derive(Clone)]
 pub(crate) struct Layer {
     pub(crate) inputs: usize,
-    /// Units that the network has.
+    /// Units of the network.
     pub(crate) hidden: usize,
-    /// Units that the kernels see: whole panels. What is added has no weights and stays zero.
+    /// Units padded to whole panels; the padding has zero weights.
     pub(crate) units: usize,
     pub(crate) panels: Vec<Panel>,
 }
@@ -58,13 +20,13 @@ impl Layer {
         1 + self.inputs + self.units
     }
 
-    /// Columns of the inputs' gradient (padded); 0 where nobody wants it.
+    /// Columns of the inputs' gradient (padded); 0 if it is not needed.
     pub(crate) fn input_gradient(&self) -> usize {
-        self.panels.first().map_or(0, |p| p.transposed.len() / PANEL_ROW - self.units)
+        self.panels.first().map_or(0, |p| p.transposed_columns() - self.units)
     }
 
-    /// From (4h x inputs), (4h x h) and (4h); gate order i, f, g, o. `input_gradient`: whether the layer below, or
-    /// the caller, wants the gradient of the inputs.
+    /// From (4h x inputs), (4h x h) and (4h); gate order i, f, g, o. `input_gradient`: whether the gradient of the
+    /// inputs is needed.
     pub(crate) fn pack(
         inputs: usize,
         hidden: usize,
@@ -91,9 +53,7 @@ impl Layer {
                         }
                     }
                 }
-                let mut panel = Panel { weights, transposed: Aligned::zeros(PANEL_ROW * back) };
-                panel.transpose(inputs, units);
-                panel
+                Panel::new(weights, back, inputs, units)
             })
             .collect();
         Layer { inputs, hidden, units, panels }
@@ -103,7 +63,7 @@ impl Layer {
     pub(crate) fn unpack(&self) -> [Vec<f32>; 3] {
         let at = |row: usize, k: usize| {
             let (gate, unit) = (row / self.hidden, row % self.hidden);
-            self.panels[unit / PANEL].weights[k * PANEL_ROW + gate * PANEL + unit % PANEL]
+            self.panels[unit / PANEL].weights()[k * PANEL_ROW + gate * PANEL + unit % PANEL]
         };
         let matrix = |first: usize, n: usize| {
             (0..4 * self.hidden).flat_map(|row| (first..first + n).map(move |k| at(row, k))).collect()
@@ -112,7 +72,7 @@ impl Layer {
     }
 }
 
-/// The dense layer behind the LSTM.
+/// The dense output layer.
 #[derive(Clone)]
 pub(crate) struct Head {
     pub(crate) hidden: usize,
@@ -120,7 +80,7 @@ pub(crate) struct Head {
     pub(crate) outputs: usize,
     /// Outputs, padded.
     pub(crate) columns: usize,
-    /// (1 + units) x columns: bias, then a row per unit.
+    /// (1 + units) x columns: biases, then a row per unit.
     pub(crate) weights: Aligned,
     /// outputs x units.
     pub(crate) transposed: Aligned,
@@ -143,7 +103,7 @@ impl Head {
         head
     }
 
-    /// Brings the transposed copy up to date with the weights.
+    /// Updates the transposed copy from the weights.
     pub(crate) fn transpose(&mut self) {
         for c in 0..self.outputs {
             for k in 0..self.units {

@@ -1,44 +1,43 @@
-//! The LSTM and its few companions: forward, backward, streaming step.
+//! LSTM networks on the CPU: training, batch inference, streaming inference.
 //!
-//! Everything is f32, row-major, and runs on the CPU. A [`Network`] is stacked LSTM layers and a dense head; a [`Trainer`]
-//! teaches it (backpropagation through time, Adam). The same seed gives the same bits for any number of threads, on one
-//! instruction set.
+//! Everything is f32 and row-major. A [`Network`] is stacked LSTM layers and a dense head; a [`Trainer`] trains it
+//! (backpropagation through time, Adam). On one instruction set, the same seed gives the same bits for any number of threads.
 //!
-//! Inside, from the outside in: `train` runs epochs, `batch` shares a step out over a `team` of
-//! threads (rows first, then weights), `chunk` walks
-//! a few rows forward and backward, `kernel` holds the loops that cost time, `simd` what they are made of.
+//! From top to bottom: `train` runs epochs, `step` one training step on a team of threads, `chunk` the forward and backward
+//! pass of a few rows; `inference` and `stream` are forward passes without saved activations; `kernel` holds the hot loops,
+//! `simd` the vector instructions that they are written in.
 
+mod adam;
 mod attribution;
-mod batch;
+mod batch_norm;
 pub mod bench;
 mod chunk;
 mod dense;
 mod error;
-mod forward;
-mod gradient;
-mod inspect;
+mod gemm;
+mod gradients;
+mod inference;
 mod kernel;
 mod layer;
-mod link;
+mod lock;
 mod loss;
 mod network;
-mod norm;
 pub mod onnx;
-mod product;
 mod random;
 mod sequences;
 mod simd;
 mod spec;
+mod step;
 mod stream;
-mod team;
 mod train;
+mod weight_gradient;
 
 pub use attribution::{Attribution, InputGradients};
 pub use dense::DenseNetwork;
 pub use error::Error;
-pub use inspect::Gradients;
+pub use gemm::{View, multiply};
+pub use gradients::Gradients;
 pub use network::Network;
-pub use product::{View, multiply};
 pub use sequences::Sequences;
 pub use simd::Simd;
 pub use spec::{LossAt, Spec};

@@ -1,9 +1,9 @@
-//! Sigmoid with binary, softmax with categorical cross-entropy.
+//! Cross-entropy: binary for one sigmoid output, categorical for softmax.
 
-/// Below this a probability counts as this much: Keras clips here before it takes the logarithm.
+/// Probabilities are clipped to this minimum before the logarithm, as in Keras.
 const SMALLEST: f32 = 1e-7;
 
-/// The cross-entropy of given probabilities (one: of class 1).
+/// The cross-entropy of a row of probabilities (a single one is that of class 1).
 pub(crate) fn loss_of(probabilities: &[f32], class: u32) -> f32 {
     -of_class(probabilities, class).max(SMALLEST).ln()
 }
@@ -16,8 +16,8 @@ fn of_class(probabilities: &[f32], class: u32) -> f32 {
     }
 }
 
-/// The class that probabilities name; the first of equals.
-pub(crate) fn verdict(probabilities: &[f32]) -> u32 {
+/// The most probable class; the first of equals.
+pub(crate) fn predicted_class(probabilities: &[f32]) -> u32 {
     if let [p] = probabilities {
         return u32::from(*p > 0.5);
     }

@@ -1,9 +1,7 @@
-//! A network: its weights in and out, and its verdicts.
+//! A network and its weights.
 
-use crate::error::check_length;
-use crate::forward::forward;
+use crate::batch_norm::Norm;
 use crate::layer::{Head, Layer};
-use crate::norm::Norm;
 use crate::random::Random;
 use crate::simd::Simd;
 use crate::{Error, Spec};
@@ -17,14 +15,14 @@ pub struct Network {
     pub(crate) spec: Spec,
     pub(crate) layers: Vec<Layer>,
     pub(crate) head: Head,
-    /// One a layer, or none.
+    /// One per layer with batch normalisation, else empty.
     pub(crate) norms: Vec<Norm>,
     pub(crate) simd: Simd,
 }
 
 impl Network {
-    /// Fresh weights as Keras initialises them: kernels Glorot uniform, recurrent kernels orthogonal, biases zero
-    /// but the forget gate's, which are one. The same seed gives the same weights.
+    /// Initial weights as in Keras: kernels Glorot uniform, recurrent kernels orthogonal, biases of the forget gate one, other
+    /// biases zero. The same seed gives the same weights.
     pub fn new(spec: Spec, seed: u64) -> Result<Network, Error> {
         spec.check()?;
         let mut random = Random::new(seed, 0);
@@ -49,7 +47,7 @@ impl Network {
         })
     }
 
-    /// A network with given weights. `get` is asked for each tensor by name: shape and row-major values.
+    /// A network with given weights. `get` returns a tensor's shape and row-major values by name.
     ///
     /// `lstm.weight_ih_l<k>` (4h, inputs), `lstm.weight_hh_l<k>` (4h, h), `lstm.bias_l<k>` (4h) for each layer k;
     /// `dense.weight` (outputs, h), `dense.bias` (outputs). Gate order i, f, g, o. With batch normalisation also
@@ -80,23 +78,22 @@ impl Network {
         Ok(Network { spec, layers, head, norms, simd: Simd::detect() })
     }
 
-    /// All weights: name, shape, row-major values; what [`Network::from_tensors`] takes.
+    /// All weights: name, shape, row-major values, as [`Network::from_tensors`] expects.
     pub fn tensors(&self) -> Vec<(String, Vec<usize>, Vec<f32>)> {
         let values = self.layers.iter().flat_map(Layer::unpack).chain(self.head.unpack());
         let values = values.chain(self.norms.iter().flat_map(Norm::unpack));
         shapes(&self.spec).into_iter().zip(values).map(|((name, shape), v)| (name, shape, v)).collect()
     }
 
-    /// The network's shape.
+    /// The network's architecture.
     pub fn spec(&self) -> &Spec {
         &self.spec
     }
 
-    /// The same function with its logits divided by a temperature (Guo et al. 2017): worked into the head's weights, it
-    /// costs a step nothing.
+    /// The same network with its logits divided by a temperature (Guo et al. 2017), folded into the head's weights.
     ///
     /// # Errors
-    /// None but for a network that could not be made.
+    /// Only for a network whose weights are invalid.
     pub fn with_temperature(&self, temperature: f32) -> Result<Network, Error> {
         let mut tensors = self.tensors();
         for (_, _, values) in tensors.iter_mut().filter(|tensor| tensor.0.starts_with("dense.")) {
@@ -106,8 +103,7 @@ impl Network {
         Ok(Network::from_tensors(self.spec.clone(), get)?.with_simd(self.simd))
     }
 
-    /// The same function without batch normalisation and dropout: what normalisation does to a layer's outputs is
-    /// worked into the weights that read them.
+    /// The same function without batch normalisation and dropout: normalisation is folded into the weights of the next layer.
     pub fn folded(&self) -> Result<Network, Error> {
         let mut tensors = self.tensors();
         for (l, norm) in self.norms.iter().enumerate() {
@@ -139,66 +135,9 @@ impl Network {
         self.simd = simd;
         self
     }
-
-    /// The probabilities after the last step: rows x outputs (one output: the probability of class 1).
-    ///
-    /// `x`: rows x steps x inputs, row-major. The rows are independent: their results do not depend on each other, nor
-    /// on `threads`.
-    pub fn predict(&self, x: &[f32], rows: usize, steps: usize, threads: usize) -> Result<Vec<f32>, Error> {
-        self.verdicts(x, rows, steps, threads, false)
-    }
-
-    /// The probabilities after every step: rows x steps x outputs.
-    pub fn predict_steps(
-        &self,
-        x: &[f32],
-        rows: usize,
-        steps: usize,
-        threads: usize,
-    ) -> Result<Vec<f32>, Error> {
-        self.verdicts(x, rows, steps, threads, true)
-    }
-
-    fn verdicts(
-        &self,
-        x: &[f32],
-        rows: usize,
-        steps: usize,
-        threads: usize,
-        every: bool,
-    ) -> Result<Vec<f32>, Error> {
-        if steps == 0 {
-            return Err(Error::Config("a sequence must have at least one step".to_string()));
-        }
-        check_length("x", x.len(), rows * steps * self.spec.inputs)?;
-        if self.spec.batch_norm {
-            return self.folded()?.verdicts(x, rows, steps, threads, every);
-        }
-        let out_row = self.spec.outputs * if every { steps } else { 1 };
-        let mut out = vec![0.0; rows * out_row];
-        let run = |first: usize, out: &mut [f32]| {
-            let n = out.len() / out_row;
-            let row = steps * self.spec.inputs;
-            forward(self, BLOCK_ROWS, &x[first * row..(first + n) * row], steps, every, out);
-        };
-        // Enough pieces that the threads end together, few enough that each keeps its weights in the cache.
-        let piece = rows.div_ceil(threads.max(1)).min(PIECE_ROWS);
-        if threads <= 1 || rows <= 1 {
-            run(0, &mut out);
-        } else {
-            use rayon::prelude::*;
-            out.par_chunks_mut(piece * out_row).enumerate().for_each(|(i, out)| run(i * piece, out));
-        }
-        Ok(out)
-    }
 }
 
-/// Rows that walk through the steps together.
-const BLOCK_ROWS: usize = 48;
-/// Rows that a thread takes at a time.
-const PIECE_ROWS: usize = 4 * BLOCK_ROWS;
-
-/// Every tensor's name and shape, in the order of the layers.
+/// Name and shape of every tensor, in the order of the layers.
 pub(crate) fn shapes(spec: &Spec) -> Vec<(String, Vec<usize>)> {
     let mut all = Vec::new();
     let mut inputs = spec.inputs;

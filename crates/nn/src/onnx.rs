@@ -1,8 +1,7 @@
-//! A trained network as an ONNX model (opset 17), for other runtimes. The network only: scaling and encoding of the
-//! inputs are the caller's.
+//! Export to ONNX (opset 17). The model holds the network only; scaling and encoding of the inputs are the caller's.
 //!
-//! Input `x`: float (batch, steps, inputs). Outputs: `probabilities`, float (batch, outputs), after the last step; where
-//! the network learnt with a loss at every step also `step_probabilities`, float (batch, steps, outputs).
+//! Input `x`: float (batch, steps, inputs). Outputs: `probabilities`, float (batch, outputs), after the last step; and
+//! `step_probabilities`, float (batch, steps, outputs), if the network was trained with a loss at every step.
 
 mod proto;
 
@@ -12,7 +11,7 @@ use proto::{Message, attribute, attributes, node, tensor_f32, tensor_i64, value}
 const IR_VERSION: u64 = 8;
 const OPSET: u64 = 17;
 
-/// The model file's bytes. `metadata`: pairs that readers find in the model's properties.
+/// The bytes of the model file. `metadata`: key-value pairs for the model's properties.
 pub fn model(network: &Network, metadata: &[(String, String)]) -> Result<Vec<u8>, Error> {
     let network = network.folded()?;
     let mut opset = Message::new();
@@ -76,8 +75,8 @@ fn graph(network: &Network) -> Message {
     }
     let [weight, bias] = network.head.unpack();
     let (n, hidden) = (spec.outputs, network.head.hidden);
-    let across: Vec<f32> = (0..hidden * n).map(|i| weight[(i % n) * hidden + i / n]).collect();
-    tensors.push(tensor_f32("dense", &[hidden, n], &across));
+    let transposed: Vec<f32> = (0..hidden * n).map(|i| weight[(i % n) * hidden + i / n]).collect();
+    tensors.push(tensor_f32("dense", &[hidden, n], &transposed));
     tensors.push(tensor_f32("dense_bias", &[n], &bias));
     graph.bytes(2, b"citronella");
     tensors.into_iter().for_each(|t| graph.message(5, t));
@@ -86,7 +85,7 @@ fn graph(network: &Network) -> Message {
     graph
 }
 
-/// Rows of the gates i, f, g, o in ONNX' order i, o, f, g.
+/// Reorders the gates i, f, g, o to ONNX's order i, o, f, g.
 fn reorder(values: &[f32]) -> Vec<f32> {
     let gate = values.len() / 4;
     [0, 3, 1, 2].iter().flat_map(|g| &values[g * gate..(g + 1) * gate]).copied().collect()

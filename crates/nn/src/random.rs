@@ -1,4 +1,4 @@
-//! Seeded randomness: initial weights as Keras draws them (by distribution, not by value), and the order of rows.
+//! Seeded random numbers: initial weights with Keras' distributions, and the order of rows.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -23,7 +23,7 @@ impl Random {
         (self.0.next_u64() >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// Standard normal (Box and Muller).
+    /// Standard normal (Box-Muller).
     fn normal(&mut self) -> f64 {
         let radius = (-2.0 * (1.0 - self.uniform()).ln()).sqrt();
         radius * (std::f64::consts::TAU * self.uniform()).cos()
@@ -34,14 +34,14 @@ impl Random {
         ((u128::from(self.0.next_u64()) * n as u128) >> 64) as usize
     }
 
-    /// Fisher and Yates.
+    /// Fisher-Yates.
     pub(crate) fn shuffle(&mut self, items: &mut [u32]) {
         for i in (1..items.len()).rev() {
             items.swap(i, self.below(i + 1));
         }
     }
 
-    /// Glorot and Bengio's uniform initialisation of a (`outputs` x `inputs`) matrix.
+    /// Glorot uniform initialisation of a (`outputs` x `inputs`) matrix.
     pub(crate) fn glorot(&mut self, outputs: usize, inputs: usize) -> Vec<f32> {
         let limit = (6.0 / (inputs + outputs) as f64).sqrt();
         (0..outputs * inputs).map(|_| (limit * (2.0 * self.uniform() - 1.0)) as f32).collect()
@@ -52,7 +52,7 @@ impl Random {
         let mut basis: Vec<Vec<f64>> = Vec::with_capacity(columns);
         while basis.len() < columns {
             let mut column: Vec<f64> = (0..rows).map(|_| self.normal()).collect();
-            // Twice is enough: what rounding left of the other directions goes in the second pass.
+            // The second pass of Gram-Schmidt removes the rounding errors of the first.
             for _ in 0..2 {
                 for other in &basis {
                     let dot: f64 = column.iter().zip(other).map(|(a, b)| a * b).sum();

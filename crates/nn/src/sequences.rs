@@ -1,23 +1,24 @@
-//! Labelled rows.
+//! Labelled sequences.
 
 use crate::error::check_length;
-use crate::{Error, Network};
+use crate::{Error, Spec};
 
 /// Labelled sequences, row-major, padded to one number of steps.
 #[derive(Clone, Copy, Debug)]
 pub struct Sequences<'a> {
     /// rows x steps x inputs.
     pub x: &'a [f32],
-    /// A class a row.
+    /// A class per row.
     pub y: &'a [u32],
     /// Rows.
     pub rows: usize,
     /// Steps of the longest row.
     pub steps: usize,
-    /// Steps of each row, 1 to `steps`; all have `steps` where this is missing. What stands behind a row's end is not
-    /// looked at, but must be finite.
+    /// Steps of each row, 1 to `steps`; `None` if all have `steps`. Values behind a row's end are ignored, but
+    /// must be finite.
     pub lengths: Option<&'a [u32]>,
-    /// rows x steps: a factor on the loss of each step (of a row's last step where only that carries the loss).
+    /// rows x steps: a factor on the loss of each step; with [`LossAt::LastStep`](crate::LossAt) only that of a row's last step is
+    /// used.
     ///
     /// The loss of a row is the mean over its steps of factor times cross-entropy, a batch's the mean over its rows.
     pub weights: Option<&'a [f32]>,
@@ -34,16 +35,16 @@ impl<'a> Sequences<'a> {
         self.lengths.map_or(self.steps, |l| l[row] as usize) - 1
     }
 
-    pub(crate) fn check(&self, network: &Network) -> Result<(), Error> {
+    pub(crate) fn check(&self, spec: &Spec) -> Result<(), Error> {
         if self.steps == 0 {
             return Err(Error::Config("a sequence must have at least one step".to_string()));
         }
         if u32::try_from(self.rows).is_err() || u32::try_from(self.steps).is_err() {
             return Err(Error::Config("rows and steps must be 4294967295 or fewer".to_string()));
         }
-        check_length("x", self.x.len(), self.rows * self.steps * network.spec().inputs)?;
+        check_length("x", self.x.len(), self.rows * self.steps * spec.inputs)?;
         check_length("y", self.y.len(), self.rows)?;
-        let classes = network.spec().classes();
+        let classes = spec.classes();
         if let Some((row, &class)) = self.y.iter().enumerate().find(|(_, y)| **y >= classes) {
             return Err(Error::Class { row, class, classes });
         }

@@ -1,5 +1,5 @@
 //! One source for every instruction set: kernels are written once over [`Vector`] and compiled for each
-//! implementation. Which one runs is decided at run time by what the CPU offers, or by `CITRONELLA_SIMD`.
+//! implementation. It is selected at run time by the CPU's features, or by `CITRONELLA_SIMD`.
 
 mod aligned;
 #[cfg(target_arch = "x86_64")]
@@ -25,7 +25,7 @@ pub(crate) fn padded(n: usize) -> usize {
     n.div_ceil(PANEL) * PANEL
 }
 
-/// A vector instruction set. A value is a proof that this CPU has it.
+/// A vector instruction set. A value proves that the CPU supports it.
 pub(crate) trait Vector: Copy {
     /// A register of `LANES` f32.
     type F: Copy;
@@ -49,14 +49,14 @@ pub(crate) trait Vector: Copy {
     fn fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
     /// c - a * b
     fn fnma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
-    /// The smaller; `b` where `a` is NaN.
+    /// The smaller; `b` if `a` is NaN.
     fn min(self, a: Self::F, b: Self::F) -> Self::F;
-    /// The larger; `b` where `a` is NaN.
+    /// The larger; `b` if `a` is NaN.
     fn max(self, a: Self::F, b: Self::F) -> Self::F;
     fn sqrt(self, a: Self::F) -> Self::F;
-    /// p * 2^n for whole n in -126..=127.
+    /// p * 2^n for integers n in -126..=127.
     fn scale(self, p: Self::F, n: Self::F) -> Self::F;
-    /// Asks for the cache line at `p`, which need not be valid.
+    /// Prefetches the cache line at `p`, which need not be valid.
     #[inline(always)]
     fn prefetch(self, _p: *const f32) {}
 
@@ -98,12 +98,12 @@ enum Kind {
     Avx512(avx512::Avx512),
 }
 
-/// An instruction set that this CPU has.
+/// An instruction set that this CPU supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Simd(Kind);
 
 impl Simd {
-    /// All sets of this CPU, the slowest first.
+    /// All instruction sets of this CPU, slowest first.
     pub fn available() -> Vec<Simd> {
         let mut all = vec![Simd(Kind::Portable)];
         #[cfg(target_arch = "x86_64")]
@@ -114,8 +114,8 @@ impl Simd {
         all
     }
 
-    /// The set that networks use: the one that the environment variable `CITRONELLA_SIMD` names (`portable`,
-    /// `avx2`, `avx512`) where this CPU has it, else the fastest. Decided once a process.
+    /// The default of networks: the one in the environment variable `CITRONELLA_SIMD` (`portable`, `avx2`, `avx512`) if this
+    /// CPU supports it, else the fastest. Selected once per process.
     pub fn detect() -> Simd {
         static CHOSEN: OnceLock<Simd> = OnceLock::new();
         *CHOSEN.get_or_init(|| {

@@ -1,30 +1,30 @@
-//! The shape of a network.
+//! The architecture of a network.
 
 use crate::Error;
 
-/// Where the loss is taken, and so what the network learns to say when.
+/// The steps at which the loss is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LossAt {
-    /// After the last step only: one verdict a sequence.
+    /// After the last step only: one prediction per sequence.
     LastStep,
-    /// After every step: a verdict as early as the data allows.
+    /// After every step: a prediction at each.
     EveryStep,
 }
 
-/// What a network is made of: stacked LSTM layers and a dense head.
+/// Stacked LSTM layers and a dense head.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Spec {
-    /// Values a step.
+    /// Values per step.
     pub inputs: usize,
-    /// Units of each LSTM layer, the first layer first.
+    /// Units of each LSTM layer, from the input upwards.
     pub hidden: Vec<usize>,
     /// Units of the head: 1 = sigmoid (two classes), more = softmax.
     pub outputs: usize,
-    /// Share of each LSTM layer's outputs that training drops, in [0, 1).
+    /// Dropout rate of each LSTM layer's outputs in training, in [0, 1).
     pub dropout: f32,
-    /// Normalise each LSTM layer's outputs over the batch (before dropout).
+    /// Batch normalisation of each LSTM layer's outputs, before dropout.
     pub batch_norm: bool,
-    /// Where the loss is taken.
+    /// The steps at which the loss is computed.
     pub loss_at: LossAt,
 }
 
@@ -41,7 +41,7 @@ impl Spec {
         }
     }
 
-    /// Classes that labels may name: two for one sigmoid output.
+    /// Number of classes: two for one sigmoid output.
     pub fn classes(&self) -> u32 {
         self.outputs.max(2) as u32
     }

@@ -1,4 +1,4 @@
-//! Many conversations, each a step at a time.
+//! Streaming inference over many conversations, one step at a time.
 
 #[cfg(target_arch = "x86_64")]
 mod bf16;
@@ -10,36 +10,38 @@ pub use stepper::{Stepper, Steps};
 
 use crate::{Error, Network};
 
-/// How a stream computes.
+/// Precision of streaming.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precision {
-    /// Everything in f32: the results of the batch forward.
+    /// Everything in f32: the results of batch inference.
     #[default]
     F32,
-    /// Weights, inputs and h rounded to bf16 (8 bits of mantissa) where they are multiplied; sums, c, activations and the
-    /// head in f32. Needs AVX-512 BF16, and a network of one layer. 1.6 to 1.8 times as fast, three quarters of the state;
-    /// probabilities differ by some 3e-4 on average, 6e-3 at worst (docs/adr/0013).
+    /// Products of weights, inputs and h in bf16 (8 bits of mantissa); sums, c, activations and the
+    /// head in f32. Needs AVX-512 BF16, and a network of one layer. 1.6 to 1.8 times as fast, with three quarters of the state;
+    /// probabilities differ by 3e-4 on average, by at most 6e-3 (docs/adr/0013).
     Bf16,
 }
 
-/// A network that walks over many conversations at once, one step of each whenever it comes.
+/// A network with the states of many conversations.
 ///
-/// The state of a conversation is h and c of every layer in f32: 512 bytes for one layer of 64 units, in one arena that
-/// is made once. Stepping allocates nothing. The results are those of [`Network::predict_steps`] on the same steps, unless
-/// [`Precision::Bf16`] is asked for. Where several threads step, each has a [`Stepper`], and [`States`] go from one to
-/// the other.
+/// A state is h and c of every layer in f32 (512 bytes for one layer of 64 units), in an arena allocated once. Stepping does
+/// not allocate. The results equal those of [`Network::predict_steps`] on the same steps, except with [`Precision::Bf16`].
+/// To step on several threads, give each a [`Stepper`] and pass [`States`] between them.
 pub struct StreamCell {
     stepper: Stepper,
     states: States,
 }
 
 impl StreamCell {
-    /// Room for `capacity` conversations, all at their beginning, in f32. The memory is touched when it is first used.
+    /// Zero states for `capacity` conversations, in f32. Memory is first touched when it is used.
     pub fn new(network: &Network, capacity: usize) -> Result<StreamCell, Error> {
         StreamCell::with_precision(network, capacity, Precision::F32)
     }
 
-    /// [`StreamCell::new`] in a precision of choice; an error where this CPU or this network does not allow it.
+    /// [`StreamCell::new`] with a precision.
+    ///
+    /// # Errors
+    /// This CPU or this network does not support it.
     pub fn with_precision(
         network: &Network,
         capacity: usize,
@@ -49,22 +51,22 @@ impl StreamCell {
         Ok(StreamCell { states: stepper.states(capacity), stepper })
     }
 
-    /// Conversations that there is room for.
+    /// Capacity in conversations.
     pub fn capacity(&self) -> usize {
         self.states.capacity()
     }
 
-    /// Numbers that it reads at a step.
+    /// Inputs per step.
     pub fn inputs(&self) -> usize {
         self.stepper.inputs()
     }
 
-    /// Probabilities that it gives after a step.
+    /// Probabilities per step.
     pub fn outputs(&self) -> usize {
         self.stepper.outputs()
     }
 
-    /// Bytes of state a conversation.
+    /// Bytes of state per conversation.
     pub fn state_bytes(&self) -> usize {
         self.states.state_bytes()
     }

@@ -1,32 +1,33 @@
-//! Training: epochs of seeded batches, Adam, running metrics.
+//! Training: epochs over seeded batches by Adam, with running metrics.
 
 use std::sync::RwLock;
 
-use crate::batch::{Batch, Memory, Work};
+use citronella_parallel::Team;
+
+use crate::adam::StepSize;
 use crate::chunk::Chunk;
 use crate::error::check_length;
-use crate::gradient::Rate;
-use crate::kernel::{BETA1, BETA2};
+use crate::lock::read;
 use crate::loss::loss_of;
 use crate::random::Random;
-use crate::team::{Team, read};
+use crate::step::{Batch, OptimizerState, TrainingStep};
 use crate::{Error, LossAt, Network, Sequences};
 
-/// Rows of a batch that walk through the steps together. Fixed, so that sums have one order.
+/// Rows per chunk. Fixed, so that the order of summation does not depend on the number of threads.
 const CHUNK_ROWS: usize = 16;
 
-/// How to train.
+/// Settings of training.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainConfig {
-    /// Rows a step.
+    /// Rows per batch.
     pub batch: usize,
-    /// Adam's.
+    /// Adam's learning rate.
     pub learning_rate: f32,
-    /// Decides the order of the rows, and what dropout drops.
+    /// Seeds the order of the rows and dropout.
     pub seed: u64,
-    /// Threads to use; the results do not depend on it.
+    /// Threads; the results do not depend on it.
     pub threads: usize,
-    /// A factor on the loss of each class's rows.
+    /// A factor on the loss of rows of each class.
     pub class_weights: Option<Vec<f32>>,
 }
 
@@ -36,42 +37,45 @@ impl Default for TrainConfig {
     }
 }
 
-/// What an epoch saw while the weights changed under it, as Keras prints it.
+/// Metrics over an epoch, computed with the weights at each batch, as Keras does.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EpochStats {
-    /// Mean loss, weights included.
+    /// Mean weighted loss.
     pub loss: f64,
-    /// Rows whose class was named after their last step.
+    /// Rows whose class was predicted after their last step.
     pub correct: usize,
-    /// Rows in all.
+    /// All rows.
     pub rows: usize,
-    /// The class named for each row, in the data's order.
+    /// The predicted class of each row, in the data's order.
     pub predictions: Vec<u32>,
 }
 
-/// A network's view of labelled rows.
+/// Metrics over labelled rows with fixed weights.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EvalStats {
-    /// Mean cross-entropy, without weights.
+    /// Mean unweighted cross-entropy.
     pub loss: f64,
     /// rows x outputs, after each row's last step.
     pub probabilities: Vec<f32>,
 }
 
-/// A network in training: weights, Adam's memory, work space.
+/// A network in training, with Adam's moments and buffers.
 pub struct Trainer {
     network: Network,
     config: TrainConfig,
-    memory: Memory,
+    optimizer: OptimizerState,
     chunks: Vec<RwLock<Chunk>>,
     order: Vec<u32>,
     random: Random,
-    /// Batches so far: Adam's t.
+    /// Batches trained on: Adam's t.
     batches: i32,
 }
 
 impl Trainer {
-    /// Training starts from the network's weights, with no memory.
+    /// Begins with the network's weights and zero moments.
+    ///
+    /// # Errors
+    /// A setting is 0, or the class weights do not match the network.
     pub fn new(network: Network, config: TrainConfig) -> Result<Trainer, Error> {
         let classes = network.spec.classes();
         if config.batch == 0 || config.threads == 0 {
@@ -80,15 +84,16 @@ impl Trainer {
         if let Some(weights) = &config.class_weights {
             check_length("class weights", weights.len(), classes as usize)?;
         }
-        let memory = Memory::new(&network);
+        let optimizer = OptimizerState::new(&network);
         let random = Random::new(config.seed, 1);
         let (chunks, order) = (Vec::new(), Vec::new());
-        Ok(Trainer { network, config, memory, chunks, order, random, batches: 0 })
+        Ok(Trainer { network, config, optimizer, chunks, order, random, batches: 0 })
     }
 
-    /// One pass over the rows in a seeded order, Adam after each batch.
+    /// One pass over the rows in a seeded order, with an update by Adam after each batch.
     ///
-    /// `x`: rows x steps x inputs, row-major; `y`: a class a row. `progress` hears now and then how many rows are done.
+    /// `x`: rows x steps x inputs, row-major; `y`: a class per row. `progress` gets the number of rows
+    /// done, every 64 batches.
     pub fn epoch(
         &mut self,
         x: &[f32],
@@ -100,29 +105,24 @@ impl Trainer {
         self.epoch_of(&Sequences::new(x, y, rows, steps), progress)
     }
 
-    /// [`Trainer::epoch`] for sequences of different lengths, and losses with weights.
+    /// [`Trainer::epoch`] for sequences of different lengths, with weighted losses.
     pub fn epoch_of(
         &mut self,
         data: &Sequences<'_>,
         progress: &mut dyn FnMut(usize),
     ) -> Result<EpochStats, Error> {
-        data.check(&self.network)?;
-        self.make_room(data.steps);
+        data.check(&self.network.spec)?;
+        self.allocate_chunks(data.steps);
         self.order.clear();
         self.order.extend(0..data.rows as u32);
         self.random.shuffle(&mut self.order);
         let mut stats =
             EpochStats { loss: 0.0, correct: 0, rows: data.rows, predictions: vec![0; data.rows] };
-        let Trainer { network, config, memory, chunks, order, batches, random } = self;
+        let Trainer { network, config, optimizer, chunks, order, batches, random } = self;
         let (dropout, before) = (random.next(), *batches);
-        let work = Work { network: RwLock::new(network), memory, chunks };
-        let all = || order.chunks(config.batch).enumerate();
-        let rate = |b: usize| {
-            let t = before.saturating_add(b as i32 + 1);
-            let left = |beta: f32| 1.0 - f64::from(beta).powi(t);
-            let rate = f64::from(config.learning_rate) / left(BETA1);
-            Rate { rate: rate as f32, correction: (1.0 / left(BETA2).sqrt()) as f32 }
-        };
+        let step = TrainingStep { network: RwLock::new(network), optimizer, chunks };
+        let batches_of_rows = || order.chunks(config.batch).enumerate();
+        let size = |b: usize| StepSize::new(config.learning_rate, before.saturating_add(b as i32 + 1));
         let batch = |b: usize, rows| Batch {
             data: *data,
             rows,
@@ -132,19 +132,19 @@ impl Trainer {
         };
         Team::new(config.threads).run(
             |member| {
-                for (b, rows) in all() {
-                    work.rows(member, &batch(b, rows));
-                    work.weights(member, rate(b));
+                for (b, rows) in batches_of_rows() {
+                    step.forward_backward(member, &batch(b, rows));
+                    step.update_weights(member, size(b));
                 }
             },
             |member| {
                 let mut done = 0;
-                for (b, rows) in all() {
-                    work.rows(member, &batch(b, rows));
+                for (b, rows) in batches_of_rows() {
+                    step.forward_backward(member, &batch(b, rows));
                     record(&mut stats, chunks, data.y);
-                    work.weights(member, rate(b));
+                    step.update_weights(member, size(b));
                     done += rows.len();
-                    if (b + 1) % GROUP == 0 || done == data.rows {
+                    if (b + 1) % PROGRESS_BATCHES == 0 || done == data.rows {
                         progress(done);
                     }
                 }
@@ -155,14 +155,14 @@ impl Trainer {
         Ok(stats)
     }
 
-    /// Loss and probabilities of rows that are not trained on.
+    /// Loss and probabilities without training.
     pub fn evaluate(&self, x: &[f32], y: &[u32], rows: usize, steps: usize) -> Result<EvalStats, Error> {
         self.evaluate_of(&Sequences::new(x, y, rows, steps))
     }
 
     /// [`Trainer::evaluate`] for sequences of different lengths.
     pub fn evaluate_of(&self, data: &Sequences<'_>) -> Result<EvalStats, Error> {
-        data.check(&self.network)?;
+        data.check(&self.network.spec)?;
         let outputs = self.network.spec.outputs;
         let every = self.network.spec.loss_at == LossAt::EveryStep;
         let (rows, steps, threads) = (data.rows, data.steps, self.config.threads);
@@ -187,7 +187,7 @@ impl Trainer {
         Ok(EvalStats { loss: loss / rows.max(1) as f64, probabilities })
     }
 
-    /// The network as it is now.
+    /// The network with its current weights.
     pub fn network(&self) -> &Network {
         &self.network
     }
@@ -197,7 +197,7 @@ impl Trainer {
         self.network
     }
 
-    fn make_room(&mut self, steps: usize) {
+    fn allocate_chunks(&mut self, steps: usize) {
         if self.chunks.first().is_none_or(|c| read(c).steps != steps) {
             let n = self.config.batch.div_ceil(CHUNK_ROWS);
             self.chunks = (0..n).map(|_| RwLock::new(Chunk::new(&self.network, CHUNK_ROWS, steps))).collect();
@@ -206,15 +206,15 @@ impl Trainer {
 }
 
 /// Batches between two reports of progress.
-const GROUP: usize = 64;
+const PROGRESS_BATCHES: usize = 64;
 
 fn record(stats: &mut EpochStats, chunks: &[RwLock<Chunk>], y: &[u32]) {
     for chunk in chunks {
         let chunk = read(chunk);
         stats.loss += chunk.losses.iter().copied().map(f64::from).sum::<f64>();
-        for (&row, &verdict) in chunk.rows.iter().zip(&chunk.verdicts) {
-            stats.predictions[row as usize] = verdict;
-            stats.correct += usize::from(verdict == y[row as usize]);
+        for (&row, &predicted_class) in chunk.rows.iter().zip(&chunk.predictions) {
+            stats.predictions[row as usize] = predicted_class;
+            stats.correct += usize::from(predicted_class == y[row as usize]);
         }
     }
 }

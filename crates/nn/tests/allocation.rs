@@ -1,4 +1,4 @@
-//! Training allocates nothing in an epoch after the first batch; streaming allocates nothing at all.
+//! Training does not allocate after the first batch of an epoch; streaming never allocates.
 #![allow(clippy::unwrap_used)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -10,7 +10,7 @@ struct Counting;
 
 static CALLS: AtomicUsize = AtomicUsize::new(0);
 
-// SAFETY: everything is passed on to the system's allocator.
+// SAFETY: every call is forwarded to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         CALLS.fetch_add(1, Ordering::Relaxed);
@@ -26,8 +26,8 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// What an epoch over `rows` rows allocates once there is room for the chunks.
-fn epoch(spec: &Spec, threads: usize, rows: usize) -> usize {
+/// Allocations of an epoch over `rows` rows after a first one.
+fn allocations(spec: &Spec, threads: usize, rows: usize) -> usize {
     let steps = 5;
     let (x, y) = (vec![0.5; rows * steps * spec.inputs], vec![1; rows]);
     let network = Network::new(spec.clone(), 1).unwrap();
@@ -39,7 +39,7 @@ fn epoch(spec: &Spec, threads: usize, rows: usize) -> usize {
 }
 
 #[test]
-fn more_batches_allocate_no_more() {
+fn allocations_do_not_depend_on_the_number_of_batches() {
     let plain = Spec::new(3, 32, 4);
     let rich = Spec {
         hidden: vec![16, 24],
@@ -50,8 +50,8 @@ fn more_batches_allocate_no_more() {
     };
     for spec in [plain, rich] {
         for threads in [1, 2] {
-            // What is left is the epoch's own: its statistics, and the pool's queue (a block every 63 groups of batches).
-            let (few, many) = (epoch(&spec, threads, 64), epoch(&spec, threads, 64 * 40));
+            // The rest is the epoch's own: its metrics and threads.
+            let (few, many) = (allocations(&spec, threads, 64), allocations(&spec, threads, 64 * 40));
             assert!(many <= few + 2, "{threads} threads: {few} and {many}");
         }
     }

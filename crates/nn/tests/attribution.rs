@@ -1,4 +1,4 @@
-//! Gradients with respect to the inputs against finite differences in f64, and the axioms of integrated gradients.
+//! Gradients with respect to the inputs against finite differences in f64; the axioms of integrated gradients.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -30,7 +30,7 @@ fn output(reference: &Reference, x: &[f32], steps: usize, direction: &[f32]) -> 
 }
 
 #[test]
-fn gradients_are_slopes() {
+fn input_gradients_equal_finite_differences() {
     for (spec, simd) in
         specs().into_iter().flat_map(|s| Simd::available().into_iter().map(move |i| (s.clone(), i)))
     {
@@ -43,10 +43,11 @@ fn gradients_are_slopes() {
         let largest = found.x.iter().fold(1e-3f32, |m, g| m.max(g.abs()));
         for row in [0, 31, 32, 36] {
             let x = &x[row * width..][..width];
-            let said: f64 = (found.logits[row * spec.outputs..][..spec.outputs].iter().zip(&direction))
-                .map(|(z, d)| f64::from(z * d))
-                .sum();
-            assert!((said - output(&reference, x, steps, &direction)).abs() < 1e-4);
+            let output_of_row: f64 =
+                (found.logits[row * spec.outputs..][..spec.outputs].iter().zip(&direction))
+                    .map(|(z, d)| f64::from(z * d))
+                    .sum();
+            assert!((output_of_row - output(&reference, x, steps, &direction)).abs() < 1e-4);
             for at in (0..width).step_by(width / 9 + 1) {
                 let moved = |delta: f32| {
                     let mut x = x.to_vec();
@@ -81,24 +82,24 @@ fn attributions_add_up_to_the_difference() {
 }
 
 #[test]
-fn an_input_that_does_not_differ_or_is_not_read_moves_nothing() {
+fn inputs_that_do_not_differ_or_are_not_used_have_no_attribution() {
     let network = Network::new(Spec::new(3, 8, 4), 5).unwrap();
     let mut tensors = network.tensors();
     for (_, _, values) in tensors.iter_mut().filter(|(name, ..)| name == "lstm.weight_ih_l0") {
         values.chunks_exact_mut(3).for_each(|row| row[1] = 0.0);
     }
     let get = |name: &str| tensors.iter().find(|t| t.0 == name).map(|t| (t.1.clone(), t.2.clone()));
-    let deaf = Network::from_tensors(network.spec().clone(), get).unwrap();
+    let insensitive = Network::from_tensors(network.spec().clone(), get).unwrap();
     let (x, mut baseline) = (waves(30), vec![0.0; 30]);
     baseline[12] = x[12];
-    let found = deaf.integrated_gradients(&x, &baseline, &[1.0, -1.0, 0.0, 0.0]).unwrap();
+    let found = insensitive.integrated_gradients(&x, &baseline, &[1.0, -1.0, 0.0, 0.0]).unwrap();
     assert_eq!(found.values[12], 0.0);
     assert!(found.values.chunks_exact(3).all(|step| step[1] == 0.0));
     assert!(found.values.iter().any(|v| v.abs() > 1e-3));
 }
 
 #[test]
-fn lengths_that_do_not_fit_are_refused() {
+fn wrong_lengths_are_errors() {
     let network = Network::new(Spec::new(3, 8, 4), 5).unwrap();
     assert!(network.input_gradients(&[0.0; 9], 1, 3, &[1.0]).is_err());
     assert!(network.input_gradients(&[0.0; 8], 1, 3, &[1.0; 4]).is_err());

@@ -1,4 +1,4 @@
-//! The same seed gives the same bits for any number of threads, for training and for verdicts.
+//! The same seed gives the same bits for any number of threads, in training and inference.
 #![allow(clippy::unwrap_used)]
 
 use citronella_nn::{LossAt, Network, Sequences, Simd, Spec, TrainConfig, Trainer};
@@ -25,7 +25,7 @@ fn train(spec: &Spec, simd: Simd, threads: usize, seed: u64) -> (Tensors, Vec<f3
 }
 
 #[test]
-fn threads_change_nothing() {
+fn results_do_not_depend_on_the_number_of_threads() {
     let plain = Spec::new(3, 40, 4);
     let rich = Spec {
         hidden: vec![16, 24],
@@ -46,7 +46,7 @@ fn threads_change_nothing() {
 }
 
 #[test]
-fn rows_do_not_depend_on_their_neighbours() {
+fn rows_do_not_depend_on_other_rows() {
     let network = Network::new(Spec::new(3, 40, 4), 5).unwrap();
     let (rows, steps) = (101, 6);
     let x = waves(rows * steps * 3);

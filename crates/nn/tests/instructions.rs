@@ -1,54 +1,54 @@
-//! The hot kernels' instructions, counted by callgrind on the AVX2 path (valgrind knows no AVX-512): a slower kernel shows
-//! here on any machine, however busy. Skipped with a message where valgrind is missing.
+//! Instructions of the hot kernels, counted by callgrind on the AVX2 path (valgrind does not support AVX-512): detects slower
+//! kernels on any machine, however busy. Skipped with a message if valgrind is not installed.
 #![allow(clippy::unwrap_used)]
 
 use std::process::Command;
 
 use citronella_nn::{Network, Spec, StreamCell, TrainConfig, Trainer};
 
-/// Instructions: a row's step of training (26 x 1, batch 32), a conversation's step of streaming (32 inputs, by 48).
+/// Instructions per row and step of training (26 x 1, batch 32), and per step of streaming (32 inputs, micro-batches of 48).
 const WANTED: [f64; 2] = [14_500.0, 8_800.0];
-/// How far above that is too far.
-const SLACK: f64 = 1.05;
+/// Largest factor above the expected count.
+const TOLERANCE: f64 = 1.05;
 
-const TIMES: &str = "CITRONELLA_COUNTED_TIMES";
+const REPETITIONS: &str = "CITRONELLA_COUNTED_REPETITIONS";
 
-/// What is counted; run by `counts_stay_low` in a process of its own.
+/// The counted work; `counts_stay_low` runs it in a process of its own.
 #[test]
-#[ignore = "work for counts_stay_low"]
+#[ignore = "run by counts_stay_low"]
 fn train() {
     let (rows, steps) = (32, 26);
     let x: Vec<f32> = (0..rows * steps).map(|i| (i as f32).sin()).collect();
     let y: Vec<u32> = (0..rows as u32).map(|r| r % 5).collect();
     let network = Network::new(Spec::new(1, 64, 5), 1).unwrap();
     let mut trainer = Trainer::new(network, TrainConfig::default()).unwrap();
-    for _ in 0..=times() {
+    for _ in 0..=repetitions() {
         trainer.epoch(&x, &y, rows, steps, &mut |_| ()).unwrap();
     }
 }
 
 /// See `train`.
 #[test]
-#[ignore = "work for counts_stay_low"]
+#[ignore = "run by counts_stay_low"]
 fn stream() {
     let mut cell = StreamCell::new(&Network::new(Spec::new(32, 64, 5), 1).unwrap(), 48).unwrap();
     let slots: Vec<u32> = (0..48).collect();
     let (x, mut out) = (vec![0.5; 48 * 32], vec![0.0; 48 * 5]);
-    for _ in 0..=times() {
+    for _ in 0..=repetitions() {
         cell.step_many(&slots, &x, &mut out).unwrap();
     }
 }
 
-fn times() -> usize {
-    std::env::var(TIMES).ok().and_then(|t| t.parse().ok()).unwrap_or(0)
+fn repetitions() -> usize {
+    std::env::var(REPETITIONS).ok().and_then(|t| t.parse().ok()).unwrap_or(0)
 }
 
-fn count(work: &str, times: usize) -> f64 {
+fn count(work: &str, repetitions: usize) -> f64 {
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
         .arg(std::env::current_exe().unwrap())
         .args([work, "--exact", "--ignored", "--test-threads=1"])
-        .env(TIMES, times.to_string())
+        .env(REPETITIONS, repetitions.to_string())
         .env("CITRONELLA_SIMD", "avx2")
         .output()
         .unwrap();
@@ -68,6 +68,6 @@ fn counts_stay_low() {
         let n = 2;
         let found = (count(work, n) - count(work, 0)) / (items * n as f64);
         println!("{work}: {found:.0} instructions");
-        assert!(found < wanted * SLACK, "{work}: {found:.0} instructions, {wanted} expected");
+        assert!(found < wanted * TOLERANCE, "{work}: {found:.0} instructions, {wanted} expected");
     }
 }

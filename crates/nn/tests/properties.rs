@@ -1,4 +1,4 @@
-//! Random shapes and inputs: every instruction set says what the scalar f64 twin says; and training learns.
+//! Random shapes and inputs: every instruction set agrees with the scalar f64 reference; training converges.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -20,7 +20,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn forward_and_loss_equal_the_twin(
+    fn forward_and_loss_equal_the_reference(
         spec in specs(), rows in 1usize..20, steps in 1usize..6, seed in any::<u64>(), scale in 0.01f32..8.0,
     ) {
         let network = Network::new(spec, seed).unwrap();
@@ -30,8 +30,8 @@ proptest! {
             .collect();
         let y: Vec<u32> = (0..rows as u32).map(|r| r % network.spec().classes()).collect();
         let data = Sequences::new(&x, &y, rows, steps);
-        let twin = Reference::of(&network);
-        let (logits, loss) = (twin.logits(&data), twin.loss(&data));
+        let reference = Reference::of(&network);
+        let (logits, loss) = (reference.logits(&data), reference.loss(&data));
         let wanted: Vec<f64> =
             logits.iter().flatten().flat_map(|l| Reference::probabilities(l)).collect();
         for simd in Simd::available() {
@@ -48,7 +48,7 @@ proptest! {
 }
 
 #[test]
-fn it_learns_which_column_is_the_largest_on_average() {
+fn training_learns_the_column_with_the_largest_mean() {
     let (rows, steps, inputs) = (1500, 8, 4);
     let noise = |i: usize| (i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
     let mut x: Vec<f32> = (0..rows * steps * inputs).map(|i| noise(i) as f32 / 2f32.powi(23) - 1.0).collect();
@@ -62,17 +62,17 @@ fn it_learns_which_column_is_the_largest_on_average() {
         let mut trainer =
             Trainer::new(network, TrainConfig { learning_rate: 5e-3, threads: 2, ..TrainConfig::default() })
                 .unwrap();
-        let mut heard = 0;
+        let mut rows_done = 0;
         for _ in 0..8 {
-            let stats = trainer.epoch(&x, &y, rows, steps, &mut |done| heard = done).unwrap();
-            assert_eq!((heard, stats.predictions.len()), (rows, rows));
+            let stats = trainer.epoch(&x, &y, rows, steps, &mut |done| rows_done = done).unwrap();
+            assert_eq!((rows_done, stats.predictions.len()), (rows, rows));
         }
         let eval = trainer.evaluate(&x, &y, rows, steps).unwrap();
-        let right = eval
+        let correct = eval
             .probabilities
             .chunks_exact(inputs)
             .zip(&y)
             .filter(|(p, y)| p.iter().all(|q| *q <= p[**y as usize]));
-        assert!(right.count() > rows * 95 / 100, "loss {}", eval.loss);
+        assert!(correct.count() > rows * 95 / 100, "loss {}", eval.loss);
     }
 }

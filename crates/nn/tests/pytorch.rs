@@ -1,4 +1,4 @@
-//! Outputs, gradients and ten steps of Adam against what PyTorch computed, on every instruction set.
+//! Outputs, gradients and ten steps of Adam against PyTorch's, on every instruction set.
 
 #![allow(clippy::unwrap_used)]
 
@@ -10,7 +10,7 @@ use common::{Fixture, distance, reference::Reference};
 const TOLERANCE: f32 = 1e-4;
 
 #[test]
-fn outputs_are_pytorchs() {
+fn outputs_equal_pytorch() {
     for (name, simd) in Fixture::ALL.iter().flat_map(|n| Simd::available().into_iter().map(move |s| (n, s))) {
         let fixture = Fixture::open(name);
         let network = fixture.network().with_simd(simd);
@@ -31,7 +31,7 @@ fn outputs_are_pytorchs() {
 }
 
 #[test]
-fn gradients_are_pytorchs() {
+fn gradients_equal_pytorch() {
     for (name, simd) in Fixture::ALL.iter().flat_map(|n| Simd::available().into_iter().map(move |s| (n, s))) {
         let fixture = Fixture::open(name);
         let network = fixture.network().with_simd(simd);
@@ -46,7 +46,7 @@ fn gradients_are_pytorchs() {
 }
 
 #[test]
-fn ten_steps_of_adam_are_pytorchs() {
+fn ten_steps_of_adam_equal_pytorch() {
     for (name, simd) in Fixture::ALL.iter().flat_map(|n| Simd::available().into_iter().map(move |s| (n, s))) {
         let fixture = Fixture::open(name);
         let network = fixture.network().with_simd(simd);

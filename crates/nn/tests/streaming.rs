@@ -1,4 +1,4 @@
-//! Conversations that step one by one or in micro-batches say what the batch forward says.
+//! Streaming, one step at a time or in micro-batches, gives the results of batch inference.
 
 #![allow(clippy::unwrap_used)]
 
@@ -40,7 +40,7 @@ fn a_temperature_divides_the_logits() {
 }
 
 #[test]
-fn micro_batches_equal_the_batch_forward() {
+fn micro_batches_equal_batch_inference() {
     for network in networks() {
         let (n, inputs, outputs) = (60, network.spec().inputs, network.spec().outputs);
         let x = waves(n * STEPS * inputs);
@@ -66,7 +66,7 @@ fn micro_batches_equal_the_batch_forward() {
 }
 
 #[test]
-fn a_slot_that_comes_twice_takes_two_steps() {
+fn a_slot_that_occurs_twice_takes_two_steps() {
     for network in networks() {
         let (inputs, outputs) = (network.spec().inputs, network.spec().outputs);
         let x = waves(2 * inputs);
@@ -80,18 +80,18 @@ fn a_slot_that_comes_twice_takes_two_steps() {
 }
 
 #[test]
-fn a_peek_says_what_a_step_would_and_leaves_the_state() {
+fn a_peek_returns_the_outputs_of_a_step_and_leaves_the_state() {
     for network in networks() {
         let (inputs, outputs) = (network.spec().inputs, network.spec().outputs);
-        let (x, mut said, mut stepped) = (waves(2 * inputs), vec![0.0; outputs], vec![0.0; outputs]);
+        let (x, mut peeked, mut stepped) = (waves(2 * inputs), vec![0.0; outputs], vec![0.0; outputs]);
         let mut cell = StreamCell::new(&network, 3).unwrap();
-        cell.step(1, &x[..inputs], &mut said).unwrap();
+        cell.step(1, &x[..inputs], &mut peeked).unwrap();
         let before = cell.state(1).unwrap().to_vec();
-        cell.peek(1, &x[inputs..], &mut said).unwrap();
+        cell.peek(1, &x[inputs..], &mut peeked).unwrap();
         assert_eq!(cell.state(1).unwrap(), before);
         cell.step(1, &x[inputs..], &mut stepped).unwrap();
-        assert!(distance(&said, &stepped) <= 1e-6);
-        assert!(cell.peek(3, &x[inputs..], &mut said).is_err());
+        assert!(distance(&peeked, &stepped) <= 1e-6);
+        assert!(cell.peek(3, &x[inputs..], &mut peeked).is_err());
     }
 }
 
@@ -101,7 +101,7 @@ fn state_is_small_and_slots_are_checked() {
     let mut cell = StreamCell::new(&network, 10).unwrap();
     assert!(cell.state_bytes() <= 600);
     let error = cell.step(10, &[0.0; 32], &mut [0.0; 8]).unwrap_err();
-    assert_eq!(error.to_string(), "conversation 10, but there is room for 10");
+    assert_eq!(error.to_string(), "slot 10 is out of range: the capacity is 10 conversations");
     assert!(cell.step(9, &[0.0; 31], &mut [0.0; 8]).is_err());
 }
 
@@ -115,8 +115,8 @@ fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
 }
 
-/// The scalar twin of the bf16 step: what is multiplied is rounded, everything else is f64.
-fn twin(network: &Network, x: &[f32], h: &mut [f32], c: &mut [f64]) -> Vec<f64> {
+/// Scalar reference of the bf16 step: factors are rounded, everything else is f64.
+fn reference_step(network: &Network, x: &[f32], h: &mut [f32], c: &mut [f64]) -> Vec<f64> {
     let tensors = network.tensors();
     let tensor = |name: &str| tensors.iter().find(|t| t.0 == name).unwrap().2.as_slice();
     let (ih, hh) = (tensor("lstm.weight_ih_l0"), tensor("lstm.weight_hh_l0"));
@@ -141,7 +141,7 @@ fn twin(network: &Network, x: &[f32], h: &mut [f32], c: &mut [f64]) -> Vec<f64> 
 }
 
 #[test]
-fn bf16_is_its_scalar_twin() {
+fn bf16_equals_its_scalar_reference() {
     for spec in [Spec::new(32, 64, 8), Spec::new(5, 20, 1), Spec::new(1, 33, 3)] {
         let network = Network::new(spec, 3).unwrap();
         let (n, inputs, outputs) = (29, network.spec().inputs, network.spec().outputs);
@@ -157,9 +157,9 @@ fn bf16_is_its_scalar_twin() {
         for x in x.chunks_exact(n * inputs) {
             cell.step_many(&slots, x, &mut out).unwrap();
             for (row, (h, c)) in states.iter_mut().enumerate() {
-                let wanted = twin(&network, &x[row * inputs..][..inputs], h, c);
+                let wanted = reference_step(&network, &x[row * inputs..][..inputs], h, c);
                 for (found, wanted) in out[row * outputs..].iter().zip(wanted) {
-                    // A h that lies between two bf16 may be rounded to the other one.
+                    // An h between two bf16 may be rounded to the other one.
                     assert!((f64::from(*found) - wanted).abs() < 5e-4, "{found} {wanted}");
                 }
             }
@@ -169,41 +169,57 @@ fn bf16_is_its_scalar_twin() {
     assert!(StreamCell::with_precision(&stacked, 1, Precision::Bf16).is_err());
 }
 
-/// Rows in any order, conversations that begin anew in between, states that go from one place to another and are stepped by
-/// another stepper: the same bits as one by one in one cell.
+/// Rows in any order, resets in between, states that are copied and stepped by another stepper: the same bits as single steps
+/// in one cell.
 #[test]
-fn steps_that_are_shared_out_equal_steps_one_by_one() {
+fn steps_on_several_steppers_equal_single_steps() {
     for network in networks() {
         let (inputs, outputs) = (network.spec().inputs, network.spec().outputs);
         let (n, steps) = (40u32, 200usize);
         let x = waves(steps * inputs);
         let slots: Vec<u32> = (0..steps as u32).map(|at| at * at % n).collect();
         let rows: Vec<u32> = (0..steps as u32).map(|at| at * 7 % steps as u32).collect();
-        let anew: Vec<bool> = (0..steps).map(|at| at % 11 == 3).collect();
+        let resets: Vec<bool> = (0..steps).map(|at| at % 11 == 3).collect();
         let mut cell = StreamCell::new(&network, n as usize).unwrap();
         let mut wanted = vec![0.0; steps * outputs];
         for (at, out) in wanted.chunks_exact_mut(outputs).enumerate() {
-            if anew[at] {
+            if resets[at] {
                 cell.reset(slots[at]);
             }
             cell.step(slots[at], &x[rows[at] as usize * inputs..][..inputs], out).unwrap();
         }
-        let [mut here, mut there] = [0, 1].map(|_| Stepper::new(&network, Precision::F32).unwrap());
-        let (mut home, mut away) = (here.states(n as usize), here.states(n as usize));
-        let mut said = vec![0.0; steps * outputs];
-        let (first, second) = said.split_at_mut(steps / 2 * outputs);
+        let [mut first_stepper, mut second_stepper] =
+            [0, 1].map(|_| Stepper::new(&network, Precision::F32).unwrap());
+        let (mut first_states, mut second_states) =
+            (first_stepper.states(n as usize), first_stepper.states(n as usize));
+        let mut found = vec![0.0; steps * outputs];
+        let (first, second) = found.split_at_mut(steps / 2 * outputs);
         let half =
-            |range: std::ops::Range<usize>| (&slots[range.clone()], &rows[range.clone()], &anew[range]);
-        let (slots_of, rows_of, anew_of) = half(0..steps / 2);
-        here.take(&mut home, &Steps { slots: slots_of, rows: rows_of, anew: anew_of }, &x, first).unwrap();
-        (0..n).for_each(|slot| away.copy(n - 1 - slot, &home, slot));
-        let (slots_of, rows_of, anew_of) = half(steps / 2..steps);
-        let turned: Vec<u32> = slots_of.iter().map(|slot| n - 1 - slot).collect();
-        there.take(&mut away, &Steps { slots: &turned, rows: rows_of, anew: anew_of }, &x, second).unwrap();
-        assert_eq!(said, wanted);
-        let bad = Steps { slots: &[0], rows: &[steps as u32], anew: &[false] };
-        assert!(here.take(&mut home, &bad, &x, &mut wanted[..outputs]).is_err());
-        let bad = Steps { slots: &[n], rows: &[0], anew: &[false] };
-        assert!(here.take(&mut home, &bad, &x, &mut wanted[..outputs]).is_err());
+            |range: std::ops::Range<usize>| (&slots[range.clone()], &rows[range.clone()], &resets[range]);
+        let (slots_of, rows_of, resets_of) = half(0..steps / 2);
+        first_stepper
+            .step_rows(
+                &mut first_states,
+                &Steps { slots: slots_of, rows: rows_of, resets: resets_of },
+                &x,
+                first,
+            )
+            .unwrap();
+        (0..n).for_each(|slot| second_states.copy(n - 1 - slot, &first_states, slot));
+        let (slots_of, rows_of, resets_of) = half(steps / 2..steps);
+        let reversed: Vec<u32> = slots_of.iter().map(|slot| n - 1 - slot).collect();
+        second_stepper
+            .step_rows(
+                &mut second_states,
+                &Steps { slots: &reversed, rows: rows_of, resets: resets_of },
+                &x,
+                second,
+            )
+            .unwrap();
+        assert_eq!(found, wanted);
+        let bad = Steps { slots: &[0], rows: &[steps as u32], resets: &[false] };
+        assert!(first_stepper.step_rows(&mut first_states, &bad, &x, &mut wanted[..outputs]).is_err());
+        let bad = Steps { slots: &[n], rows: &[0], resets: &[false] };
+        assert!(first_stepper.step_rows(&mut first_states, &bad, &x, &mut wanted[..outputs]).is_err());
     }
 }

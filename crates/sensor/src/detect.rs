@@ -4,11 +4,10 @@
 //! verdicts of a [`Shard`] with a [`Detector`], reported to an [`Observer`].
 
 mod batch;
-mod bundle;
+mod batch_part;
 mod card;
 mod config;
 mod counters;
-mod crew;
 mod detector;
 mod error;
 mod explain;

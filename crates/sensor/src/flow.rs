@@ -14,7 +14,7 @@ pub mod key;
 pub mod reassembly;
 pub mod record;
 pub mod sessions;
-pub mod spread;
+pub mod sharded;
 pub mod table;
 pub(crate) mod tcp_seq;
 mod timers;

@@ -6,7 +6,6 @@
 
 pub mod alert;
 pub mod capture;
-mod desk;
 pub mod detect;
 pub mod feature;
 pub mod flow;

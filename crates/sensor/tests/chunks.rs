@@ -1,4 +1,4 @@
-//! A file written by the chunk, by any number of threads, is the one written row by row.
+//! A file written by the chunk, on any number of threads, equals the one written row by row.
 
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not count as tests
 
@@ -23,10 +23,10 @@ fn capture(scenario: &str) -> Capture {
     Capture::open(&folder.join(format!("{scenario}.pcap.zst"))).unwrap()
 }
 
-fn packet_rows(scenario: &str, mut each: impl FnMut(PacketRow)) {
+fn packet_rows(scenario: &str, mut add: impl FnMut(PacketRow)) {
     let (mut capture, mut level) = (capture(scenario), PacketLevel::new(Attacker::Unknown));
     while let Some(packet) = capture.next().unwrap() {
-        level.row(&packet).into_iter().for_each(&mut each);
+        level.row(&packet).into_iter().for_each(&mut add);
     }
 }
 
@@ -39,7 +39,7 @@ fn biflows(scenario: &str) -> BiflowLevel {
     level
 }
 
-/// The bytes that `write` leaves in a file.
+/// The bytes of the file that `write` writes.
 fn bytes(format: Format, write: impl FnOnce(&Path)) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(match format {
@@ -54,13 +54,13 @@ fn by_chunk<R: Rows>(
     format: Format,
     level: Level,
     threads: usize,
-    front: impl Fn(&mut Feeder<'_, R>, &'static str) -> Result<(), WriteError>,
+    feed: impl Fn(&mut Feeder<'_, R>, &'static str) -> Result<(), WriteError>,
 ) -> Vec<u8> {
     bytes(format, |path| {
         let mut writer = ChunkWriter::create(path, format, level, true).unwrap();
         writer
             .write_on(threads, |feeder: &mut Feeder<'_, R>| {
-                SCENARIOS.iter().try_for_each(|scenario| front(feeder, scenario))
+                SCENARIOS.iter().try_for_each(|scenario| feed(feeder, scenario))
             })
             .unwrap();
         assert!(writer.finish().unwrap() > 0);
@@ -68,7 +68,7 @@ fn by_chunk<R: Rows>(
 }
 
 #[test]
-fn packets_by_the_chunk_are_packets_row_by_row() {
+fn packets_by_the_chunk_equal_packets_row_by_row() {
     for format in [Format::Csv, Format::Parquet] {
         let expected = bytes(format, |path| {
             let mut writer = RowWriter::with_scenario(path, format, Level::Packet).unwrap();
@@ -95,7 +95,7 @@ fn packets_by_the_chunk_are_packets_row_by_row() {
 }
 
 #[test]
-fn flows_by_the_chunk_are_flows_row_by_row() {
+fn flows_by_the_chunk_equal_flows_row_by_row() {
     for format in [Format::Csv, Format::Parquet] {
         let expected = bytes(format, |path| {
             let mut writer = RowWriter::with_scenario(path, format, Level::BiflowExtended).unwrap();
@@ -117,7 +117,7 @@ fn flows_by_the_chunk_are_flows_row_by_row() {
 }
 
 #[test]
-fn any_number_of_rows_arrives() {
+fn any_number_of_rows_is_written() {
     let mut rows = Vec::new();
     packet_rows("mqtt_bruteforce", |row| rows.push(row));
     for count in [0, 1, 63, 64, 65, 2047, 2048, 2049, 4100] {

@@ -1,4 +1,4 @@
-//! What is told, and in which order, is the same for any number of threads: packets, facts, probabilities, findings with
+//! The observer's events and their order do not depend on the number of threads: packets, facts, probabilities, findings with
 //! their flows' statistics and reasons, ends.
 #![allow(missing_docs, clippy::unwrap_used)]
 
@@ -14,35 +14,35 @@ use citronella_sensor::feature::sequence::{PacketFacts, verdict::Settings};
 use citronella_wire::{Frame, LinkType};
 use proptest::prelude::*;
 
-/// All of it, word by word.
+/// Records all events as text.
 #[derive(Default)]
-struct All {
-    told: Vec<String>,
+struct Recorder {
+    events: Vec<String>,
     reasons: usize,
 }
 
-impl Observer for All {
+impl Observer for Recorder {
     fn packet(&mut self, packet: &Packet<'_>, _: &Frame<'_>) {
-        self.told.push(format!("packet {}", packet.number));
+        self.events.push(format!("packet {}", packet.number));
     }
 
     fn scored(&mut self, number: u64, flow: u64, probabilities: &[f32]) {
         let bits: Vec<u32> = probabilities.iter().map(|p| p.to_bits()).collect();
-        self.told.push(format!("scored {number} {flow} {bits:x?}"));
+        self.events.push(format!("scored {number} {flow} {bits:x?}"));
     }
 
     fn facts(&mut self, facts: &PacketFacts, context: &RuleContext<'_>) {
-        self.told.push(format!("facts {} {facts:?}", context.packet));
+        self.events.push(format!("facts {} {facts:?}", context.packet));
     }
 
     fn finding(&mut self, finding: &Finding, why: &mut dyn FnMut() -> Vec<Reason>) {
         let why: Vec<_> = why().iter().map(|reason| (reason.column.name, reason.weight.to_bits())).collect();
         self.reasons += why.len();
-        self.told.push(format!("finding {finding:?} {why:?}"));
+        self.events.push(format!("finding {finding:?} {why:?}"));
     }
 
     fn flow_ended(&mut self, verdict: &FlowVerdict) {
-        self.told.push(format!("ended {verdict:?}"));
+        self.events.push(format!("ended {verdict:?}"));
     }
 }
 
@@ -54,44 +54,45 @@ fn detector() -> Detector {
     Detector::new("model", &ModelFile::load(&root().join("models/sequence.safetensors")).unwrap()).unwrap()
 }
 
-/// The first difference says more than two lists.
-fn assert_same(one: &All, several: &All, threads: usize) {
-    for (at, (one, several)) in one.told.iter().zip(&several.told).enumerate() {
+/// Fails with the first difference.
+fn assert_same(one: &Recorder, several: &Recorder, threads: usize) {
+    for (at, (one, several)) in one.events.iter().zip(&several.events).enumerate() {
         assert_eq!(one, several, "{threads} threads, event {at}");
     }
-    assert_eq!(one.told.len(), several.told.len());
+    assert_eq!(one.events.len(), several.events.len());
 }
 
 #[test]
-fn on_recordings_all_is_told_alike() {
+fn events_of_recordings_do_not_depend_on_threads() {
     let detector = detector();
     for (name, packets) in [("run-1/sparta", 1_024), ("run-2/malformed", 100), ("run-1/scan_A", 300)] {
-        let tell = |threads| {
+        let run = |threads| {
             let batching = Batching { packets, ..Batching::RECORDED };
             let mut shard = Shard::new(&detector, Config { batching, threads, ..Config::default() }).unwrap();
-            let (path, mut all) = (root().join(format!("data/lab/{name}.pcap.zst")), All::default());
+            let (path, mut recorder) =
+                (root().join(format!("data/lab/{name}.pcap.zst")), Recorder::default());
             let mut capture = Capture::open(&path).unwrap();
             while let Some(packet) = capture.next().unwrap() {
-                // Enough of each: in the middle of an attack at the latest.
+                // Enough to reach the middle of an attack.
                 if packet.number > 20_000 {
                     break;
                 }
-                shard.packet(&packet, &mut all).unwrap();
+                shard.packet(&packet, &mut recorder).unwrap();
             }
-            shard.finish(&mut all).unwrap();
-            (all, shard.counters())
+            shard.finish(&mut recorder).unwrap();
+            (recorder, shard.counters())
         };
-        let (one, counters) = tell(1);
+        let (one, counters) = run(1);
         assert!(counters.findings > 0 && one.reasons > 0, "{name}: {counters:?}");
         for threads in [2, 3, 4] {
-            let (several, same) = tell(threads);
+            let (several, same) = run(threads);
             assert_same(&one, &several, threads);
             assert_eq!(same, counters);
         }
     }
 }
 
-/// What comes, and after how many milliseconds.
+/// An input of the shard.
 #[derive(Clone, Debug)]
 enum Event {
     /// Between one of eight clients and a broker.
@@ -103,17 +104,17 @@ enum Event {
     },
     Tick,
     Flush,
-    Anew,
+    Restart,
 }
 
+/// Each event with the milliseconds before it.
 fn events() -> impl Strategy<Value = Vec<(Event, u32)>> {
     let flags = prop_oneof![Just(0x02u8), Just(0x12), Just(0x10), Just(0x18), Just(0x11), Just(0x04)];
     let segment =
         (0u8..8, any::<bool>(), flags, 0u8..40).prop_map(|(client, from_client, flags, payload)| {
             Event::Segment { client, from_client, flags, payload }
         });
-    let event =
-        prop_oneof![60 => segment, 3 => Just(Event::Tick), 1 => Just(Event::Flush), 1 => Just(Event::Anew)];
+    let event = prop_oneof![60 => segment, 3 => Just(Event::Tick), 1 => Just(Event::Flush), 1 => Just(Event::Restart)];
     let after_ms = prop_oneof![5 => 0u32..3, 2 => 3u32..400, 1 => 400u32..20_000];
     prop::collection::vec((event, after_ms), 1..300)
 }
@@ -133,8 +134,8 @@ fn frame(client: u8, from_client: bool, flags: u8, payload: u8) -> Vec<u8> {
     bytes
 }
 
-fn tell(detector: &Detector, config: Config, events: &[(Event, u32)]) -> (All, Counters) {
-    let (mut shard, mut all) = (Shard::new(detector, config).unwrap(), All::default());
+fn observe(detector: &Detector, config: Config, events: &[(Event, u32)]) -> (Recorder, Counters) {
+    let (mut shard, mut recorder) = (Shard::new(detector, config).unwrap(), Recorder::default());
     let mut time_nanos = 0;
     for (number, (event, after_ms)) in (1..).zip(events) {
         time_nanos += i64::from(*after_ms) * 1_000_000;
@@ -143,23 +144,23 @@ fn tell(detector: &Detector, config: Config, events: &[(Event, u32)]) -> (All, C
                 let bytes = frame(client, from_client, flags, payload);
                 let wire_len = bytes.len() as u32;
                 let packet = Packet { number, time_nanos, link: LinkType::Ethernet, wire_len, bytes: &bytes };
-                shard.packet(&packet, &mut all).unwrap();
+                shard.packet(&packet, &mut recorder).unwrap();
             }
-            Event::Tick => shard.tick(time_nanos, &mut all).unwrap(),
-            Event::Flush => shard.flush(&mut all).unwrap(),
-            Event::Anew => shard.restart(config.shared(), &mut all).unwrap(),
+            Event::Tick => shard.tick(time_nanos, &mut recorder).unwrap(),
+            Event::Flush => shard.flush(&mut recorder).unwrap(),
+            Event::Restart => shard.restart(config.shared(), &mut recorder).unwrap(),
         }
     }
-    shard.finish(&mut all).unwrap();
-    (all, shard.counters())
+    shard.finish(&mut recorder).unwrap();
+    (recorder, shard.counters())
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
 
-    /// With room for four flows, an eager model, and conversations that are told of when they fall silent.
+    /// With a capacity of four flows, a model with low thresholds, and events for idle conversations.
     #[test]
-    fn on_random_traffic_all_is_told_alike(events in events(), packets in 1usize..80) {
+    fn events_of_random_traffic_do_not_depend_on_threads(events in events(), packets in 1usize..80) {
         let settings = Settings { window: 5, ..Settings::plain(5, 3, 0.2, 8) };
         let detector = detector().with_settings(settings);
         let mut config = Config {
@@ -170,10 +171,10 @@ proptest! {
         config.sequence.flows.max_flows = 4;
         config.sequence.flows.tcp_over = Duration::from_secs(1);
         config.sequence.flows.tcp_unanswered = Duration::from_secs(2);
-        let (one, counters) = tell(&detector, Config { threads: 1, ..config }, &events);
+        let (one, counters) = observe(&detector, Config { threads: 1, ..config }, &events);
         for threads in [2, 3, 4] {
-            let (several, same) = tell(&detector, Config { threads, ..config }, &events);
-            prop_assert_eq!(&several.told, &one.told);
+            let (several, same) = observe(&detector, Config { threads, ..config }, &events);
+            prop_assert_eq!(&several.events, &one.events);
             prop_assert_eq!(same, counters);
         }
     }

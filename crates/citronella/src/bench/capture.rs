@@ -1,7 +1,7 @@
-//! `citronella bench capture FILE`: packets a second of each part of the data path, on one thread and on several.
+//! `citronella bench capture FILE`: packets per second of each stage of the data path, on one thread and on several.
 //!
-//! On several threads, as `extract` works on them: they take turns at reading, share the flows and encode rows by the
-//! chunk ([adr/0035](../../../../docs/adr/0035-parallel-extraction.md)).
+//! Several threads work as in `extract`: they take turns at reading, each owns a shard of the flows, and rows are encoded by
+//! the chunk ([adr/0035](../../../../docs/adr/0035-parallel-extraction.md)).
 
 mod parts;
 
@@ -26,7 +26,7 @@ use crate::show::{self, count};
 pub(super) struct Arguments {
     /// A capture; it is read into memory first
     file: PathBuf,
-    /// Runs of each part; the best counts
+    /// Runs of each stage; the best counts
     #[arg(long, default_value_t = 3)]
     runs: usize,
     /// Threads of the second column
@@ -37,7 +37,7 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-/// A capture's bytes, decompressed, that many readers can share.
+/// Decompressed bytes of a capture, shared by its readers.
 #[derive(Clone)]
 struct Shared(Arc<[u8]>);
 
@@ -55,7 +55,7 @@ pub(super) struct Input {
 impl Input {
     pub(super) fn open(path: &Path) -> Result<Input> {
         let name = path.display().to_string();
-        // Opened as a capture first: what is none is refused with its usual message.
+        // Opened as a capture first, for the usual message if it is none.
         Capture::open(path)?;
         let mut bytes = std::fs::read(path).with_context(|| format!("{name}: cannot read"))?;
         if bytes.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
@@ -76,31 +76,31 @@ impl Input {
         Ok(Capture::from_reader(&self.name, Box::new(Cursor::new(self.bytes.clone())))?)
     }
 
-    /// Seconds that `each` takes over all packets, and their number.
-    pub(super) fn pass(&self, mut each: impl FnMut(&Packet<'_>) -> Result<()>) -> Result<(f64, u64)> {
+    /// Seconds that `process` takes over all packets, and their number.
+    pub(super) fn pass(&self, mut process: impl FnMut(&Packet<'_>) -> Result<()>) -> Result<(f64, u64)> {
         let begin = Instant::now();
         let mut capture = self.capture()?;
         while let Some(packet) = capture.next()? {
-            each(&packet)?;
+            process(&packet)?;
         }
         Ok((begin.elapsed().as_secs_f64(), capture.packets()))
     }
 
-    /// Packets a second of a part.
-    fn rate(&self, part: Run) -> Result<f64> {
+    /// Packets per second of a stage.
+    fn rate(&self, stage: Run) -> Result<f64> {
         let begin = Instant::now();
         let mut capture = self.capture()?;
-        part(&mut capture)?;
+        stage(&mut capture)?;
         Ok(capture.packets() as f64 / begin.elapsed().as_secs_f64())
     }
 }
 
-/// Packets a second.
+/// Packets per second of a stage.
 struct Rate {
     name: &'static str,
-    alone: f64,
-    /// `None` for what is not shared out.
-    together: Option<f64>,
+    one_thread: f64,
+    /// `None` if the stage has no version for several threads.
+    several_threads: Option<f64>,
 }
 
 struct Bench<'a> {
@@ -111,13 +111,13 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     /// The best of several runs, on one thread and on several.
-    fn part(&self, name: &'static str, part: impl Fn(usize) -> Result<Run>) -> Result<Rate> {
+    fn stage(&self, name: &'static str, stage: impl Fn(usize) -> Result<Run>) -> Result<Rate> {
         let best = |threads: usize| -> Result<f64> {
-            (0..self.runs.max(1)).try_fold(0.0_f64, |best, _| Ok(best.max(self.input.rate(part(threads)?)?)))
+            (0..self.runs.max(1)).try_fold(0.0_f64, |best, _| Ok(best.max(self.input.rate(stage(threads)?)?)))
         };
-        let alone = best(1)?;
-        let together = if self.threads > 1 { Some(best(self.threads)?) } else { None };
-        Ok(Rate { name, alone, together })
+        let one_thread = best(1)?;
+        let several_threads = if self.threads > 1 { Some(best(self.threads)?) } else { None };
+        Ok(Rate { name, one_thread, several_threads })
     }
 }
 
@@ -127,21 +127,23 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let bench = Bench { input: &input, runs: arguments.runs, threads: arguments.threads };
     let file = folder.path().join("rows");
     let rates = [
-        Bench { threads: 1, ..bench }.part("read", parts::read)?,
-        bench.part("read + decode", parts::decode)?,
-        bench.part("read + decode + flow table", parts::flows)?,
-        bench.part("packet level to CSV", |threads| parts::packets(threads, &file, Format::Csv))?,
-        bench.part("packet level to Parquet", |threads| parts::packets(threads, &file, Format::Parquet))?,
-        bench.part("uniflow level", parts::uniflows)?,
-        bench.part("biflow level", parts::biflows)?,
+        Bench { threads: 1, ..bench }.stage("read", parts::read)?,
+        bench.stage("read + decode", parts::decode)?,
+        bench.stage("read + decode + flow table", parts::flows)?,
+        bench.stage("packet level to CSV", |threads| parts::packets(threads, &file, Format::Csv))?,
+        bench.stage("packet level to Parquet", |threads| parts::packets(threads, &file, Format::Parquet))?,
+        bench.stage("uniflow level", parts::uniflows)?,
+        bench.stage("biflow level", parts::biflows)?,
     ];
     let (_, packets) = input.pass(|_| Ok(()))?;
     let size = input.bytes.0.len();
     if arguments.json {
         let alone: serde_json::Map<_, _> =
-            rates.iter().map(|rate| (rate.name.to_owned(), json!(rate.alone))).collect();
-        let together: serde_json::Map<_, _> =
-            rates.iter().filter_map(|rate| Some((rate.name.to_owned(), json!(rate.together?)))).collect();
+            rates.iter().map(|rate| (rate.name.to_owned(), json!(rate.one_thread))).collect();
+        let together: serde_json::Map<_, _> = rates
+            .iter()
+            .filter_map(|rate| Some((rate.name.to_owned(), json!(rate.several_threads?))))
+            .collect();
         return show::json(&json!({
             "file": input.name, "packets": packets, "bytes": size, "cpu": cpu(),
             "packets_per_s": alone, "threads": arguments.threads, "packets_per_s_together": together,
@@ -156,16 +158,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     ))?;
     let threads = format!("{} threads", arguments.threads);
     let mut table = show::table(&["", "1 thread", &threads, "ratio"]);
-    for Rate { name, alone, together } in rates {
-        let (rate, ratio) = together.map_or_else(Default::default, |together| {
-            (count(together as u64), format!("{:.2}", together / alone))
-        });
-        table.add_row([name.to_owned(), count(alone as u64), rate, ratio]);
+    for Rate { name, one_thread, several_threads } in rates {
+        let (rate, ratio) = several_threads
+            .map_or_else(Default::default, |rate| (count(rate as u64), format!("{:.2}", rate / one_thread)));
+        table.add_row([name.to_owned(), count(one_thread as u64), rate, ratio]);
     }
     show::print(&table)
 }
 
-/// The processor's name, where the system tells it.
+/// The processor's name from /proc/cpuinfo.
 fn cpu() -> String {
     let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));

@@ -1,4 +1,4 @@
-//! `citronella bench lstm`: milliseconds a training step, sequences and streaming steps a second, share of the peak.
+//! `citronella bench lstm`: milliseconds per training step, sequences and streaming steps per second, share of the peak.
 
 use anyhow::Result;
 use citronella_nn::{
@@ -11,19 +11,19 @@ use crate::show::{self, count};
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// Steps a sequence
+    /// Steps per sequence
     #[arg(long, default_value_t = 26)]
     steps: usize,
-    /// Values a step
+    /// Values per step
     #[arg(long, default_value_t = 1)]
     features: usize,
     /// LSTM units
     #[arg(long, default_value_t = 64)]
     hidden: usize,
-    /// Threads for training and for inference in batches; streaming runs on one
+    /// Threads for training and for batch inference; streaming runs on one
     #[arg(long, default_value_t = 1)]
     threads: usize,
-    /// Seconds to spend on each figure, at least
+    /// Minimum seconds for each figure
     #[arg(long, default_value_t = 1.0)]
     seconds: f64,
     /// Print one JSON document
@@ -49,7 +49,7 @@ fn document(report: &Report) -> serde_json::Value {
     let streaming = report.streaming.iter().map(|rates| {
         json!({
             "precision": precision(rates.precision), "conversations": rates.conversations,
-            "one_by_one_steps_per_s": rates.one_by_one,
+            "one_by_one_steps_per_s": rates.single_steps,
             "micro_batch_steps_per_s": rates.micro_batches,
         })
     });
@@ -77,7 +77,7 @@ fn print(report: &Report) -> Result<()> {
     };
     line("training step, median", format!("{:.3} ms", report.train_ms));
     line("training step, best", format!("{:.3} ms", report.train_best_ms));
-    line("products in training", format!("{:.1} GFLOP/s", report.train_gflops));
+    line("matrix products in training", format!("{:.1} GFLOP/s", report.train_gflops));
     line(
         "share of the FMA peak",
         format!("{} of {:.0} GFLOP/s", show::percent(report.share_of_peak), report.peak_gflops),
@@ -85,17 +85,17 @@ fn print(report: &Report) -> Result<()> {
     for (batch, rate) in [(1, report.infer_1), (32, report.infer_32), (1024, report.infer_1024)] {
         line(&format!("inference, batch {batch}"), format!("{} sequences/s", count(rate as u64)));
     }
-    line("state of a conversation", format!("{} bytes", report.state_bytes));
+    line("state per conversation", format!("{} bytes", report.state_bytes));
     show::print(&table)?;
     let mut table = show::table(&["streaming, one thread", "precision", "conversations", "steps/s"]);
     for rates in &report.streaming {
         let (conversations, precision) =
             (count(rates.conversations as u64), precision(rates.precision).to_owned());
         table.add_row([
-            "one by one".to_owned(),
+            "single steps".to_owned(),
             precision.clone(),
             conversations.clone(),
-            count(rates.one_by_one as u64),
+            count(rates.single_steps as u64),
         ]);
         table.add_row([
             "micro-batches of 48".to_owned(),

@@ -1,4 +1,4 @@
-//! `citronella bench smote`: seconds to balance rows as large as those of the LSTM paper.
+//! `citronella bench smote`: seconds to balance a data set of the LSTM paper's size.
 
 use anyhow::Result;
 use citronella_learn::prepare::bench::{CLASS_ROWS, INPUTS, smote};
@@ -11,7 +11,7 @@ pub(super) struct Arguments {
     /// Runs; the median counts
     #[arg(long, default_value_t = 3)]
     runs: usize,
-    /// Threads; 0 takes all. The rows do not depend on it
+    /// Threads; 0 uses all cores. The result does not depend on it
     #[arg(long, default_value_t = 0)]
     threads: usize,
     /// Print one JSON document
@@ -28,7 +28,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         }));
     }
     show::line(&format!(
-        "SMOTE (k = 5): {} rows x {INPUTS} in five classes, {} rows made: {:.3} s (median of {})",
+        "SMOTE (k = 5): {} rows x {INPUTS} in five classes, {} synthetic rows: {:.3} s (median of {})",
         count(times.rows as u64),
         count(times.synthetic as u64),
         times.median(),

@@ -67,7 +67,7 @@ pub(crate) fn print(
     baselines: &[BaselineFigures],
 ) -> Result<()> {
     show::line(&format!(
-        "{} flows in {} of packet time: {} benign, {} of {} attacks.\n",
+        "{} flows in {} of packet time: {} benign, {} from {} attacks.\n",
         count(figures.flows),
         hours(figures.hours),
         count(figures.benign_flows),

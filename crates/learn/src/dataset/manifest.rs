@@ -125,8 +125,7 @@ impl Manifest {
             });
             let attackers: Vec<IpAddr> = parsed.collect::<Result<_, _>>()?;
             if attackers.len() > MAX_ATTACKERS {
-                let problem =
-                    format!("{} attackers; at most {MAX_ATTACKERS} are supported", attackers.len());
+                let problem = format!("{} attackers; at most {MAX_ATTACKERS} are supported", attackers.len());
                 return Err(fault(ATTACKER, problem));
             }
             let honest_ports = match index(HONEST_PORTS).map(cell).unwrap_or_default() {

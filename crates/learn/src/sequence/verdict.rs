@@ -1,6 +1,8 @@
 //! Verdicts on scored conversations.
 
-use citronella_sensor::feature::sequence::verdict::{MOST_PACKETS, RunningVerdict, Settings, attack_log_odds};
+use citronella_sensor::feature::sequence::verdict::{
+    MOST_PACKETS, RunningVerdict, Settings, attack_log_odds,
+};
 
 use super::ScoredFlow;
 

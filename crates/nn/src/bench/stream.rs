@@ -1,25 +1,25 @@
-//! Streaming: a step of one conversation after another, in random order.
+//! Streaming benchmark: steps of conversations in random order.
 
 use super::{OUTPUTS, Setup, data, network, rate};
 use crate::random::Random;
 use crate::{Error, Precision, Simd, StreamCell};
 
-/// Steps a second on one core.
+/// Steps per second on one core.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StreamRates {
     /// Conversations, each with its own state.
     pub conversations: usize,
-    /// Steps a second, each conversation by itself.
-    pub one_by_one: f64,
-    /// Steps a second in micro-batches of 48 different conversations.
+    /// Steps per second, one conversation at a time.
+    pub single_steps: f64,
+    /// Steps per second in micro-batches of 48 different conversations.
     pub micro_batches: f64,
-    /// How the products are computed.
+    /// Precision of the matrix products.
     pub precision: Precision,
 }
 
 /// Conversations that step together.
 const MICRO_BATCH: usize = 48;
-/// Inputs to walk through.
+/// Different rows of inputs.
 const INPUT_ROWS: usize = 48 * 16;
 
 /// Measures streaming over a number of conversations.
@@ -35,18 +35,20 @@ pub fn stream(
     let mut slots: Vec<u32> = (0..conversations as u32).collect();
     slots.iter().for_each(|&slot| cell.reset(slot));
     Random::new(2, 9).shuffle(&mut slots);
-    let (mut at, mut out) = (0, vec![0.0; MICRO_BATCH * OUTPUTS]);
+    let (mut next_slot, mut out) = (0, vec![0.0; MICRO_BATCH * OUTPUTS]);
     let features = setup.features;
-    let one_by_one = rate(setup.seconds, INPUT_ROWS, || {
+    let single_steps = rate(setup.seconds, INPUT_ROWS, || {
         for x in x.chunks_exact(features) {
-            cell.step(slots[at], x, &mut out[..OUTPUTS])?;
-            at = if at + 1 < slots.len() { at + 1 } else { 0 };
+            cell.step(slots[next_slot], x, &mut out[..OUTPUTS])?;
+            next_slot = if next_slot + 1 < slots.len() { next_slot + 1 } else { 0 };
         }
         Ok(())
     })?;
     let batches: Vec<&[u32]> = slots.chunks_exact(MICRO_BATCH).collect();
     if batches.is_empty() {
-        return Err(Error::Config(format!("streaming is measured over {MICRO_BATCH} conversations or more")));
+        return Err(Error::Config(format!(
+            "the streaming benchmark needs at least {MICRO_BATCH} conversations"
+        )));
     }
     let mut at = 0;
     let micro_batches = rate(setup.seconds, INPUT_ROWS, || {
@@ -58,7 +60,7 @@ pub fn stream(
         }
         Ok(())
     })?;
-    Ok(StreamRates { conversations, one_by_one, micro_batches, precision })
+    Ok(StreamRates { conversations, single_steps, micro_batches, precision })
 }
 
 pub(super) fn state_bytes(setup: &Setup, simd: Simd) -> Result<usize, Error> {

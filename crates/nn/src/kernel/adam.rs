@@ -4,10 +4,10 @@ use crate::simd::{Op, PANEL, Vector};
 
 pub(crate) const BETA1: f32 = 0.9;
 pub(crate) const BETA2: f32 = 0.999;
-/// As Keras has it.
+/// Keras' default.
 pub(crate) const EPSILON: f32 = 1e-7;
 
-/// One update; all slices of one length, in whole panels.
+/// One update; all slices have the same length, a multiple of [`PANEL`].
 pub(crate) struct AdamStep<'a> {
     pub(crate) weights: &'a [f32],
     pub(crate) out: &'a mut [f32],

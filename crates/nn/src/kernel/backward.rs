@@ -1,4 +1,4 @@
-//! From the gradient of a step's output to the gradient of its gates before their activations.
+//! Backward pass of an LSTM step, from the gradient of its output to that of its gates before the activations.
 
 use super::PANEL_ROW;
 use crate::simd::{Op, PANEL, Vector};
@@ -8,7 +8,7 @@ use crate::simd::{Op, PANEL, Vector};
 pub(crate) struct CellBackward<'a> {
     pub(crate) rows: usize,
     pub(crate) hidden: usize,
-    /// Gates in, their gradients before the activation out; panel by panel: `panel * stride + row * 64` on.
+    /// In: gates; out: their gradients before the activations. Row of a panel: from `panel * stride + row * 64`.
     pub(crate) gates: &'a mut [f32],
     pub(crate) stride: usize,
     /// rows x hidden each.

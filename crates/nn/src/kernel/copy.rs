@@ -1,22 +1,22 @@
-//! Rows from here to there: a call of `memcpy` for each costs more than the copy.
+//! Copies of rows; a call of `memcpy` for each would cost more than the copy.
 
 use crate::simd::{Op, Vector};
 
-/// Where rows lie: one after another, or each at its slot.
+/// Positions of rows in a slice.
 #[derive(Clone, Copy)]
-pub(crate) enum Places<'a> {
-    /// Row r begins at r * stride.
-    Rows(usize),
-    /// Row r begins at slots[r] * stride + offset.
+pub(crate) enum RowLayout<'a> {
+    /// Row r is at r * stride.
+    Strided(usize),
+    /// Row r is at slots[r] * stride + offset.
     Slots { slots: &'a [u32], stride: usize, offset: usize },
 }
 
-impl Places<'_> {
+impl RowLayout<'_> {
     #[inline(always)]
     pub(crate) fn of(&self, row: usize) -> usize {
         match *self {
-            Places::Rows(stride) => row * stride,
-            Places::Slots { slots, stride, offset } => slots[row] as usize * stride + offset,
+            RowLayout::Strided(stride) => row * stride,
+            RowLayout::Slots { slots, stride, offset } => slots[row] as usize * stride + offset,
         }
     }
 }
@@ -26,9 +26,9 @@ pub(crate) struct CopyRows<'a> {
     pub(crate) rows: usize,
     pub(crate) len: usize,
     pub(crate) from: &'a [f32],
-    pub(crate) from_at: Places<'a>,
+    pub(crate) from_at: RowLayout<'a>,
     pub(crate) to: &'a mut [f32],
-    pub(crate) to_at: Places<'a>,
+    pub(crate) to_at: RowLayout<'a>,
 }
 
 impl Op for CopyRows<'_> {

@@ -1,11 +1,11 @@
-//! One time step of an LSTM layer for a block of rows.
+//! One step of an LSTM layer for a block of rows.
 
-use super::{PANEL_ROW, with_rows};
+use super::{PANEL_ROW, Panel, with_rows};
 use crate::simd::{Op, PANEL, Vector};
 
-/// What the backward pass needs of a step.
+/// Activations saved for the backward pass.
 pub(crate) struct Saved<'a> {
-    /// Gates after their activations, panel by panel: `panel * stride + row * 64` on.
+    /// Gates after their activations, row of a panel: from `panel * stride + row * 64`.
     pub(crate) gates: &'a mut [f32],
     pub(crate) stride: usize,
     /// tanh of the new cell state: rows x hidden.
@@ -14,16 +14,16 @@ pub(crate) struct Saved<'a> {
 
 /// Equations 1-5 of the paper, fused: z = W [1, x, h]; i, f, o = sigmoid, g = tanh; c' = f c + i g; h' = o tanh c'.
 pub(crate) struct Step<'a> {
-    /// One slice per panel: depth x 64.
-    pub(crate) panels: &'a [crate::layer::Panel],
+    /// Weights, depth x 64 each.
+    pub(crate) panels: &'a [Panel],
     pub(crate) rows: usize,
-    /// Columns of [1, x, h] to use: all, or [1, x] alone where h is zero.
+    /// Columns of [1, x, h] to use: all, or only [1, x] if h is zero.
     pub(crate) depth: usize,
     /// Rows of `stride`, of which the first `depth` are read.
     pub(crate) xh: &'a [f32],
     pub(crate) stride: usize,
-    /// Walk over the panels backwards. A single row's step is bound by reading weights: whoever turns round after
-    /// each step finds the last panel still in the first-level cache.
+    /// Process the panels in reverse. A single row's step is bound by loading weights; alternating the direction finds the
+    /// last panel still in the L1 cache.
     pub(crate) reverse: bool,
     /// rows x hidden.
     pub(crate) c: &'a [f32],

@@ -1,4 +1,4 @@
-//! Small row-major products: out += a b.
+//! Small row-major matrix products: out = a b or out += a b.
 
 use super::with_rows;
 use crate::simd::{Op, PANEL, Vector};
@@ -95,7 +95,8 @@ unsafe fn matmul_tile<V: Vector, const R: usize, const N: usize>(v: V, t: Tile) 
         }
         let mut k = 0;
         if N == 1 {
-            // One vector a row is too few independent sums to hide the latency: four more, in a fixed order.
+            // One vector per row gives too few independent sums to hide the latency: use four partial sums, added in
+            // a fixed order.
             let mut parts = [[v.splat(0.0); 4]; R];
             while k + 4 <= t.depth {
                 for part in 0..4 {

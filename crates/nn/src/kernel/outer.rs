@@ -3,7 +3,7 @@
 use super::with_rows;
 use crate::simd::{Op, PANEL, Vector};
 
-/// Rows of `a` and `d` that stay in the first-level cache while all tiles pass over them.
+/// Rows of `a` and `d` that fit into the L1 cache while all tiles use them.
 const BLOCK_ROWS: usize = 64;
 
 /// `out[depth x columns] += sum over rows of a[row][..depth]^T d[row][..columns]`; `columns` in whole panels.

@@ -1,14 +1,13 @@
-//! What the machine can do at most: fused multiply-adds that wait for nothing but each other.
+//! Peak floating-point rate: independent chains of fused multiply-adds.
 
 use crate::simd::{Op, Vector};
 
-/// Independent chains: latency times throughput is 8 on today's CPUs; more than 12 spill on AVX2.
+/// Independent chains: at least 8 (latency x throughput of current CPUs); more than 12 spill on AVX2.
 const CHAINS: usize = 12;
 
-/// Runs `turns` turns; gives the floating-point operations done (a multiply-add counts two), and a number that depends on
-/// them all.
+/// Reiterations the floating-point operations done (two per multiply-add), and a number that depends on all of them.
 pub(crate) struct Peak {
-    pub(crate) turns: usize,
+    pub(crate) iterations: usize,
 }
 
 impl Op for Peak {
@@ -18,7 +17,7 @@ impl Op for Peak {
     fn run<V: Vector>(self, v: V) -> (f64, f32) {
         let (factor, term) = (v.splat(0.999), v.splat(1e-3));
         let mut sums = [v.splat(0.5); CHAINS];
-        for _ in 0..self.turns {
+        for _ in 0..self.iterations {
             for i in 0..CHAINS {
                 sums[i] = v.fma(sums[i], factor, term);
             }
@@ -30,6 +29,6 @@ impl Op for Peak {
         let mut out = [0.0; crate::simd::PANEL];
         // SAFETY: LANES divides PANEL.
         unsafe { v.store(out.as_mut_ptr(), total) };
-        ((self.turns * CHAINS * V::LANES * 2) as f64, out[0])
+        ((self.iterations * CHAINS * V::LANES * 2) as f64, out[0])
     }
 }

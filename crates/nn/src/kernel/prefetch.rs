@@ -1,8 +1,8 @@
-//! Asking for memory before it is needed.
+//! Prefetching.
 
 use crate::simd::{Op, PANEL, Vector};
 
-/// Brings a run of f32 on its way into the cache.
+/// Prefetches a slice into the cache.
 pub(crate) struct Prefetch<'a>(pub(crate) &'a [f32]);
 
 impl Op for Prefetch<'_> {

@@ -2,8 +2,7 @@
 
 use crate::simd::{Op, PANEL, Vector};
 
-/// Replaces each row's first `outputs` logits by their softmax, or by the sigmoid where there is one; the padding
-/// behind them by zero.
+/// Replaces each row's first `outputs` logits by their softmax, a single one by its sigmoid, and the padding by zero.
 pub(crate) struct Softmax<'a> {
     pub(crate) rows: usize,
     pub(crate) outputs: usize,
@@ -28,7 +27,7 @@ impl Op for Softmax<'_> {
             };
             let mut at = 0;
             while at < self.outputs {
-                // SAFETY: at + LANES <= columns, the row's length; the mask begins at most 16 before its zeros.
+                // SAFETY: at + LANES <= columns, the row's length; the offset into the mask is at most 16.
                 unsafe {
                     let mask = v.load(MASK.as_ptr().add(PANEL - (self.outputs - at).min(PANEL)));
                     let x = v.mul(v.sub(v.load(row.as_ptr().add(at)), v.splat(max)), mask);
@@ -49,7 +48,7 @@ impl Op for Softmax<'_> {
     }
 }
 
-/// Ones for the outputs, zeros for the padding: where to begin reading decides how many of each.
+/// Ones for the outputs, zeros for the padding; the offset of a load selects how many of each.
 static MASK: [f32; 2 * PANEL] = {
     let mut mask = [0.0; 2 * PANEL];
     let mut i = 0;

@@ -1,4 +1,4 @@
-//! As much of Protocol Buffers' wire format, and of ONNX' messages, as a model needs. Field numbers are those of onnx.proto.
+//! The subset of the Protocol Buffers wire format and of ONNX messages that a model needs. Field numbers as in onnx.proto.
 
 const FLOAT: u64 = 1;
 const INT64: u64 = 7;
@@ -52,7 +52,7 @@ pub(super) fn node(op: &str, inputs: &[&str], outputs: &[&str], attributes: &[Ve
     node
 }
 
-/// AttributeProto with one whole number.
+/// AttributeProto with an integer.
 pub(super) fn attribute(name: &str, n: i64) -> Vec<u8> {
     let mut attribute = Message::new();
     attribute.bytes(1, name.as_bytes());
@@ -61,7 +61,7 @@ pub(super) fn attribute(name: &str, n: i64) -> Vec<u8> {
     attribute.0
 }
 
-/// AttributeProto with a list of whole numbers.
+/// AttributeProto with a list of integers.
 pub(super) fn attributes(name: &str, numbers: &[i64]) -> Vec<u8> {
     let mut attribute = Message::new();
     attribute.bytes(1, name.as_bytes());
@@ -85,13 +85,13 @@ pub(super) fn tensor_f32(name: &str, shape: &[usize], values: &[f32]) -> Message
     tensor(name, FLOAT, shape, &raw)
 }
 
-/// TensorProto of whole numbers.
+/// TensorProto of integers.
 pub(super) fn tensor_i64(name: &str, values: &[i64]) -> Message {
     let raw: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
     tensor(name, INT64, &[values.len()], &raw)
 }
 
-/// ValueInfoProto of a float tensor; `None` is a size that the caller chooses.
+/// ValueInfoProto of a float tensor; `None` is a dynamic dimension.
 pub(super) fn value(name: &str, shape: &[Option<usize>]) -> Message {
     let names = ["batch", "steps"];
     let (mut dimensions, mut kind) = (Message::new(), Message::new());

@@ -1,10 +1,10 @@
-//! f32 on a cache line's border: a vector load that straddles two lines costs two.
+//! f32 aligned to cache lines: a vector load across two lines costs two.
 
 use std::ops::{Deref, DerefMut};
 
 const LINE_FLOATS: usize = 16;
 
-/// A fixed-length run of f32 that begins on a cache line.
+/// A fixed-length array of f32 aligned to a cache line.
 pub(crate) struct Aligned {
     data: Vec<f32>,
     start: usize,
@@ -12,7 +12,7 @@ pub(crate) struct Aligned {
 }
 
 impl Aligned {
-    /// No room, no allocation.
+    /// Empty, without an allocation.
     pub(crate) fn empty() -> Aligned {
         Aligned { data: Vec::new(), start: 0, len: 0 }
     }

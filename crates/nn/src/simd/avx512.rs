@@ -125,8 +125,8 @@ impl Vector for Avx512 {
 }
 
 impl Avx512 {
-    /// sigmoid(x) - 1/2 = tanh(x / 2) / 2 by table: the coefficients of a segment's polynomial come out of two registers by one
-    /// permutation each, which costs fewer of the multiply-adders' turns than a rational function and no division.
+    /// sigmoid(x) - 1/2 = tanh(x / 2) / 2 by table lookup: each coefficient of a segment's polynomial takes one
+    /// permutation of two registers, which needs fewer multiply-adds than a rational function and no division.
     #[inline(always)]
     fn half_tanh<const N: usize>(self, x: [__m512; N]) -> [__m512; N] {
         let (mut at, mut r, mut p) = ([x[0]; N], [x[0]; N], [x[0]; N]);
@@ -139,7 +139,7 @@ impl Avx512 {
         }
         for power in (0..5).rev() {
             // SAFETY: a row of the table is two registers long, and aligned; the index takes the low five bits of the sum, the
-            // segment's number, or anything where x is NaN.
+            // segment's number, or any for NaN.
             unsafe {
                 let low = _mm512_load_ps(rows[power].as_ptr());
                 let high = _mm512_load_ps(rows[power].as_ptr().add(16));

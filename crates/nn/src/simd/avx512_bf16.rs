@@ -1,7 +1,7 @@
-//! AVX-512 with BF16: one instruction multiplies and adds pairs, so a step takes half the multiply-adds and reads half the
-//! weights. For streaming only; see docs/adr/0013.
+//! AVX-512 with BF16: one instruction multiplies and adds pairs, so a step takes half the multiply-adds and loads half the
+//! weights. For streaming only (docs/adr/0013).
 
-// Register tiles are indexed by their row on purpose: every index is a constant once unrolled.
+// Register tiles are indexed by row on purpose: indices are constants after unrolling.
 #![allow(clippy::needless_range_loop)]
 
 use std::arch::x86_64::*;
@@ -14,14 +14,14 @@ const ROWS: usize = 6;
 /// 32-bit words in a row of a panel: 4 gates x 16 units, each word a pair of bf16 weights.
 const PANEL_ROW: usize = 4 * PANEL;
 
-/// f32 that are converted at a time.
+/// f32 per conversion.
 pub(crate) const CONVERTED: usize = 16;
 
 /// Proof that the CPU has AVX-512 with BF16.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Avx512Bf16(Avx512);
 
-/// One time step of an LSTM layer, its products in bf16, everything else in f32.
+/// One step of an LSTM layer with products in bf16 and everything else in f32.
 pub(crate) struct StepBf16<'a> {
     /// Panels of 16 units: bias (64 f32), then `pairs` rows of 64 words.
     pub(crate) panels: &'a [super::Aligned],
@@ -45,7 +45,7 @@ impl Avx512Bf16 {
         Avx512::new().filter(|_| has).map(Avx512Bf16)
     }
 
-    /// Rounds whole runs of [`CONVERTED`] f32 to bf16, two to a word.
+    /// Rounds f32 (a multiple of [`CONVERTED`]) to bf16, two per word.
     pub(crate) fn convert(self, x: &[f32], words: &mut [f32]) {
         #[target_feature(enable = "avx512f,avx512bf16")]
         fn run(v: Avx512, x: &[f32], words: &mut [f32]) {

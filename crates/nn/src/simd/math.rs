@@ -1,12 +1,12 @@
-//! exp, sigmoid and tanh over vectors. tanh is an odd polynomial of degree 13 over an even one of degree 6 (the coefficients that
-//! Eigen's `ptanh` made known). Absolute error 3e-7 at most, tested over the whole range; NaN stays NaN.
+//! exp, sigmoid and tanh over vectors. tanh is an odd polynomial of degree 13 over an even one of degree 6 (the coefficients of
+//! Eigen's `ptanh`). Absolute error at most 3e-7, tested over the whole range; NaN stays NaN.
 
 use super::Vector;
 
 /// tanh(x)
 #[inline(always)]
 pub(crate) fn tanh<V: Vector>(v: V, x: V::F) -> V::F {
-    // Beyond this tanh is 1 in f32. x is the second operand: min and max return that one where an operand is NaN.
+    // Beyond 9 tanh is 1 in f32. x is the second operand, which min and max return for NaN.
     let x = v.min(v.splat(9.0), v.max(v.splat(-9.0), x));
     let x2 = v.mul(x, x);
     let mut p = v.splat(-2.760_768_5e-16);
@@ -17,7 +17,7 @@ pub(crate) fn tanh<V: Vector>(v: V, x: V::F) -> V::F {
     for c in [1.185_347_1e-4, 2.268_434_6e-3, 4.893_525e-3] {
         q = v.fma(q, x2, v.splat(c));
     }
-    // The quotient may pass 1 by a rounding; the sigmoid must not fall below zero.
+    // Rounding may put the quotient beyond 1; the sigmoid must not fall below zero.
     v.min(v.splat(1.0), v.max(v.splat(-1.0), v.div(v.mul(x, p), q)))
 }
 
@@ -28,8 +28,8 @@ pub(crate) fn sigmoid<V: Vector>(v: V, x: V::F) -> V::F {
     v.fma(half, v.tanh(v.mul(half, x)), half)
 }
 
-/// exp(x) for x clamped to [-87, 88]: 2^n by the exponent's bits, the rest by a polynomial of degree 6. Relative error 3e-7
-/// at most; NaN stays NaN.
+/// exp(x) for x clamped to [-87, 88]: 2^n by the exponent's bits, the remainder by a polynomial of degree 6. Relative error at
+/// most 3e-7; NaN stays NaN.
 #[inline(always)]
 pub(crate) fn exp<V: Vector>(v: V, x: V::F) -> V::F {
     let x = v.min(v.splat(88.0), v.max(v.splat(-87.0), x));
@@ -44,7 +44,7 @@ pub(crate) fn exp<V: Vector>(v: V, x: V::F) -> V::F {
     v.scale(p, n)
 }
 
-/// 1.5 * 2^23: adding it rounds to a whole number, which then stands in the low bits.
+/// 1.5 * 2^23: adding it rounds to an integer, which is then in the low bits.
 pub(crate) const MAGIC: f32 = 12_582_912.0;
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
-//! Plain arithmetic on arrays, for any CPU: what the compiler makes of it on the baseline instruction set.
-//! No `mul_add`: where the CPU has no fused multiply-add, that is a library call.
+//! Arithmetic on arrays for any CPU, vectorised by the compiler. No `mul_add`: without fused multiply-add in the CPU it is a
+//! library call.
 
 use super::Vector;
 
 const LANES: usize = 8;
 
-/// No instruction set at all.
+/// The baseline instruction set.
 #[derive(Clone, Copy)]
 pub(crate) struct Portable;
 

@@ -1,5 +1,5 @@
-//! The sigmoid less one half, for x >= 0, as polynomials of degree 4 around the multiples of 1/2: one column a segment, one row
-//! a power. Chebyshev fits, absolute error 2e-7 at most; the last segment is 1/2 itself.
+//! sigmoid(x) - 1/2 for x >= 0 as polynomials of degree 4 around the multiples of 1/2: a column per segment, a row per power.
+//! Chebyshev fits with an absolute error of at most 2e-7; the last segment is the constant 1/2.
 
 #[repr(C, align(64))]
 pub(super) struct Table(pub(super) [[f32; 32]; 5]);

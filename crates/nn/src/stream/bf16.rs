@@ -1,6 +1,6 @@
 //! Streaming with weights and h in bf16, c and sums in f32.
 
-use crate::kernel::{CopyRows, Places};
+use crate::kernel::{CopyRows, RowLayout};
 use crate::layer::Layer;
 use crate::simd::avx512_bf16::{Avx512Bf16, CONVERTED, StepBf16};
 use crate::simd::{Aligned, PANEL, Simd};
@@ -23,13 +23,13 @@ fn round(x: f32) -> u32 {
     if x.is_nan() { 0x7fc0 } else { (bits + 0x7fff + ((bits >> 16) & 1)) >> 16 }
 }
 
-/// Two bf16 in the bits of one word; nobody reads it as the f32 that it is not.
+/// Two bf16 in the bits of an f32, which is never used as a number.
 fn pair(low: f32, high: f32) -> f32 {
     f32::from_bits(round(low) | round(high) << 16)
 }
 
 impl Bf16 {
-    /// `None` where this CPU has no bf16 products.
+    /// `None` if this CPU has no bf16 products.
     pub(super) fn new(layer: &Layer, rows: usize) -> Option<Bf16> {
         let simd = Avx512Bf16::new()?;
         let [ih, hh, bias] = layer.unpack();
@@ -75,20 +75,20 @@ impl Bf16 {
         self.units + self.units / 2
     }
 
-    /// Takes the rows' states and inputs.
+    /// Loads the rows' states and inputs.
     pub(super) fn load(
         &mut self,
         simd: Simd,
         slots: &[u32],
         stride: usize,
         arena: &[f32],
-        (x, x_at): (&[f32], Places<'_>),
+        (x, x_at): (&[f32], RowLayout<'_>),
     ) {
         let (rows, units, first) = (slots.len(), self.units, self.inputs.div_ceil(2));
-        let place = |offset| Places::Slots { slots, stride, offset };
-        let (from_at, to_at, to) = (place(0), Places::Rows(units), &mut *self.c);
+        let layout = |offset| RowLayout::Slots { slots, stride, offset };
+        let (from_at, to_at, to) = (layout(0), RowLayout::Strided(units), &mut *self.c);
         simd.run(CopyRows { rows, len: units, from: arena, from_at, to, to_at });
-        let (from_at, to_at, to) = (place(units), Places::Rows(self.pairs), &mut self.xh[first..]);
+        let (from_at, to_at, to) = (layout(units), RowLayout::Strided(self.pairs), &mut self.xh[first..]);
         simd.run(CopyRows { rows, len: units / 2, from: arena, from_at, to, to_at });
         for (at, row) in (0..rows).zip(self.xh.chunks_exact_mut(self.pairs)) {
             let x = &x[x_at.of(at)..][..self.inputs];
@@ -100,17 +100,17 @@ impl Bf16 {
         }
     }
 
-    /// Gives the rows' states back.
+    /// Stores the rows' states.
     pub(super) fn store(&self, simd: Simd, slots: &[u32], stride: usize, arena: &mut [f32]) {
         let (rows, units) = (slots.len(), self.units);
-        let place = |offset| Places::Slots { slots, stride, offset };
-        let (from_at, to_at, to) = (Places::Rows(units), place(0), &mut *arena);
+        let layout = |offset| RowLayout::Slots { slots, stride, offset };
+        let (from_at, to_at, to) = (RowLayout::Strided(units), layout(0), &mut *arena);
         simd.run(CopyRows { rows, len: units, from: &self.c, from_at, to, to_at });
-        let (from_at, to_at) = (Places::Rows(units / 2), place(units));
+        let (from_at, to_at) = (RowLayout::Strided(units / 2), layout(units));
         simd.run(CopyRows { rows, len: units / 2, from: &self.h16, from_at, to: arena, to_at });
     }
 
-    /// One step of the rows that were loaded; the new h goes to rows of `h_stride`.
+    /// One step of the loaded rows; writes the new h to rows of `h_stride`.
     pub(super) fn step(&mut self, rows: usize, h: &mut [f32], h_stride: usize) {
         let Bf16 { simd, pairs, panels, xh, c, h16, .. } = self;
         simd.step(StepBf16 { panels, rows, pairs: *pairs, xh, c, h, h_stride, h16 });

@@ -1,12 +1,12 @@
-//! The states of conversations, apart from what steps them.
+//! The states of conversations.
 
 use crate::simd::Aligned;
 
-/// The states of many conversations, all at their beginning at first; a [`Stepper`](super::Stepper) of the same network
-/// and precision makes them and steps them.
+/// The states of many conversations, initially zero; made and stepped by a [`Stepper`](super::Stepper) of the same network
+/// and precision.
 pub struct States {
     pub(super) arena: Aligned,
-    /// f32 a conversation.
+    /// f32 per conversation.
     pub(super) stride: usize,
     capacity: usize,
 }
@@ -16,17 +16,17 @@ impl States {
         States { arena: Aligned::zeros(capacity * stride), stride, capacity }
     }
 
-    /// Conversations that there is room for.
+    /// Capacity in conversations.
     pub fn capacity(&self) -> usize {
         self.capacity
     }
 
-    /// Bytes of state a conversation.
+    /// Bytes of state per conversation.
     pub fn state_bytes(&self) -> usize {
         self.stride * size_of::<f32>()
     }
 
-    /// Takes the conversation back to its beginning; for a slot that is used again. A slot that does not exist is left.
+    /// Sets the state to zero, for a new conversation. Ignores a slot that does not exist.
     pub fn reset(&mut self, slot: u32) {
         let at = slot as usize * self.stride;
         if (slot as usize) < self.capacity {
@@ -34,8 +34,7 @@ impl States {
         }
     }
 
-    /// Takes over a conversation's state from `other`, of the same network and precision. A slot that does not exist is
-    /// left.
+    /// Copies a conversation's state from `other`, of the same network and precision. Ignores slots that do not exist.
     pub fn copy(&mut self, slot: u32, other: &States, other_slot: u32) {
         let at = slot as usize * self.stride;
         if let (Some(to), Some(from)) = (self.arena.get_mut(at..at + self.stride), other.state(other_slot))

@@ -1,41 +1,43 @@
-//! What steps conversations: the network, and room to compute in.
+//! Steps conversations: the network with its buffers.
 
 #[cfg(target_arch = "x86_64")]
 use super::bf16;
 use super::{Precision, States};
 use crate::error::check_length;
-use crate::forward::Block;
-use crate::kernel::{CopyRows, Places, Prefetch};
+use crate::inference::Block;
+use crate::kernel::{CopyRows, Prefetch, RowLayout};
 use crate::{Error, Network};
 
-/// Conversations that step together; their states fill the registers and hide each other's way from memory.
+/// Conversations that step together: enough to fill the register tiles and to hide the latency of loading states.
 const BLOCK_ROWS: usize = 24;
 
-/// Steps to take, in order: a slot that comes twice takes two.
+/// Steps in order; a slot may occur more than once.
 #[derive(Clone, Copy, Debug)]
 pub struct Steps<'a> {
-    /// The conversation of each.
+    /// Slot of each step's conversation.
     pub slots: &'a [u32],
-    /// The row of inputs that each reads.
+    /// Row of inputs of each step.
     pub rows: &'a [u32],
-    /// Whether the conversation's state begins anew before it.
-    pub anew: &'a [bool],
+    /// Whether the state is reset before the step.
+    pub resets: &'a [bool],
 }
 
-/// One thread's way to step the conversations of any [`States`] that it, or another of the same network and precision,
-/// has made.
+/// Steps conversations on one thread, with any [`States`] made by a stepper of the same network and precision.
 pub struct Stepper {
     network: Network,
     block: Block,
     #[cfg(target_arch = "x86_64")]
     bf16: Option<bf16::Bf16>,
-    /// f32 a conversation.
+    /// f32 per conversation.
     stride: usize,
     reverse: bool,
 }
 
 impl Stepper {
-    /// An error where this CPU or this network does not allow the precision.
+    /// A stepper of `network`.
+    ///
+    /// # Errors
+    /// This CPU or this network does not support the precision.
     pub fn new(network: &Network, precision: Precision) -> Result<Stepper, Error> {
         let network = network.folded()?;
         let mut stride = network.layers.iter().map(|l| 2 * l.units).sum();
@@ -66,22 +68,22 @@ impl Stepper {
         })
     }
 
-    /// Room for `capacity` conversations, all at their beginning. The memory is touched when it is first used.
+    /// Zero states for `capacity` conversations. Memory is first touched when it is used.
     pub fn states(&self, capacity: usize) -> States {
         States::new(self.stride, capacity)
     }
 
-    /// Numbers that it reads at a step.
+    /// Inputs per step.
     pub fn inputs(&self) -> usize {
         self.network.spec.inputs
     }
 
-    /// Probabilities that it gives after a step.
+    /// Probabilities per step.
     pub fn outputs(&self) -> usize {
         self.network.spec.outputs
     }
 
-    /// Says that these conversations will step soon: their states start on their way into the cache.
+    /// Prefetches the states of conversations that will step soon.
     pub fn prefetch(&self, states: &States, slots: &[u32]) {
         for &slot in slots {
             if let Some(state) = states.state(slot) {
@@ -90,7 +92,7 @@ impl Stepper {
         }
     }
 
-    /// What would be said after one more step of a conversation, which stays where it is.
+    /// One step of a conversation without changing its state.
     ///
     /// # Errors
     /// As [`Stepper::step_many`].
@@ -104,11 +106,11 @@ impl Stepper {
         Ok(())
     }
 
-    /// One step of each conversation, in order: a slot that comes twice takes two steps. 8 to 64 different ones at a time
-    /// are fastest. `x`: slots x inputs; `out`: slots x outputs, the probabilities after each step.
+    /// One step for each slot, in order; fastest with 8 to 64 different slots. `x`: slots x inputs; `out`: slots x outputs,
+    /// the probabilities after each step.
     ///
     /// # Errors
-    /// A slot does not exist, a length is another, or the states are another network's.
+    /// A slot does not exist, a length is wrong, or the states are of another network.
     pub fn step_many(
         &mut self,
         states: &mut States,
@@ -117,34 +119,34 @@ impl Stepper {
         out: &mut [f32],
     ) -> Result<(), Error> {
         check_length("x", x.len(), slots.len() * self.inputs())?;
-        self.walk(states, slots, None, &[], x, out)
+        self.step_blocks(states, slots, None, &[], x, out)
     }
 
-    /// [`Stepper::step_many`] with inputs and beginnings of choice.
+    /// [`Stepper::step_many`] with a row of `x` for each step, and resets.
     ///
     /// # Errors
     /// As [`Stepper::step_many`].
-    pub fn take(
+    pub fn step_rows(
         &mut self,
         states: &mut States,
         steps: &Steps<'_>,
         x: &[f32],
         out: &mut [f32],
     ) -> Result<(), Error> {
-        let Steps { slots, rows, anew } = *steps;
+        let Steps { slots, rows, resets } = *steps;
         check_length("rows", rows.len(), slots.len())?;
-        check_length("anew", anew.len(), slots.len())?;
+        check_length("resets", resets.len(), slots.len())?;
         let last = rows.iter().max().map_or(0, |row| *row as usize + 1);
         check_length("x", x.len().min(last * self.inputs()), last * self.inputs())?;
-        self.walk(states, slots, Some(rows), anew, x, out)
+        self.step_blocks(states, slots, Some(rows), resets, x, out)
     }
 
-    fn walk(
+    fn step_blocks(
         &mut self,
         states: &mut States,
         slots: &[u32],
         rows: Option<&[u32]>,
-        anew: &[bool],
+        resets: &[bool],
         x: &[f32],
         out: &mut [f32],
     ) -> Result<(), Error> {
@@ -153,32 +155,34 @@ impl Stepper {
         check_length("out", out.len(), slots.len() * outputs)?;
         let capacity = states.capacity();
         if let Some(slot) = slots.iter().find(|&&s| s as usize >= capacity) {
-            return Err(Error::Config(format!("conversation {slot}, but there is room for {capacity}")));
+            return Err(Error::Config(format!(
+                "slot {slot} is out of range: the capacity is {capacity} conversations"
+            )));
         }
         let mut first = 0;
-        self.prefetch(states, &slots[..distinct(slots)]);
+        self.prefetch(states, &slots[..distinct_prefix(slots)]);
         while first < slots.len() {
-            let next = first + distinct(&slots[first..]);
-            self.prefetch(states, &slots[next..next + distinct(&slots[next..])]);
-            let fresh = anew.get(first..next).unwrap_or_default();
-            for (slot, _) in slots[first..next].iter().zip(fresh).filter(|(_, fresh)| **fresh) {
+            let next = first + distinct_prefix(&slots[first..]);
+            self.prefetch(states, &slots[next..next + distinct_prefix(&slots[next..])]);
+            let resets = resets.get(first..next).unwrap_or_default();
+            for (slot, _) in slots[first..next].iter().zip(resets).filter(|(_, reset)| **reset) {
                 states.reset(*slot);
             }
             let x = match rows {
-                Some(rows) => (x, Places::Slots { slots: &rows[first..next], stride: inputs, offset: 0 }),
-                None => (&x[first * inputs..], Places::Rows(inputs)),
+                Some(rows) => (x, RowLayout::Slots { slots: &rows[first..next], stride: inputs, offset: 0 }),
+                None => (&x[first * inputs..], RowLayout::Strided(inputs)),
             };
-            self.block_step(states, &slots[first..next], x, &mut out[first * outputs..]);
+            self.step_block(states, &slots[first..next], x, &mut out[first * outputs..]);
             first = next;
         }
         Ok(())
     }
 
-    fn block_step(
+    fn step_block(
         &mut self,
         states: &mut States,
         slots: &[u32],
-        (x, x_at): (&[f32], Places<'_>),
+        (x, x_at): (&[f32], RowLayout<'_>),
         out: &mut [f32],
     ) {
         let States { arena, stride, .. } = states;
@@ -203,7 +207,8 @@ impl Stepper {
         for (l, layer) in network.layers.iter().enumerate() {
             let (h, c) = block.state_mut(network, l);
             for (to, to_stride) in [(h, layer.depth()), (c, layer.units)] {
-                let (from_at, to_at) = (Places::Slots { slots, stride, offset }, Places::Rows(to_stride));
+                let (from_at, to_at) =
+                    (RowLayout::Slots { slots, stride, offset }, RowLayout::Strided(to_stride));
                 network.simd.run(CopyRows { rows, len: layer.units, from: arena, from_at, to, to_at });
                 offset += layer.units;
             }
@@ -214,7 +219,8 @@ impl Stepper {
         for (l, layer) in network.layers.iter().enumerate() {
             let (h, c) = block.state_mut(network, l);
             for (from, from_stride) in [(h, layer.depth()), (c, layer.units)] {
-                let (from_at, to_at) = (Places::Rows(from_stride), Places::Slots { slots, stride, offset });
+                let (from_at, to_at) =
+                    (RowLayout::Strided(from_stride), RowLayout::Slots { slots, stride, offset });
                 network.simd.run(CopyRows { rows, len: layer.units, from, from_at, to: arena, to_at });
                 offset += layer.units;
             }
@@ -226,8 +232,8 @@ impl Stepper {
     }
 }
 
-/// How many slots at the head are all different, at most a block.
-fn distinct(slots: &[u32]) -> usize {
+/// Length of the longest prefix of different slots, at most a block.
+fn distinct_prefix(slots: &[u32]) -> usize {
     let slots = &slots[..slots.len().min(BLOCK_ROWS)];
     (1..slots.len()).find(|&n| slots[..n].contains(&slots[n])).unwrap_or(slots.len())
 }

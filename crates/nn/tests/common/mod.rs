@@ -1,4 +1,4 @@
-//! What the tests share: stored PyTorch results, and the LSTM once more in plain f64.
+//! Shared by the tests: stored PyTorch results, and a reference LSTM in plain f64.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::needless_range_loop)]
 
 pub mod reference;
@@ -6,7 +6,7 @@ pub mod reference;
 use citronella_nn::{LossAt, Network, Spec};
 use safetensors::SafeTensors;
 
-/// A file that tests/fixtures/make_fixtures.py wrote.
+/// A file written by tests/fixtures/make_fixtures.py.
 pub struct Fixture {
     bytes: Vec<u8>,
     pub spec: Spec,

@@ -1,4 +1,4 @@
-//! The network in plain f64 loops, straight from the equations: the scalar twin of the kernels.
+//! The network in plain f64 loops, from the equations: the reference for the kernels.
 
 use citronella_nn::{LossAt, Network, Sequences, Spec};
 
@@ -11,7 +11,7 @@ fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
 }
 
-/// A row: a vector a step.
+/// A row: a vector per step.
 type Row = Vec<Vec<f64>>;
 
 impl Reference {
@@ -47,14 +47,14 @@ impl Reference {
         }
     }
 
-    /// Batch normalisation over `seen` (row, step) positions.
-    fn normalise(&self, l: usize, rows: &mut [Row], seen: &[(usize, usize)]) {
+    /// Batch normalisation over `positions`, pairs of row and step.
+    fn normalise(&self, l: usize, rows: &mut [Row], positions: &[(usize, usize)]) {
         let part = |p: &str| self.tensor(&format!("norm.{p}_l{l}"));
         for u in 0..self.spec.hidden[l] {
-            let n = seen.len() as f64;
-            let mean = seen.iter().map(|&(r, t)| rows[r][t][u]).sum::<f64>() / n;
-            let variance = seen.iter().map(|&(r, t)| (rows[r][t][u] - mean).powi(2)).sum::<f64>() / n;
-            for &(r, t) in seen {
+            let n = positions.len() as f64;
+            let mean = positions.iter().map(|&(r, t)| rows[r][t][u]).sum::<f64>() / n;
+            let variance = positions.iter().map(|&(r, t)| (rows[r][t][u] - mean).powi(2)).sum::<f64>() / n;
+            for &(r, t) in positions {
                 let y = (rows[r][t][u] - mean) / (variance + 1e-3).sqrt();
                 rows[r][t][u] = y * part("weight")[u] + part("bias")[u];
             }
@@ -71,10 +71,10 @@ impl Reference {
             rows.iter_mut().for_each(|row| self.layer(l, row));
             let last_only = l + 1 == self.spec.hidden.len() && self.spec.loss_at == LossAt::LastStep;
             let length = |r: usize| data.lengths.map_or(data.steps, |l| l[r] as usize);
-            let places = (0..data.rows).flat_map(|r| (0..length(r)).map(move |t| (r, t)));
-            let seen: Vec<_> = places.filter(|&(r, t)| !last_only || t + 1 == length(r)).collect();
+            let all = (0..data.rows).flat_map(|r| (0..length(r)).map(move |t| (r, t)));
+            let positions: Vec<_> = all.filter(|&(r, t)| !last_only || t + 1 == length(r)).collect();
             if self.spec.batch_norm {
-                self.normalise(l, &mut rows, &seen);
+                self.normalise(l, &mut rows, &positions);
             }
         }
         let (weight, bias) = (self.tensor("dense.weight"), self.tensor("dense.bias"));

@@ -1,9 +1,9 @@
 //! The micro-batch: waiting packets, and the ends of flows between them, in order of arrival.
 //!
 //! The waiting packets of one slot form a chain. To be stepped, chains are sorted by length and cut into
-//! [`Bundle`]s; the output is in packet order again.
+//! [`BatchPart`]s; the output is in packet order again.
 
-use super::bundle::{BUNDLES_A_THREAD, Bundle};
+use super::batch_part::{BatchPart, PARTS_PER_THREAD};
 use crate::feature::sequence::EndedFlow;
 
 /// Rows that the network steps at once; a partial tile costs about [`FIRST_ROW`] for its first and [`NEXT_ROW`] for
@@ -72,7 +72,7 @@ pub(super) struct Batch {
     order: Vec<u32>,
     /// Where each packet is stepped: the bundle in the upper 16 bits, the position in it in the lower ones.
     places: Vec<u32>,
-    bundles: Vec<Bundle>,
+    bundles: Vec<BatchPart>,
     /// Of those, the ones that hold this batch.
     used: usize,
 }
@@ -138,19 +138,19 @@ impl Batch {
     }
 
     /// The bundles that it is laid out in.
-    pub(super) fn bundles(&mut self) -> &mut [Bundle] {
+    pub(super) fn bundles(&mut self) -> &mut [BatchPart] {
         self.bundles.get_mut(..self.used).unwrap_or_default()
     }
 
     /// [`Batch::bundles`] beside the inputs.
-    pub(super) fn bundles_and_x(&mut self) -> (&mut [Bundle], &[f32]) {
+    pub(super) fn bundles_and_x(&mut self) -> (&mut [BatchPart], &[f32]) {
         (self.bundles.get_mut(..self.used).unwrap_or_default(), &self.x)
     }
 
     /// Lays the batch out for `threads` threads. `in_place`: with the conversations' own states; otherwise the state of a
     /// conversation is at its chain's position.
     pub(super) fn lay_out(&mut self, threads: usize, in_place: bool) {
-        self.cut(threads, if in_place { 1 } else { threads * BUNDLES_A_THREAD });
+        self.cut(threads, if in_place { 1 } else { threads * PARTS_PER_THREAD });
         let Batch { chains, links, places, bundles, .. } = self;
         places.clear();
         places.extend((0..).zip(links.iter()).map(|(row, link)| {
@@ -175,7 +175,7 @@ impl Batch {
         let mut left: u32 = order.iter().enumerate().map(|(row, key)| cost(row, key)).sum();
         let threads = threads.max(1) as u32;
         let least = left / (8 * threads);
-        bundles.resize_with(bundles.len().max(most), Bundle::default);
+        bundles.resize_with(bundles.len().max(most), BatchPart::default);
         *used = 0;
         let mut rest = order.as_slice();
         while !rest.is_empty() {

@@ -7,16 +7,16 @@ use std::mem::{swap, take};
 use std::sync::{Arc, MutexGuard};
 
 use citronella_nn::{Error, States, Stepper};
+use citronella_parallel::WorkerPool;
 
 use super::batch::Batch;
-use super::bundle::{BUNDLES_A_THREAD, Bundle, Parcel};
-use super::crew::Crew;
+use super::batch_part::{BatchPart, PARTS_PER_THREAD, SharedBatch};
 use super::{Detector, Reason};
 
 pub(super) struct Scorer {
     stepper: Stepper,
     states: States,
-    crew: Option<Crew<Parcel>>,
+    crew: Option<WorkerPool<SharedBatch>>,
     threads: usize,
     /// With the bundles that are out.
     x: Arc<Vec<f32>>,
@@ -31,18 +31,19 @@ impl Scorer {
     /// This CPU or this network does not allow the precision.
     pub(super) fn new(detector: &Detector, capacity: usize, threads: usize) -> Result<Scorer, Error> {
         let stepper = detector.stepper()?;
-        let helper =
-            |_| detector.stepper().map(|mut stepper| move |parcel: &mut Parcel| parcel.step(&mut stepper));
+        let helper = |_| {
+            detector.stepper().map(|mut stepper| move |parcel: &mut SharedBatch| parcel.step(&mut stepper))
+        };
         let helpers = (1..threads).map(helper).collect::<Result<Vec<_>, Error>>()?;
-        let parcel = |_| Parcel {
-            bundle: Bundle::default(),
+        let parcel = |_| SharedBatch {
+            part: BatchPart::default(),
             states: stepper.states(0),
             x: Arc::default(),
-            stepped: Ok(()),
+            result: Ok(()),
         };
-        let parcels = || (0..threads * BUNDLES_A_THREAD).map(parcel).collect();
-        let crew = (threads > 1).then(|| Crew::new(parcels(), helpers));
-        let crew = crew.filter(|crew| crew.helpers() > 0);
+        let parcels = || (0..threads * PARTS_PER_THREAD).map(parcel).collect();
+        let crew = (threads > 1).then(|| WorkerPool::new(parcels(), helpers));
+        let crew = crew.filter(|crew| crew.workers() > 0);
         let states = stepper.states(capacity);
         Ok(Scorer { states, stepper, crew, threads, x: Arc::default(), out: 0 })
     }
@@ -56,13 +57,13 @@ impl Scorer {
     /// before it left. That has to be back. Without helpers this does nothing.
     pub(super) fn hand_out(&mut self, batch: &mut Batch) {
         let Some(crew) = &self.crew else { return };
-        let mut parcels: Vec<MutexGuard<'_, Parcel>> =
+        let mut parcels: Vec<MutexGuard<'_, SharedBatch>> =
             (0..batch.bundles().len()).filter_map(|at| crew.job(at)).collect();
         self.x = Arc::new(take(&mut batch.x));
         for (parcel, bundle) in parcels.iter_mut().zip(batch.bundles()) {
-            swap(&mut parcel.bundle, bundle);
-            if parcel.states.capacity() < parcel.bundle.chains() {
-                parcel.states = self.stepper.states(parcel.bundle.chains().next_power_of_two());
+            swap(&mut parcel.part, bundle);
+            if parcel.states.capacity() < parcel.part.chains() {
+                parcel.states = self.stepper.states(parcel.part.chains().next_power_of_two());
             }
             parcel.x = Arc::clone(&self.x);
         }
@@ -95,26 +96,27 @@ impl Scorer {
     /// Where a step has panicked, on whatever thread.
     pub(super) fn collect(&mut self, batch: &mut Batch) -> Result<(), Error> {
         let Scorer { stepper, states, crew: Some(crew), x, out, .. } = self else { return Ok(()) };
-        if crew.finish(&mut |parcel: &mut Parcel| parcel.step(stepper)).is_err() {
+        if crew.finish(&mut |parcel: &mut SharedBatch| parcel.step(stepper)).is_err() {
             std::panic::resume_unwind(Box::new("a step has panicked"));
         }
-        let mut parcels: Vec<MutexGuard<'_, Parcel>> = (0..take(out)).filter_map(|at| crew.job(at)).collect();
+        let mut parcels: Vec<MutexGuard<'_, SharedBatch>> =
+            (0..take(out)).filter_map(|at| crew.job(at)).collect();
         for chain in batch.chains() {
             if let Some(parcel) = parcels.get(usize::from(chain.bundle)) {
                 states.copy(chain.slot, &parcel.states, chain.row.into());
             }
         }
         for (parcel, bundle) in parcels.iter_mut().zip(batch.bundles()) {
-            swap(&mut parcel.bundle, bundle);
+            swap(&mut parcel.part, bundle);
         }
         batch.x = Arc::try_unwrap(take(x)).unwrap_or_else(|x| x.to_vec());
-        parcels.iter_mut().try_for_each(|parcel| std::mem::replace(&mut parcel.stepped, Ok(())))
+        parcels.iter_mut().try_for_each(|parcel| std::mem::replace(&mut parcel.result, Ok(())))
     }
 
     /// Waits for what is out and throws it away.
     pub(super) fn abandon(&mut self) {
         if let Scorer { stepper, crew: Some(crew), .. } = self {
-            let _ = crew.finish(&mut |parcel: &mut Parcel| parcel.step(stepper));
+            let _ = crew.finish(&mut |parcel: &mut SharedBatch| parcel.step(stepper));
         }
         self.out = 0;
     }

@@ -1,26 +1,26 @@
-//! Rows to a file, encoded by the chunk on several threads.
+//! Writes rows to a file, encoded by the chunk on several threads.
 //!
-//! In: rows, in order, from one thread. Out: the file that [`RowWriter`](super::RowWriter) would write, byte by byte:
-//! chunks have the same borders for any number of threads and are written in their order. Who brings the rows encodes,
-//! too, when it would have to wait. Memory: a chunk of rows a thread and two more; a chunk of Parquet is a row group.
+//! In: rows, in order, from one thread. Out: byte for byte the file that [`RowWriter`](super::RowWriter) would write: chunk
+//! boundaries do not depend on the number of threads, and chunks are written in order. The feeding thread encodes, too, while
+//! too many chunks are in flight. Limits: 2 chunks of CSV (2,048 rows each) per thread and 2 more; of Parquet (a chunk is a
+//! row group) 1 per thread and 1 more.
 
 mod feeder;
-mod room;
+mod pipeline;
 mod rows;
 
 use std::{io::Write, path::Path, sync::Mutex};
 
-use self::room::{Board, Encoder, Room, Sink};
+use citronella_parallel::{BeforeSleep, Monitor};
+
+use self::pipeline::{ChunkPipeline, ChunkQueue, Encoder, Sink};
 use super::{
     csv::{self, CsvEncoder},
     parquet::{self, GroupWriter},
     schema::{Column, Level, SCENARIO},
     write::{Format, WriteError},
 };
-use crate::{
-    desk::{Desk, together},
-    output::Output,
-};
+use crate::output::Output;
 
 pub use self::{
     feeder::Feeder,
@@ -29,7 +29,10 @@ pub use self::{
 
 const CSV_CHUNK_ROWS: usize = 2048;
 
-/// Writes a level's rows by the chunk.
+/// Spins for some 200 us: encoding a chunk takes some 300 us, and waking a thread is slow.
+const BEFORE_SLEEP: BeforeSleep = BeforeSleep { spins: 8_000, yields: 0 };
+
+/// Writes the rows of a level by the chunk.
 pub struct ChunkWriter {
     name: String,
     format: Format,
@@ -40,7 +43,7 @@ pub struct ChunkWriter {
 }
 
 impl ChunkWriter {
-    /// Begins the file `path` (`-`: stdout); `with_scenario`: with the column [`SCENARIO`] after the level's.
+    /// Creates the file `path` (`-`: stdout); `with_scenario` adds the column [`SCENARIO`] behind the level's.
     ///
     /// # Errors
     /// The file cannot be created.
@@ -54,61 +57,52 @@ impl ChunkWriter {
         let scenario = with_scenario.then_some(SCENARIO);
         let columns: Vec<Column> = level.columns().iter().copied().chain(scenario).collect();
         let mut output = Output::create(path)?;
-        let begun = match format {
+        let sink = match format {
             Format::Csv => csv::header(&mut output, &columns).map(|()| Sink::Csv(output)),
             Format::Parquet => GroupWriter::new(output, &columns).map(|w| Sink::Parquet(Box::new(w))),
         };
-        match begun {
+        match sink {
             Ok(sink) => Ok(ChunkWriter { name, format, columns, has_scenario: with_scenario, rows: 0, sink }),
             Err(source) => Err(WriteError::Row { name, row: 0, source }),
         }
     }
 
-    /// Writes what `front` hands over, encoded by so many threads, the caller's included.
+    /// Writes the rows that `feed` adds to its [`Feeder`], on `threads` threads, the caller's included.
     ///
     /// # Errors
-    /// What `front` says, or the disk is full, or the reader of a pipe has gone.
+    /// The error of `feed`, or the file cannot be written: the disk is full, or a pipe is closed.
     pub fn write_on<R: Rows, T, E: From<WriteError>>(
         &mut self,
         threads: usize,
-        front: impl FnOnce(&mut Feeder<'_, R>) -> Result<T, E>,
+        feed: impl FnOnce(&mut Feeder<'_, R>) -> Result<T, E>,
     ) -> Result<T, E> {
         let threads = threads.max(1);
-        let rows = self.rows;
         let encoders = (0..threads).map(|_| Mutex::new(self.encoder())).collect();
-        let most = match self.format {
-            Format::Csv => 2 * threads as u64 + 2,
-            Format::Parquet => threads as u64 + 1,
+        let (chunk_rows, max_in_flight) = match self.format {
+            Format::Csv => (CSV_CHUNK_ROWS, 2 * threads as u64 + 2),
+            Format::Parquet => (parquet::ROW_GROUP_ROWS, threads as u64 + 1),
         };
-        let desk = Desk::new(Board::new(rows, threads));
-        let room = Room {
-            desk: &desk,
+        let queue = Monitor::new(ChunkQueue::new(self.rows, threads), BEFORE_SLEEP);
+        let pipeline = ChunkPipeline {
+            queue: &queue,
             encoders,
-            most,
+            max_in_flight,
             has_scenario: self.has_scenario,
             name: self.name.clone(),
             sink: Mutex::new(&mut self.sink),
         };
-        let chunk_rows = match self.format {
-            Format::Csv => CSV_CHUNK_ROWS,
-            Format::Parquet => parquet::ROW_GROUP_ROWS,
+        let feed = || {
+            let mut feeder = Feeder::new(&pipeline, chunk_rows);
+            let result = feed(&mut feeder).and_then(|result| {
+                feeder.finish()?;
+                Ok(result)
+            });
+            // With an error, too: the workers wait for it.
+            pipeline.close();
+            result
         };
-        let result = together(
-            &desk,
-            threads,
-            || {
-                let mut feeder = Feeder::new(&room, chunk_rows);
-                let result = front(&mut feeder).and_then(|result| {
-                    feeder.finish()?;
-                    Ok(result)
-                });
-                // Whatever happened.
-                room.close();
-                result
-            },
-            |number| room.help(number),
-        );
-        self.rows = desk.into_inner().rows();
+        let result = queue.run(threads, feed, |thread| pipeline.run_worker(thread));
+        self.rows = queue.into_inner().rows_written();
         result
     }
 
@@ -124,7 +118,7 @@ impl ChunkWriter {
         self.rows
     }
 
-    /// Ends the file and gives it its name.
+    /// Completes the file, moves it to its path and returns its number of rows.
     ///
     /// # Errors
     /// The disk is full or the rename fails.

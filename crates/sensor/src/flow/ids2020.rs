@@ -23,7 +23,7 @@ use self::{
 };
 use super::{
     key::{Direction, FlowKey, HashSeed},
-    spread::{Spread, spread},
+    sharded::{ShardedWork, run_sharded},
 };
 use crate::capture::{Capture, CaptureError, Packet};
 
@@ -152,7 +152,7 @@ impl Conversations {
         let policy = Policy::new(limits);
         let shards = (0..threads.max(1)).map(|_| Shard::default()).collect();
         let arrivals = Arrivals::new(limits.sort_window_packets);
-        let (shards, ended) = spread(&policy, capture, (shards, arrivals), threads, progress);
+        let (shards, ended) = run_sharded(&policy, capture, (shards, arrivals), threads, progress);
         (Finished::of_shards(shards), ended)
     }
 
@@ -208,10 +208,10 @@ impl Conversations {
     }
 }
 
-impl Spread for Policy {
+impl ShardedWork for Policy {
     type Item = Item;
     type Shard = Shard;
-    type Order = Arrivals;
+    type Sequencer = Arrivals;
     type Note = BatchTiming;
 
     #[inline]
@@ -220,11 +220,11 @@ impl Spread for Policy {
         Some((self.seed.flow(&item.key), item))
     }
 
-    fn batch(&self, arrivals: &mut Arrivals, times: Vec<i64>) -> BatchTiming {
+    fn sequence(&self, arrivals: &mut Arrivals, times: Vec<i64>) -> BatchTiming {
         arrivals.batch(times)
     }
 
-    fn take(&self, shard: &mut Shard, items: &[Item], timing: &BatchTiming) {
+    fn process(&self, shard: &mut Shard, items: &[Item], timing: &BatchTiming) {
         for item in items {
             if let Some(index) = shard.count(self, item, timing.before) {
                 shard.arrive(index, item.time_nanos, timing.late(item.index));
@@ -232,11 +232,11 @@ impl Spread for Policy {
         }
     }
 
-    fn end(&self, shard: &mut Shard, timing: &BatchTiming) {
+    fn end_batch(&self, shard: &mut Shard, timing: &BatchTiming) {
         shard.settle(timing.settled);
     }
 
-    fn room(&self) -> usize {
+    fn unordered_capacity(&self) -> usize {
         match self.max_conversations - self.conversations.load(Ordering::Relaxed) {
             // At the cap every new conversation is dropped, in any order.
             0 => usize::MAX,

@@ -1,4 +1,4 @@
-//! The parts of the data path that `bench capture` measures, on one thread and on several.
+//! The stages of the data path that `bench capture` measures, on one thread and on several.
 
 use std::{hint::black_box, path::Path, thread};
 
@@ -16,25 +16,25 @@ use citronella_sensor::{
     flow::{
         FlowPacket, FlowTable, HashSeed,
         ids2020::Limits,
-        spread::{Spread, spread},
+        sharded::{ShardedWork, run_sharded},
         table,
     },
 };
 use citronella_wire::decode_frame;
 
-/// What is done with a capture, everything being ready for it.
+/// A stage, set up and ready to process a capture.
 pub(super) type Run = Box<dyn FnOnce(&mut Capture) -> Result<()>>;
 
-fn each(capture: &mut Capture, mut part: impl FnMut(&Packet<'_>) -> Result<()>) -> Result<()> {
+fn for_each_packet(capture: &mut Capture, mut process: impl FnMut(&Packet<'_>) -> Result<()>) -> Result<()> {
     while let Some(packet) = capture.next()? {
-        part(&packet)?;
+        process(&packet)?;
     }
     Ok(())
 }
 
 pub(super) fn read(_: usize) -> Result<Run> {
     Ok(Box::new(|capture| {
-        each(capture, |packet| {
+        for_each_packet(capture, |packet| {
             black_box(packet.bytes.len());
             Ok(())
         })
@@ -43,20 +43,20 @@ pub(super) fn read(_: usize) -> Result<Run> {
 
 pub(super) fn decode(threads: usize) -> Result<Run> {
     Ok(Box::new(move |capture| match threads {
-        1 => each(capture, |packet| {
+        1 => for_each_packet(capture, |packet| {
             black_box(decode_frame(packet.link, packet.bytes));
             Ok(())
         }),
-        _ => Ok(spread(&Decoding, capture, (vec![()], ()), threads, |_| ()).1?),
+        _ => Ok(run_sharded(&Decoding, capture, (vec![()], ()), threads, |_| ()).1?),
     }))
 }
 
 struct Decoding;
 
-impl Spread for Decoding {
+impl ShardedWork for Decoding {
     type Item = ();
     type Shard = ();
-    type Order = ();
+    type Sequencer = ();
     type Note = ();
 
     fn item(&self, packet: &Packet<'_>, _: u32) -> Option<(u64, ())> {
@@ -64,9 +64,9 @@ impl Spread for Decoding {
         None
     }
 
-    fn batch(&self, (): &mut (), _: Vec<i64>) {}
+    fn sequence(&self, (): &mut (), _: Vec<i64>) {}
 
-    fn take(&self, (): &mut (), _: &[()], (): &()) {}
+    fn process(&self, (): &mut (), _: &[()], (): &()) {}
 
     fn index((): &()) -> u32 {
         0
@@ -78,14 +78,14 @@ pub(super) fn flows(threads: usize) -> Result<Run> {
     let limits = table::Limits { max_flows: limits.max_flows / threads.max(1), ..limits };
     let mut tables: Vec<FlowTable> = (0..threads).map(|_| FlowTable::new(limits)).collect();
     Ok(Box::new(move |capture| match tables.as_mut_slice() {
-        [table] => each(capture, |packet| {
+        [table] => for_each_packet(capture, |packet| {
             let frame = decode_frame(packet.link, packet.bytes);
             if let Some(packet) = FlowPacket::of_frame(packet.time_nanos, &frame) {
                 count(table, &packet);
             }
             Ok(())
         }),
-        _ => Ok(spread(&Flows(HashSeed::new()), capture, (tables, ()), threads, |_| ()).1?),
+        _ => Ok(run_sharded(&Flows(HashSeed::new()), capture, (tables, ()), threads, |_| ()).1?),
     }))
 }
 
@@ -97,10 +97,10 @@ fn count(table: &mut FlowTable, packet: &FlowPacket) {
 
 struct Flows(HashSeed);
 
-impl Spread for Flows {
+impl ShardedWork for Flows {
     type Item = FlowPacket;
     type Shard = FlowTable;
-    type Order = ();
+    type Sequencer = ();
     type Note = ();
 
     #[inline]
@@ -110,9 +110,9 @@ impl Spread for Flows {
         Some((self.0.flow(&packet.key), packet))
     }
 
-    fn batch(&self, (): &mut (), _: Vec<i64>) {}
+    fn sequence(&self, (): &mut (), _: Vec<i64>) {}
 
-    fn take(&self, table: &mut FlowTable, items: &[FlowPacket], (): &()) {
+    fn process(&self, table: &mut FlowTable, items: &[FlowPacket], (): &()) {
         items.iter().for_each(|packet| count(table, packet));
     }
 
@@ -121,13 +121,13 @@ impl Spread for Flows {
     }
 }
 
-/// Rows of the packet level, into a file.
+/// Writes the packet level to a file.
 pub(super) fn packets(threads: usize, file: &Path, format: Format) -> Result<Run> {
     let mut level = Box::new(PacketLevel::new(Attacker::Unknown));
     let mut writer = ChunkWriter::create(file, format, Level::Packet, false)?;
     Ok(Box::new(move |capture| {
         writer.write_on(threads, |feeder: &mut Feeder<'_, Vec<PacketRow>>| {
-            each(capture, |packet| match level.row(packet) {
+            for_each_packet(capture, |packet| match level.row(packet) {
                 Some(row) => Ok(feeder.add(row)?),
                 None => Ok(()),
             })
@@ -149,27 +149,27 @@ pub(super) fn biflows(threads: usize) -> Result<Run> {
     })
 }
 
-/// Rows, and what ended their capture.
-type Together<T> = (T, Result<(), CaptureError>);
+/// Rows, and the error that ended their capture, if any.
+type RowsResult<T> = (T, Result<(), CaptureError>);
 
-/// Rows of a flow level, into nothing.
+/// Computes the rows of a flow level and discards them.
 fn of_capture<L: 'static, T: Table + 'static>(
     threads: usize,
     new: impl FnOnce(Attacker, Limits) -> L,
     add: fn(&mut L, &Packet<'_>) -> bool,
     finish: fn(L) -> T,
-    together: fn(&mut Capture, usize) -> Together<T>,
+    on_threads: fn(&mut Capture, usize) -> RowsResult<T>,
 ) -> Result<Run> {
     let mut level = new(Attacker::Unknown, Limits::default());
     Ok(Box::new(move |capture| {
         let rows = if threads == 1 {
-            each(capture, |packet| {
+            for_each_packet(capture, |packet| {
                 add(&mut level, packet);
                 Ok(())
             })?;
             finish(level)
         } else {
-            let (rows, ended) = together(capture, threads);
+            let (rows, ended) = on_threads(capture, threads);
             ended?;
             rows
         };

@@ -1,73 +1,75 @@
-//! Where rows come in, on one thread.
+//! Takes rows in order on one thread and submits them by the chunk.
 
 use std::sync::Arc;
 
 use super::{
-    room::{Chunk, Room},
+    pipeline::{Chunk, ChunkPipeline},
     rows::{Ranks, Rows, Table},
 };
 use crate::feature::{packet::Cell, write::WriteError};
 
-/// Rows that are made here before they go where another core has read: to write there takes long, and what is written
-/// and read here would wait for it.
-const FRESH_ROWS: usize = 64;
+/// Rows buffered before they go into a chunk. A chunk's recycled memory lies in another core's cache: writing it row by row
+/// would wait for its cache lines.
+const BUFFERED_ROWS: usize = 64;
 
-/// Takes rows in their order.
+/// Takes rows in order.
 pub struct Feeder<'a, R: Rows> {
-    room: &'a Room<'a, R>,
+    pipeline: &'a ChunkPipeline<'a, R>,
     scenario: Cell,
     chunk: Chunk<R>,
-    /// Rows that are not in the chunk yet, but would not fill it.
-    fresh: Vec<R::Row>,
-    /// Rows in the chunk, and how many there may be.
+    /// Rows that are not in the chunk yet; they never fill it.
+    buffer: Vec<R::Row>,
+    /// Rows in the chunk.
     rows: usize,
+    /// Rows of a full chunk.
     chunk_rows: usize,
 }
 
 impl<'a, R: Rows> Feeder<'a, R> {
-    pub(super) fn new(room: &'a Room<'a, R>, chunk_rows: usize) -> Feeder<'a, R> {
-        Feeder { room, scenario: Cell::Empty, chunk: Vec::new(), fresh: Vec::new(), rows: 0, chunk_rows }
+    pub(super) fn new(pipeline: &'a ChunkPipeline<'a, R>, chunk_rows: usize) -> Feeder<'a, R> {
+        let (chunk, buffer) = (Vec::new(), Vec::new());
+        Feeder { pipeline, scenario: Cell::Empty, chunk, buffer, rows: 0, chunk_rows }
     }
 
-    fn begin(&mut self, rows: R) {
+    fn begin_run(&mut self, rows: R) {
         self.chunk.push((self.scenario, rows));
     }
 
+    /// Counts rows added to the chunk and submits it once it is full.
     fn count(&mut self, rows: usize) -> Result<(), WriteError> {
         self.rows += rows;
-        if self.rows >= self.chunk_rows { self.give() } else { Ok(()) }
+        if self.rows >= self.chunk_rows { self.submit() } else { Ok(()) }
     }
 
-    /// Hands the chunk over, and helps as long as there are too many.
-    fn give(&mut self) -> Result<(), WriteError> {
-        self.room.give(std::mem::take(&mut self.chunk), std::mem::take(&mut self.rows))
+    fn submit(&mut self) -> Result<(), WriteError> {
+        self.pipeline.submit(std::mem::take(&mut self.chunk), std::mem::take(&mut self.rows))
     }
 
     pub(super) fn finish(&mut self) -> Result<(), WriteError> {
-        self.pour();
-        self.give()?;
-        self.room.finish()
+        self.flush_buffer();
+        self.submit()?;
+        self.pipeline.finish()
     }
 
-    /// Puts the fresh rows into the chunk.
-    fn pour(&mut self) {
-        if self.fresh.is_empty() {
+    /// Moves the buffered rows into the chunk.
+    fn flush_buffer(&mut self) {
+        if self.buffer.is_empty() {
             return;
         }
         if self.chunk.is_empty() {
-            self.begin(self.room.spare().unwrap_or_default());
+            self.begin_run(self.pipeline.recycled_rows().unwrap_or_default());
         }
         if let Some((_, rows)) = self.chunk.last_mut() {
-            self.rows += self.fresh.len();
-            rows.append(&mut self.fresh);
+            self.rows += self.buffer.len();
+            rows.append(&mut self.buffer);
         }
     }
 
-    /// The scenario of the rows that follow, in a file that has the column; a name without comma, quote or line end.
+    /// Sets the scenario of the rows that follow, in a file with that column; a name without comma, quote or line end.
     pub fn set_scenario(&mut self, name: &'static str) {
-        self.pour();
+        self.flush_buffer();
         self.scenario = Cell::Name(name);
-        self.begin(self.room.spare().unwrap_or_default());
+        self.begin_run(self.pipeline.recycled_rows().unwrap_or_default());
     }
 
     /// Adds a row.
@@ -76,17 +78,17 @@ impl<'a, R: Rows> Feeder<'a, R> {
     /// A chunk could not be encoded or written.
     #[inline]
     pub fn add(&mut self, row: R::Row) -> Result<(), WriteError> {
-        self.fresh.push(row);
-        if self.fresh.len() < FRESH_ROWS && self.rows + self.fresh.len() < self.chunk_rows {
+        self.buffer.push(row);
+        if self.buffer.len() < BUFFERED_ROWS && self.rows + self.buffer.len() < self.chunk_rows {
             return Ok(());
         }
-        self.pour();
+        self.flush_buffer();
         self.count(0)
     }
 }
 
 impl<T: Table> Feeder<'_, Ranks<T>> {
-    /// Adds all rows of a table, of this scenario where the file has the column.
+    /// Adds all rows of a table, with `scenario` in a file that has the column.
     ///
     /// # Errors
     /// A chunk could not be encoded or written.
@@ -96,7 +98,7 @@ impl<T: Table> Feeder<'_, Ranks<T>> {
         let mut from = 0;
         while from < table.total() {
             let to = table.total().min(from + self.chunk_rows - self.rows);
-            self.begin(Ranks::new(table.clone(), from..to));
+            self.begin_run(Ranks::new(table.clone(), from..to));
             self.count(to - from)?;
             from = to;
         }

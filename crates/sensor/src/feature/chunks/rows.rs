@@ -1,4 +1,4 @@
-//! What chunks are made of: rows that are there, or that are made when they are asked for.
+//! The contents of a chunk: rows in memory, or rows of a table computed when they are encoded.
 
 use std::{convert::Infallible, io, ops::Range, sync::Arc};
 
@@ -7,21 +7,21 @@ use crate::feature::{
     sequence::WIDTH,
 };
 
-/// Rows that follow one another.
+/// Consecutive rows.
 pub trait Rows: Default + Send {
-    /// A row that can be added.
+    /// The type of a row that can be appended.
     type Row;
 
-    /// Adds rows behind those that are there, and leaves none in `rows`.
+    /// Moves all of `rows` behind the rows already here.
     fn append(&mut self, rows: &mut Vec<Self::Row>);
 
-    /// Gives the cells of each row, in the order of the level's columns, to `tell`.
+    /// Calls `encode` with the cells of each row, in the order of the level's columns.
     ///
     /// # Errors
-    /// What `tell` says; the rest is not told then.
-    fn each(&self, tell: &mut impl FnMut(&[Cell]) -> io::Result<()>) -> io::Result<()>;
+    /// The first error of `encode`; the rows after it are skipped.
+    fn each(&self, encode: &mut impl FnMut(&[Cell]) -> io::Result<()>) -> io::Result<()>;
 
-    /// Without rows, its memory kept for others.
+    /// Removes all rows without releasing their memory.
     fn clear(&mut self);
 }
 
@@ -32,8 +32,8 @@ impl Rows for Vec<PacketRow> {
         Vec::append(self, rows);
     }
 
-    fn each(&self, tell: &mut impl FnMut(&[Cell]) -> io::Result<()>) -> io::Result<()> {
-        self.iter().try_for_each(|row| tell(&row.cells()))
+    fn each(&self, encode: &mut impl FnMut(&[Cell]) -> io::Result<()>) -> io::Result<()> {
+        self.iter().try_for_each(|row| encode(&row.cells()))
     }
 
     fn clear(&mut self) {
@@ -49,8 +49,8 @@ impl Rows for Vec<[f32; WIDTH]> {
         Vec::append(self, rows);
     }
 
-    fn each(&self, tell: &mut impl FnMut(&[Cell]) -> io::Result<()>) -> io::Result<()> {
-        self.iter().try_for_each(|row| tell(&row.map(|number| Cell::Float(number.into()))))
+    fn each(&self, encode: &mut impl FnMut(&[Cell]) -> io::Result<()>) -> io::Result<()> {
+        self.iter().try_for_each(|row| encode(&row.map(|number| Cell::Float(number.into()))))
     }
 
     fn clear(&mut self) {
@@ -58,19 +58,19 @@ impl Rows for Vec<[f32; WIDTH]> {
     }
 }
 
-/// Rows that are made when they are asked for, from any thread.
+/// Rows computed on demand, from any thread.
 pub trait Table: Send + Sync {
     /// Number of rows.
     fn total(&self) -> usize;
 
-    /// Gives the cells of the row of this rank to `tell`; `None` where there is no such row.
-    fn cells<R>(&self, rank: usize, tell: impl FnOnce(&[Cell]) -> R) -> Option<R>;
+    /// Returns what `encode` makes of the cells of row `rank`, or `None` if there is no such row.
+    fn cells<R>(&self, rank: usize, encode: impl FnOnce(&[Cell]) -> R) -> Option<R>;
 }
 
-/// A table with the columns that the published files lack.
+/// A table with the extended columns, which the published data sets lack.
 pub struct Extended<T>(pub T);
 
-/// Some consecutive rows of a table.
+/// A range of a table's rows.
 pub struct Ranks<T>(Option<Arc<T>>, Range<usize>);
 
 impl<T> Default for Ranks<T> {
@@ -86,14 +86,14 @@ impl<T> Ranks<T> {
 }
 
 impl<T: Table> Rows for Ranks<T> {
-    /// None: the table has all.
+    /// Rows come from the table alone.
     type Row = Infallible;
 
     fn append(&mut self, _: &mut Vec<Infallible>) {}
 
-    fn each(&self, tell: &mut impl FnMut(&[Cell]) -> io::Result<()>) -> io::Result<()> {
+    fn each(&self, encode: &mut impl FnMut(&[Cell]) -> io::Result<()>) -> io::Result<()> {
         let Ranks(Some(table), ranks) = self else { return Ok(()) };
-        ranks.clone().try_for_each(|rank| table.cells(rank, &mut *tell).unwrap_or(Ok(())))
+        ranks.clone().try_for_each(|rank| table.cells(rank, &mut *encode).unwrap_or(Ok(())))
     }
 
     fn clear(&mut self) {

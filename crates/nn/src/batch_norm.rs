@@ -1,17 +1,13 @@
-//! Batch normalisation of a layer's outputs (Ioffe and Szegedy 2015), per unit over rows and steps; what Keras'
-//! `BatchNormalization` computes: epsilon 1e-3, momentum 0.99.
+//! Batch normalisation of a layer's outputs (Ioffe and Szegedy 2015), per unit over rows and steps, with the
+//! parameters of Keras' `BatchNormalization`: epsilon 1e-3, momentum 0.99.
 
-use std::sync::RwLock;
-
-use crate::chunk::Chunk;
-use crate::gradient::{Moments, Rate};
+use crate::adam::{Moments, StepSize};
 use crate::simd::{Aligned, Simd};
-use crate::team::read;
 
 const EPSILON: f64 = 1e-3;
 const MOMENTUM: f64 = 0.99;
 
-/// One layer's normalisation, as the model file has it; padded to the layer's units.
+/// Parameters and running statistics of a layer's normalisation, padded to the layer's units.
 #[derive(Clone)]
 pub(crate) struct Norm {
     pub(crate) hidden: usize,
@@ -35,7 +31,7 @@ impl Norm {
         [&self.scale, &self.shift, &self.mean, &self.variance].map(|v| v[..self.hidden].to_vec())
     }
 
-    /// Factor and offset of each unit once the network is trained: y = factor h + offset.
+    /// Factor and offset of each unit at inference: y = factor h + offset.
     pub(crate) fn folded(&self) -> Vec<(f32, f32)> {
         let fold = |u: usize| {
             let factor = f64::from(self.scale[u]) / (f64::from(self.variance[u]) + EPSILON).sqrt();
@@ -45,11 +41,11 @@ impl Norm {
     }
 }
 
-/// Sums over positions that chunks gather and the batch adds up, in the order of the chunks.
+/// Sums over the positions of a chunk, added up over the batch in the order of the chunks.
 #[derive(Clone, Default)]
 pub(crate) struct Sums {
     pub(crate) count: usize,
-    /// units each: of h and of h squared; on the way back of the gradient and of the gradient times what was normalised.
+    /// units each. Forward: sums of h and of h squared; backward: of the gradient and of gradient x normalised h.
     pub(crate) first: Vec<f64>,
     pub(crate) second: Vec<f64>,
 }
@@ -72,14 +68,15 @@ impl Sums {
     }
 }
 
-/// One layer's normalisation of one batch.
+/// Normalisation of a layer's outputs for one batch.
 pub(crate) struct NormBatch {
     pub(crate) mean: Aligned,
     /// 1 / sqrt(variance + epsilon)
     pub(crate) inverse: Aligned,
     sums: Sums,
+    /// Copy of the weights during their update.
     old: Aligned,
-    /// Means over the batch of the gradient, and of the gradient times what was normalised.
+    /// Means over the batch of the gradient and of gradient x normalised h.
     pub(crate) d_shift: Aligned,
     pub(crate) d_scale: Aligned,
     pub(crate) scale_moments: Moments,
@@ -101,14 +98,17 @@ impl NormBatch {
         }
     }
 
-    fn gather(&mut self, chunks: &[RwLock<Chunk>], l: usize) {
+    /// Begins a batch; [`NormBatch::add_sums`] follows for each chunk, in order.
+    pub(crate) fn clear_sums(&mut self) {
         self.sums.clear();
-        chunks.iter().for_each(|c| self.sums.add(&read(c).layers[l].link.sums));
     }
 
-    /// The batch's mean and variance; the running ones follow.
-    pub(crate) fn forward(&mut self, chunks: &[RwLock<Chunk>], l: usize, norm: Option<&mut Norm>) {
-        self.gather(chunks, l);
+    pub(crate) fn add_sums(&mut self, sums: &Sums) {
+        self.sums.add(sums);
+    }
+
+    /// Computes the batch's mean and variance and updates the running ones.
+    pub(crate) fn forward(&mut self, norm: Option<&mut Norm>) {
         let n = self.sums.count.max(1) as f64;
         let of_unit = |sums: &Sums, u: usize| {
             let mean = sums.first[u] / n;
@@ -122,16 +122,15 @@ impl NormBatch {
         let Some(norm) = norm else { return };
         for u in 0..norm.hidden {
             let (mean, variance) = of_unit(&self.sums, u);
-            let follow =
+            let update =
                 |old: &mut f32, new: f64| *old = (MOMENTUM * f64::from(*old) + (1.0 - MOMENTUM) * new) as f32;
-            follow(&mut norm.mean[u], mean);
-            follow(&mut norm.variance[u], variance);
+            update(&mut norm.mean[u], mean);
+            update(&mut norm.variance[u], variance);
         }
     }
 
-    /// The gradients of scale and shift, summed over the batch; their means stay for the way down.
-    pub(crate) fn backward(&mut self, chunks: &[RwLock<Chunk>], l: usize) {
-        self.gather(chunks, l);
+    /// Computes the gradients of scale and shift, and the means for the gradient of the inputs.
+    pub(crate) fn backward(&mut self) {
         let n = self.sums.count.max(1) as f64;
         for u in 0..self.mean.len() {
             self.shift_moments.gradient[u] = self.sums.first[u] as f32;
@@ -141,12 +140,12 @@ impl NormBatch {
         }
     }
 
-    /// Adam for scale and shift.
-    pub(crate) fn step(&mut self, simd: Simd, rate: Rate, norm: &mut Norm) {
+    /// Updates scale and shift by Adam.
+    pub(crate) fn step(&mut self, simd: Simd, size: StepSize, norm: &mut Norm) {
         let NormBatch { scale_moments, shift_moments, old, .. } = self;
         for (moments, weights) in [(scale_moments, &mut norm.scale), (shift_moments, &mut norm.shift)] {
             old.copy_from_slice(weights);
-            moments.step(simd, rate, old, weights);
+            moments.step(simd, size, old, weights);
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Matrix products of any shape, on one thread: what the dense network and nearest neighbours are made of.
+//! General matrix products on one thread, for the dense network and nearest neighbours.
 
-/// A matrix in a slice: element (row, column) stands at `row * strides.0 + column * strides.1`.
+/// A matrix in a slice: element (row, column) is at index `row * strides.0 + column * strides.1`.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
     data: &'a [f32],
@@ -10,27 +10,27 @@ pub struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    /// rows x columns, row after row.
+    /// A row-major matrix of rows x columns.
     ///
     /// # Panics
-    /// The slice has not exactly as many numbers.
+    /// The slice has another length than rows x columns.
     pub fn new(data: &'a [f32], rows: usize, columns: usize) -> View<'a> {
         assert_eq!(data.len(), rows * columns, "a matrix of {rows} x {columns}");
         View { data, rows, columns, strides: (columns, 1) }
     }
 
-    /// Rows and columns exchanged.
+    /// The transposed matrix.
     pub fn transposed(self) -> View<'a> {
         let View { data, rows, columns, strides } = self;
         View { data, rows: columns, columns: rows, strides: (strides.1, strides.0) }
     }
 }
 
-/// `out = a b + keep out`: a.rows x b.columns, row after row. `keep` is 0 or 1.
+/// `out = a b + beta out`: a.rows x b.columns, row-major. `beta` is 0 or 1.
 ///
 /// # Panics
-/// The shapes do not fit.
-pub fn multiply(a: View<'_>, b: View<'_>, keep: f32, out: &mut [f32]) {
+/// The shapes do not match.
+pub fn multiply(a: View<'_>, b: View<'_>, beta: f32, out: &mut [f32]) {
     assert_eq!(a.columns, b.rows, "the inner sides of a product");
     assert_eq!(out.len(), a.rows * b.columns, "the result of a product");
     if out.is_empty() {
@@ -51,7 +51,7 @@ pub fn multiply(a: View<'_>, b: View<'_>, keep: f32, out: &mut [f32]) {
             b.data.as_ptr(),
             b.strides.0 as isize,
             b.strides.1 as isize,
-            keep,
+            beta,
             out.as_mut_ptr(),
             stride,
             column,
@@ -73,9 +73,9 @@ mod tests {
         for (at, value) in out.iter().enumerate() {
             assert_eq!(*value, expected(at / 4, at % 4));
         }
-        let turned: Vec<f32> = (0..12).map(|at| b[at % 3 * 4 + at / 3]).collect(); // 4 x 3
+        let transposed: Vec<f32> = (0..12).map(|at| b[at % 3 * 4 + at / 3]).collect(); // 4 x 3
         let mut again = vec![1.0; 8];
-        multiply(View::new(&a, 2, 3), View::new(&turned, 4, 3).transposed(), 1.0, &mut again);
+        multiply(View::new(&a, 2, 3), View::new(&transposed, 4, 3).transposed(), 1.0, &mut again);
         assert!(out.iter().zip(&again).all(|(x, y)| x + 1.0 == *y));
     }
 }

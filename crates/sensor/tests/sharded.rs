@@ -1,4 +1,4 @@
-//! Flows of a capture by any number of threads are those of one.
+//! The flows of a capture do not depend on the number of threads.
 
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not count as tests
 
@@ -39,7 +39,7 @@ fn pcap(packets: &[Packet]) -> Vec<u8> {
 
 type Flows = (Vec<UniflowRow>, Vec<BiflowRow>, Counters);
 
-fn alone(bytes: &[u8], limits: Limits) -> Flows {
+fn on_one_thread(bytes: &[u8], limits: Limits) -> Flows {
     let open = || Capture::from_reader("test", Box::new(Cursor::new(bytes.to_vec()))).unwrap();
     let attacker = Attacker::One("10.0.0.1".parse().unwrap());
     let (mut uniflows, mut biflows) =
@@ -55,7 +55,7 @@ fn alone(bytes: &[u8], limits: Limits) -> Flows {
     (uniflows.collect(), biflows.collect(), losses)
 }
 
-fn together(bytes: &[u8], limits: Limits, threads: usize) -> Flows {
+fn on_threads(bytes: &[u8], limits: Limits, threads: usize) -> Flows {
     let open = || Capture::from_reader("test", Box::new(Cursor::new(bytes.to_vec()))).unwrap();
     let known = (Attacker::One("10.0.0.1".parse().unwrap()), limits);
     let (uniflows, ended) = UniflowLevel::of_capture(&mut open(), known, threads, |_| ());
@@ -91,14 +91,14 @@ proptest! {
     ) {
         let limits = Limits { max_conversations: most, sort_window_packets: window };
         let bytes = pcap(&packets);
-        let expected = alone(&bytes, limits);
-        prop_assert_eq!(&together(&bytes, limits, threads), &expected);
+        let expected = on_one_thread(&bytes, limits);
+        prop_assert_eq!(&on_threads(&bytes, limits, threads), &expected);
     }
 }
 
 #[test]
-fn late_packets_and_a_full_table_are_met() {
-    // 800 packets back now and then: more than a window of 16; 200 conversations, room for 150.
+fn late_packets_and_a_full_table_are_covered() {
+    // Some packets are 800 late, more than the window of 16; 200 conversations exceed the capacity of 150.
     let packets: Vec<Packet> = (0..60_000_u32)
         .map(|at| {
             let late = if at % 1000 == 999 { 8000 } else { 0 };
@@ -112,20 +112,20 @@ fn late_packets_and_a_full_table_are_met() {
         .collect();
     let bytes = pcap(&packets);
     let limits = Limits { max_conversations: 150, sort_window_packets: 16 };
-    let expected = alone(&bytes, limits);
+    let expected = on_one_thread(&bytes, limits);
     assert!(expected.2.packets_over_cap > 0 && expected.2.packets_too_late > 0, "{:?}", expected.2);
     assert!(expected.0.len() >= 150);
     for threads in 2..5 {
-        assert!(together(&bytes, limits, threads) == expected, "{threads} threads");
+        assert!(on_threads(&bytes, limits, threads) == expected, "{threads} threads");
     }
 }
 
 #[test]
-fn packets_before_a_fault_are_counted() {
+fn packets_before_an_error_are_counted() {
     let packets: Vec<Packet> = (0..9_000).map(|at| (at, (1, 2), (at as u16 % 50, 1883), 100)).collect();
     let mut bytes = pcap(&packets);
     bytes.truncate(bytes.len() - 7);
-    let expected = alone(&bytes, Limits::default());
+    let expected = on_one_thread(&bytes, Limits::default());
     let mut capture = Capture::from_reader("test", Box::new(Cursor::new(bytes))).unwrap();
     let known = (Attacker::One("10.0.0.1".parse().unwrap()), Limits::default());
     let (rows, ended) = UniflowLevel::of_capture(&mut capture, known, 3, |_| ());
