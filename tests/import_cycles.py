@@ -17,12 +17,11 @@ import tomllib
 ALLOWED = {
     "wire": set(),
     "nn": set(),
-    "parallel": set(),
-    "sensor": {"wire", "nn", "parallel"},
+    "sensor": {"wire", "nn"},
     "eve": {"sensor", "wire"},
-    "config": {"sensor", "eve"},
+    "config": {"nn", "sensor", "eve"},
     "learn": {"sensor", "nn", "wire", "config", "eve"},
-    "citronella": {"wire", "nn", "parallel", "sensor", "eve", "config", "learn"},
+    "citronella": {"wire", "nn", "sensor", "eve", "config", "learn"},
 }
 COMMAND_LINE = "citronella"
 PREFIX = "citronella-"

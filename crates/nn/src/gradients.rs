@@ -2,7 +2,7 @@
 
 use std::sync::RwLock;
 
-use citronella_parallel::Team;
+use crate::parallel::Team;
 
 use crate::chunk::Chunk;
 use crate::lock::{lock, read};

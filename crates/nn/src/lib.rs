@@ -23,6 +23,7 @@ mod lock;
 mod loss;
 mod network;
 pub mod onnx;
+pub mod parallel;
 mod random;
 mod sequences;
 mod simd;

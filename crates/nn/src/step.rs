@@ -6,7 +6,7 @@
 
 use std::sync::{Mutex, RwLock};
 
-use citronella_parallel::Member;
+use crate::parallel::Member;
 
 use crate::adam::{Moments, StepSize};
 use crate::batch_norm::NormBatch;

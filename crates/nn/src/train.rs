@@ -2,7 +2,7 @@
 
 use std::sync::RwLock;
 
-use citronella_parallel::Team;
+use crate::parallel::Team;
 
 use crate::adam::StepSize;
 use crate::chunk::Chunk;

@@ -3,7 +3,6 @@
 //! In: the counters of capture, detection, alerts and record output. Out: values by [`Metric`]. EVE `stats` records, the
 //! JSON summary of `detect` and the documentation are generated from the table.
 
-use crate::alert::incident;
 use crate::capture::CaptureCounters;
 use crate::detect::{Counters, Progress};
 
@@ -176,22 +175,6 @@ impl Metrics {
             metrics.set(metric, value);
         }
         metrics
-    }
-
-    /// Sets the metrics of incident tracking.
-    pub fn set_incidents(&mut self, counters: &incident::Counters) {
-        for (metric, value) in [
-            (Metric::Findings, counters.findings),
-            (Metric::FindingsSuppressed, counters.suppressed),
-            (Metric::Incidents, counters.incidents),
-            (Metric::IncidentsOpen, counters.open),
-            (Metric::IncidentsEvicted, counters.evicted),
-            (Metric::Alerts, counters.alerts),
-            (Metric::AlertsOverRate, counters.over_rate),
-            (Metric::AlertsSuppressed, counters.suppressed + counters.over_rate),
-        ] {
-            self.set(metric, value);
-        }
     }
 
     /// Sets a value.

@@ -177,7 +177,7 @@ impl AlertEngine {
     /// The metrics now.
     pub fn metrics(&self) -> Metrics {
         let mut metrics = self.metrics.clone();
-        metrics.set_incidents(&self.incidents.counters());
+        self.incidents.counters().set_metrics(&mut metrics);
         self.drift.set_metrics(&mut metrics);
         if let (Some(started), Some(latest)) = (self.started_nanos, self.latest_nanos) {
             metrics.set(Metric::Uptime, (latest.saturating_sub(started).max(0) / SECOND) as u64);

@@ -7,14 +7,13 @@
 //! that never goes back. Memory: up to 4 KiB per incident, at most [`AlertSettings::max_incidents`] open ones and as many
 //! candidates; the longest idle one is evicted, and counted.
 
+mod counters;
 mod record;
 mod snapshot;
 mod table;
 
 use std::mem::take;
 use std::sync::Arc;
-
-use serde::{Deserialize, Serialize};
 
 use super::FlowRef;
 use super::event::{Alert, Event};
@@ -23,6 +22,7 @@ use super::signature::{self, Signature};
 use super::suppress::{Subject, Suppression};
 use crate::detect::{Finding, FindingSource, Reason, RuleId};
 use crate::flow::clock::Clock;
+pub use counters::Counters;
 use record::MAX_FINDING_TIMES;
 pub use record::{CloseReason, DetectedBy, Incident, Key, Kind, MAX_PORTS, MAX_TARGETS};
 pub use snapshot::Snapshot;
@@ -31,25 +31,6 @@ use table::IncidentTable;
 /// Reasons that an incident lists.
 const MAX_REASONS: usize = 5;
 const SECOND: u64 = 1_000_000_000;
-
-/// Counters of incident tracking.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counters {
-    /// Findings received.
-    pub findings: u64,
-    /// Alerts raised: incidents opened, updated and closed.
-    pub alerts: u64,
-    /// Incidents opened.
-    pub incidents: u64,
-    /// Findings that matched a suppression.
-    pub suppressed: u64,
-    /// Alerts delayed or omitted because of the limit per minute.
-    pub over_rate: u64,
-    /// Incidents closed and candidates dropped because the table was full.
-    pub evicted: u64,
-    /// Incidents open now.
-    pub open: u64,
-}
 
 /// Turns findings into incidents.
 pub struct IncidentTracker {

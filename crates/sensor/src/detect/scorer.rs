@@ -6,8 +6,8 @@
 use std::mem::{swap, take};
 use std::sync::{Arc, MutexGuard};
 
+use citronella_nn::parallel::WorkerPool;
 use citronella_nn::{Error, States, Stepper};
-use citronella_parallel::WorkerPool;
 
 use super::batch::Batch;
 use super::batch_part::{BatchPart, PARTS_PER_THREAD, SharedBatch};

@@ -11,7 +11,7 @@ mod rows;
 
 use std::{io::Write, path::Path, sync::Mutex};
 
-use citronella_parallel::{BeforeSleep, Monitor};
+use citronella_nn::parallel::{BeforeSleep, Monitor};
 
 use self::pipeline::{ChunkPipeline, ChunkQueue, Encoder, Sink};
 use super::{

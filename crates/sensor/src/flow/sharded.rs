@@ -10,7 +10,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use citronella_parallel::{BeforeSleep, Guard, Monitor};
+use citronella_nn::parallel::{BeforeSleep, Guard, Monitor};
 
 use crate::capture::{Block, Capture, CaptureError, Packet};
 

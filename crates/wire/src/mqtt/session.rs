@@ -275,3 +275,11 @@ impl Session {
         now_micros.saturating_sub(last) > allowed / 1_000
     }
 }
+
+/// Identifier of the property Topic Alias Maximum.
+const TOPIC_ALIAS_MAXIMUM: u8 = 34;
+
+/// Topic Alias Maximum; 0 if omitted (MQTT 5.0, 3.1.2.11.5 and 3.2.2.3.8).
+fn alias_maximum(properties: &super::Properties<'_>) -> u16 {
+    properties.number(TOPIC_ALIAS_MAXIMUM).unwrap_or(0) as u16
+}

@@ -6,7 +6,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use citronella_parallel::{Guard, Monitor};
+use citronella_nn::parallel::{Guard, Monitor};
 
 use super::rows::Rows;
 use crate::{

@@ -1,7 +1,7 @@
 //! State transitions of a session, message by message.
 
 use super::exchange::Awaits;
-use super::{Closed, Exchange, Observed, Session, SessionSubscription, SessionWill};
+use super::{Closed, Exchange, Observed, Session, SessionSubscription, SessionWill, alias_maximum};
 use crate::cursor::first;
 use crate::mqtt::{
     Ack, Connack, Connect, Direction, FixedHeader, Message, OrderFault, Publish, Record, Suback, Subscribe,
@@ -10,7 +10,6 @@ use crate::mqtt::{
 
 const SERVER_KEEP_ALIVE: u8 = 19;
 const ASSIGNED_CLIENT_IDENTIFIER: u8 = 18;
-const TOPIC_ALIAS_MAXIMUM: u8 = 34;
 
 impl Session {
     /// Takes the next record; packet time in microseconds.
@@ -396,9 +395,4 @@ impl Session {
             });
         step.unwrap_or_else(|| self.orphan(Violation::MissingUnsubscribe, found))
     }
-}
-
-/// Topic Alias Maximum; 0 if omitted (MQTT 5.0, 3.1.2.11.5 and 3.2.2.3.8).
-fn alias_maximum(properties: &crate::mqtt::Properties<'_>) -> u16 {
-    properties.number(TOPIC_ALIAS_MAXIMUM).unwrap_or(0) as u16
 }

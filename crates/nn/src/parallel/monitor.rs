@@ -7,7 +7,7 @@ use std::{
     sync::PoisonError,
 };
 
-use crate::sync::{
+use super::sync::{
     AtomicBool, AtomicU64, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, lock, spin_loop, yield_now,
 };
 

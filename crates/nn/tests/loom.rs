@@ -1,13 +1,13 @@
-//! Models of the invariants that the crate's documentation lists, checked by loom over all interleavings with a bounded
+//! Models of the invariants that `citronella_nn::parallel` lists, checked by loom over all interleavings with a bounded
 //! number of preemptions:
 //!
-//! `RUSTFLAGS="--cfg loom" cargo test -p citronella-parallel --test loom --release --target-dir target/loom`
+//! `RUSTFLAGS="--cfg loom" cargo test -p citronella-nn --test loom --release --target-dir target/loom`
 #![cfg(loom)]
 #![allow(clippy::unwrap_used)]
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use citronella_parallel::{BeforeSleep, JobPanicked, Monitor, Team, WorkerPool};
+use citronella_nn::parallel::{BeforeSleep, JobPanicked, Monitor, Team, WorkerPool};
 use loom::{
     model::Builder,
     sync::{

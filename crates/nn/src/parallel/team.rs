@@ -1,6 +1,6 @@
 //! A fixed number of threads that go through the same phases.
 
-use crate::monitor::{BeforeSleep, Monitor};
+use super::monitor::{BeforeSleep, Monitor};
 
 /// Spins for a few microseconds, then yields: on a busy machine the member waited for may need the core.
 const BEFORE_SLEEP: BeforeSleep =

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::{
+use super::{
     monitor::{BeforeSleep, Guard, Monitor},
     sync::{Arc, Builder, JoinHandle, Mutex, MutexGuard, lock},
 };
