@@ -6,6 +6,8 @@
 
 mod args;
 mod interfaces;
+#[cfg(target_os = "linux")]
+mod interruptible;
 mod outputs;
 mod reload;
 mod replay;
@@ -43,7 +45,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<Outcome> {
     let plan = DetectPlan::load(&args)?;
     let detector = load_detector(&plan.runtime)?;
     let sources = Sources::open(&plan)?;
-    let reload = sources.is_live().then(|| Reload::new(args)).transpose()?;
+    let reload = Reload::new(sources.is_live().then_some(args))?;
+    let is_live = sources.is_live();
     let config = sources.config(&plan);
     let tables = config.shared();
     let outputs = Outputs::open(&plan, &sources, &detector, &tables.hosts)?;
@@ -54,7 +57,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<Outcome> {
     let results = run.all(sources)?;
     let report = outputs.finish()?;
     let outcome = if report.counters.alerts > 0 { Outcome::Alerts } else { Outcome::Nothing };
-    let lost = report.records_lost;
+    // Live, records may be dropped; that is reported, and no reason to fail.
+    let lost = if is_live { 0 } else { report.records_lost };
     let summary = Summary::new(&detector, results, report);
     summary.print(plan.summary)?;
     finish(summary.into_errors(), lost)?;

@@ -167,7 +167,13 @@ fn print(summary: &Summary, hosts: usize) -> Result<()> {
         line(&format!("decoded in part: {reason}"), count(*packets));
     }
     show::print(&head)?;
+    print_protocols(summary)?;
+    print_hosts(summary, hosts)?;
+    print_mqtt(summary)?;
+    print_tls(summary, hosts)
+}
 
+fn print_protocols(summary: &Summary) -> Result<()> {
     let mut protocols = show::table(&["protocol", "packets", "bytes"]);
     let mut by_packets: Vec<_> = summary.protocols.iter().collect();
     by_packets.sort_by_key(|(_, traffic)| std::cmp::Reverse(traffic.packets));
@@ -183,7 +189,10 @@ fn print(summary: &Summary, hosts: usize) -> Result<()> {
         }
         show::print(&applications)?;
     }
+    Ok(())
+}
 
+fn print_hosts(summary: &Summary, hosts: usize) -> Result<()> {
     let mut table = show::table(&["host", "packets sent", "received", "bytes sent", "received"]);
     for host in summary.hosts.iter().take(hosts) {
         let t = &host.traffic;
@@ -197,7 +206,10 @@ fn print(summary: &Summary, hosts: usize) -> Result<()> {
             count((summary.hosts.len() - hosts) as u64)
         ))?;
     }
+    Ok(())
+}
 
+fn print_mqtt(summary: &Summary) -> Result<()> {
     if !summary.mqtt.messages.is_empty() {
         let mut mqtt = show::table(&["MQTT", "messages"]);
         for (name, messages) in &summary.mqtt.messages {
@@ -214,6 +226,10 @@ fn print(summary: &Summary, hosts: usize) -> Result<()> {
         }
         show::print(&mqtt)?;
     }
+    Ok(())
+}
+
+fn print_tls(summary: &Summary, hosts: usize) -> Result<()> {
     if !summary.tls_clients.is_empty() {
         let mut tls = show::table(&["TLS client (JA4)", "server asked for", "ClientHellos"]);
         for TlsClients { client, hellos } in summary.tls_clients.iter().take(hosts) {

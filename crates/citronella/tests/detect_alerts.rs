@@ -332,3 +332,32 @@ fn sighup_reloads_the_configuration_and_ignores_an_invalid_one() {
     assert!(eve.is_file() && folder.path("moved.json").is_file());
     assert!(!of(&read(&eve), "stats").is_empty());
 }
+
+/// A pipe may be read for months: its record file is rotated as well.
+#[cfg(unix)]
+#[test]
+fn sighup_reopens_the_record_file_of_a_pipe() {
+    use std::io::Write;
+    let folder = Folder::new();
+    let (eve, moved) = (folder.path("eve.json"), folder.path("moved.json"));
+    let mut child = Command::new(env!("CARGO_BIN_EXE_citronella"))
+        .args(["detect", "-r", "-", "--eve-types", "stats,flow", "--eve"])
+        .arg(&eve)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let capture = zstd::decode_all(fs::File::open(lab("run-2/normal.pcap.zst")).unwrap()).unwrap();
+    let (first, rest) = capture.split_at(capture.len() / 2);
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(first).unwrap();
+    while !fs::metadata(&eve).is_ok_and(|file| file.len() > 0) {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    fs::rename(&eve, &moved).unwrap();
+    assert!(Command::new("kill").args(["-HUP", &child.id().to_string()]).status().unwrap().success());
+    input.write_all(rest).unwrap();
+    drop(input);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(fs::metadata(&eve).unwrap().len() > 0 && fs::metadata(&moved).unwrap().len() > 0);
+}

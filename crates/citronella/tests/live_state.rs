@@ -158,11 +158,11 @@ fn the_full_sandbox_allows_rotation_reload_and_state() {
     // Rename as logrotate does, then reload a valid and an invalid configuration.
     fs::rename(eve_folder.join("eve.json"), eve_folder.join("moved.json")).unwrap();
     sensor.send_sighup();
-    assert_says(&sensor.read_log_until("read again"), &["configuration and model are read again"]);
+    assert_says(&sensor.read_log_until("read again"), &["configuration and model were read again"]);
     let config = folder.join("etc/c.toml");
     fs::write(&config, CONFIGURATION.replace("keep", "kep")).unwrap();
     sensor.send_sighup();
-    assert_says(&sensor.read_log_until("stays"), &["c.toml:4", "what was read before stays"]);
+    assert_says(&sensor.read_log_until("stays"), &["c.toml:4", "the previous configuration stays in force"]);
     fs::write(&config, CONFIGURATION).unwrap();
 
     let (summary, log) = sensor.stop();
@@ -183,7 +183,7 @@ fn the_full_sandbox_allows_rotation_reload_and_state() {
 
     // The incident of the attack continues after a restart. (At this speed sensors look like floods as well.)
     let (sensor, log) = Sensor::start(&network, folder);
-    assert_says(&log, &["citronella.state", "open incidents go on"]);
+    assert_says(&log, &["citronella.state", "open incidents"]);
     assert!(!log.contains(" 0 open incidents"), "{log}");
     attack(&network, folder);
     sensor.stop();

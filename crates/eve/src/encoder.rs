@@ -99,6 +99,13 @@ struct Transaction {
 }
 
 impl Transaction {
+    /// Bytes of most transactions.
+    const TYPICAL_BYTES: usize = 512;
+
+    fn with_capacity() -> Transaction {
+        Transaction { text: Vec::with_capacity(Transaction::TYPICAL_BYTES), ..Transaction::default() }
+    }
+
     fn len(&self) -> usize {
         self.text.len() + self.more.len()
     }
@@ -308,7 +315,7 @@ impl<W: Write> Encoder<W> {
             Redaction { log_passwords: self.options.log_passwords, text_bytes: self.options.text_bytes };
         let Exchange { number, closed, .. } = observed.exchange;
         let state = state(&mut self.flows, &self.recorder, context);
-        let mut transaction = state.open.remove(&number).unwrap_or_default();
+        let mut transaction = state.open.remove(&number).unwrap_or_else(Transaction::with_capacity);
         self.counters.pending_bytes -= transaction.len();
         let mut ready = Vec::new();
         let bit = 1 << (observed.header.kind & 15);
@@ -316,8 +323,8 @@ impl<W: Write> Encoder<W> {
             ready.push((number, std::mem::take(&mut transaction)));
         }
         let Transaction { text, more, .. } = &mut transaction;
-        let (none_yet, none_beside) = (text.is_empty(), more.is_empty());
-        let (mut json, mut more) = (Json::members(text, none_yet), Json::members(more, none_beside));
+        let (is_first, is_first_more) = (text.is_empty(), more.is_empty());
+        let (mut json, mut more) = (Json::members(text, is_first), Json::members(more, is_first_more));
         mqtt::message(&mut json, &mut more, observed, redaction);
         transaction.kinds |= bit;
         if closed {

@@ -1,7 +1,8 @@
 //! MQTT messages as members of an EVE record's `mqtt` object, in Suricata's fields.
 
 use citronella_wire::mqtt::{
-    self, Ack, Connect, FixedHeader, Message, Observed, Properties, Property, RecordState, Value, kind,
+    self, Ack, Connect, Disconnect, FixedHeader, Message, Observed, Properties, Property, RecordState,
+    Subscribe, Value, kind,
 };
 
 use crate::json::Json;
@@ -98,20 +99,7 @@ fn fields(
         | Message::Pubrec(message)
         | Message::Pubrel(message)
         | Message::Pubcomp(message) => ack(json, message, limit),
-        Message::Subscribe(message) => {
-            json.number("message_id", message.packet_id);
-            if message.subscriptions.iter().next().is_some() {
-                json.array("topics", |list| {
-                    for wish in message.subscriptions.iter() {
-                        list.push_object(|json| {
-                            json.bytes("topic", wish.filter, limit);
-                            json.number("qos", wish.options.qos());
-                        });
-                    }
-                });
-            }
-            properties(json, &message.properties, limit);
-        }
+        Message::Subscribe(message) => subscribe(json, message, limit),
         Message::Suback(message) => {
             json.number("message_id", message.packet_id);
             if !message.codes.is_empty() {
@@ -119,7 +107,7 @@ fn fields(
                     message.codes.iter().for_each(|code| list.push_number(*code));
                 });
             }
-            beside(more, &message.properties, limit);
+            extra_properties(more, &message.properties, limit);
         }
         Message::Unsubscribe(message) => {
             json.number("message_id", message.packet_id);
@@ -128,7 +116,7 @@ fn fields(
                     message.filters.iter().for_each(|filter| list.push_bytes(filter, limit));
                 });
             }
-            beside(more, &message.properties, limit);
+            extra_properties(more, &message.properties, limit);
         }
         Message::Unsuback(message) => {
             json.number("message_id", message.packet_id);
@@ -137,19 +125,42 @@ fn fields(
                     message.codes.iter().for_each(|code| list.push_number(*code));
                 });
             }
-            beside(more, &message.properties, limit);
+            extra_properties(more, &message.properties, limit);
         }
-        Message::Disconnect(message) => {
-            // Suricata's field is 0 where no properties follow, whatever was sent (MQTT 5.0, 3.14.2.1 has a code there).
-            let sent = message.reason_code.filter(|code| header.remaining_length == 1 && *code != 0);
-            let code = if sent.is_some() { Some(0) } else { message.reason_code };
-            reason(json, code, &message.properties, limit);
-            if let Some(code) = sent {
-                more.push_object(|json| json.number("reason_code_sent", code));
-            }
-        }
+        Message::Disconnect(message) => disconnect(json, more, header, message, limit),
         Message::Auth(message) => reason(json, message.reason_code, &message.properties, limit),
         Message::Reserved(_) | Message::Pingreq | Message::Pingresp => {}
+    }
+}
+
+fn subscribe(json: &mut Json<'_>, message: &Subscribe<'_>, limit: usize) {
+    json.number("message_id", message.packet_id);
+    if message.subscriptions.iter().next().is_some() {
+        json.array("topics", |list| {
+            for subscription in message.subscriptions.iter() {
+                list.push_object(|json| {
+                    json.bytes("topic", subscription.filter, limit);
+                    json.number("qos", subscription.options.qos());
+                });
+            }
+        });
+    }
+    properties(json, &message.properties, limit);
+}
+
+fn disconnect(
+    json: &mut Json<'_>,
+    more: &mut Json<'_>,
+    header: &FixedHeader,
+    message: &Disconnect<'_>,
+    limit: usize,
+) {
+    // Suricata's field is 0 where no properties follow, whatever was sent (MQTT 5.0, 3.14.2.1 has a code there).
+    let sent = message.reason_code.filter(|code| header.remaining_length == 1 && *code != 0);
+    let code = if sent.is_some() { Some(0) } else { message.reason_code };
+    reason(json, code, &message.properties, limit);
+    if let Some(code) = sent {
+        more.push_object(|json| json.number("reason_code_sent", code));
     }
 }
 
@@ -200,7 +211,7 @@ fn reason(json: &mut Json<'_>, code: Option<u8>, list: &Properties<'_>, limit: u
 const USER_PROPERTY: u8 = 38;
 
 /// Properties of a message for which there is no field.
-fn beside(more: &mut Json<'_>, list: &Properties<'_>, limit: usize) {
+fn extra_properties(more: &mut Json<'_>, list: &Properties<'_>, limit: usize) {
     if !list.is_empty() {
         more.push_object(|json| properties(json, list, limit));
     }

@@ -14,6 +14,8 @@ use crate::output::{QueueCounters, QueueSender};
 pub struct EveSink {
     encoder: Encoder<QueueSender>,
     counters: Arc<QueueCounters>,
+    /// Whether `alert` records are written.
+    writes_alerts: bool,
     /// Lost records at the last report.
     reported: u64,
 }
@@ -21,10 +23,17 @@ pub struct EveSink {
 impl EveSink {
     /// A sink that writes to a queue. `interface` is that of live traffic.
     pub fn new(queue: QueueSender, options: EveOptions, interface: Option<&str>) -> EveSink {
-        let counters = queue.counters();
+        let (counters, writes_alerts) = (queue.counters(), options.alert);
         let mut encoder = Encoder::new(queue, options);
         encoder.set_interface(interface);
-        EveSink { encoder, counters, reported: 0 }
+        EveSink { encoder, counters, writes_alerts, reported: 0 }
+    }
+
+    /// The next record is an alert, of which the queue drops fewer.
+    fn mark_alert(&mut self) {
+        if self.writes_alerts {
+            self.encoder.get_mut().mark_alert();
+        }
     }
 
     /// Writes an alert where records were lost since the last one.
@@ -32,7 +41,7 @@ impl EveSink {
         let (records, alerts) = (self.counters.shed() + self.counters.lost(), self.counters.shed_alerts());
         if records > self.reported {
             self.reported = records;
-            self.encoder.get_mut().mark_alert();
+            self.mark_alert();
             let _ = self.encoder.records_lost(now_nanos, records, alerts);
         }
     }
@@ -40,39 +49,41 @@ impl EveSink {
 
 impl Sink for EveSink {
     fn event(&mut self, event: &Event) -> Result<ControlFlow<()>, SinkError> {
-        let encoder = &mut self.encoder;
         // The queue counts what it cannot take, so the results say nothing new.
         let _ = match event {
             Event::CaptureStarted(name) => {
-                encoder.begin_capture(name.as_deref());
+                self.encoder.begin_capture(name.as_deref());
                 return Ok(ControlFlow::Continue(()));
             }
             Event::IncidentOpened(alert) => {
-                encoder.get_mut().mark_alert();
-                encoder.incident_opened(alert)
+                self.mark_alert();
+                self.encoder.incident_opened(alert)
             }
             Event::IncidentUpdated(alert) => {
-                encoder.get_mut().mark_alert();
-                encoder.incident_updated(alert)
+                self.mark_alert();
+                self.encoder.incident_updated(alert)
             }
             Event::IncidentClosed(alert, reason) => {
-                encoder.get_mut().mark_alert();
-                encoder.incident_closed(alert, *reason)
+                self.mark_alert();
+                self.encoder.incident_closed(alert, *reason)
             }
             Event::Stats(stats) => {
                 let Stats { time_nanos, metrics } = &**stats;
                 let mut metrics = metrics.clone();
                 self.counters.set_metrics(&mut metrics);
-                encoder.stats(&Stats { time_nanos: *time_nanos, metrics })
+                self.encoder.stats(&Stats { time_nanos: *time_nanos, metrics })
             }
             Event::DriftWarning { .. } => return Ok(ControlFlow::Continue(())),
         };
-        let _ = self.encoder.get_mut().flush();
         Ok(ControlFlow::Continue(()))
     }
 
     fn tick(&mut self, now_nanos: i64) -> Result<ControlFlow<()>, SinkError> {
         self.report_losses(now_nanos);
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn flush(&mut self) -> Result<ControlFlow<()>, SinkError> {
         let _ = self.encoder.get_mut().flush();
         Ok(ControlFlow::Continue(()))
     }

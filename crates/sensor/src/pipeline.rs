@@ -8,7 +8,7 @@ use std::mem::take;
 use citronella_nn::Error;
 
 use crate::capture::{CaptureCounters, CaptureError, Next, Source};
-use crate::detect::{Control, Observer, Progress, Shard};
+use crate::detect::{Control, Observer, Shard};
 
 const SECOND: i64 = 1_000_000_000;
 
@@ -36,14 +36,14 @@ pub fn run(
                 }
                 is_due = heartbeat.is_due(packet.time_nanos);
                 if is_due {
-                    observer.heartbeat(packet.time_nanos, &Progress { detection: shard.counters(), capture });
+                    shard.heartbeat(packet.time_nanos, capture, observer)?;
                 }
                 shard.packet(&packet, observer)?;
             }
             Ok(Next::Idle(now_nanos)) => {
                 is_due = heartbeat.is_due(now_nanos);
                 if is_due {
-                    observer.heartbeat(now_nanos, &Progress { detection: shard.counters(), capture });
+                    shard.heartbeat(now_nanos, source.counters(), observer)?;
                 }
                 shard.tick(now_nanos, observer)?;
             }
@@ -71,7 +71,7 @@ pub fn run(
     }
     shard.finish(observer)?;
     if let Some(now_nanos) = heartbeat.latest_nanos {
-        observer.heartbeat(now_nanos, &Progress { detection: shard.counters(), capture: source.counters() });
+        shard.heartbeat(now_nanos, source.counters(), observer)?;
     }
     Ok(())
 }

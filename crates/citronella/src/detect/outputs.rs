@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Error, Result, anyhow};
 use citronella_config::{DetectPlan, EvePlan};
 use citronella_eve::{
     EveOptions, EveSink, SessionRecorder,
@@ -23,7 +23,7 @@ use citronella_sensor::{
     metrics::Metrics,
     output::OutputError,
 };
-use tracing::warn;
+use tracing::{error, warn};
 
 use super::{interface_names, model_name, sources::Sources};
 use crate::show::count;
@@ -58,6 +58,8 @@ pub(super) struct Report {
     /// Closed incidents, then those that stay open over a restart.
     pub(super) incidents: Vec<Alert>,
     pub(super) records_lost: u64,
+    /// Why a sink has ended the run, if one did.
+    pub(super) fault: Option<Error>,
 }
 
 impl Outputs {
@@ -111,7 +113,7 @@ impl Outputs {
     /// Closes all outputs. The shards' observers must have been dropped.
     ///
     /// # Errors
-    /// The verdicts could not be written, or a sink has ended the run.
+    /// The verdicts could not be written.
     pub(super) fn finish(self) -> Result<Report> {
         let report = self.engine.finish().ok_or_else(|| anyhow!("the alert engine was finished twice"))?;
         let (eve_sink, (_, list)) = report.sink;
@@ -126,16 +128,17 @@ impl Outputs {
             counters.set_metrics(&mut metrics);
             records_lost = counters.lost();
         }
-        if let Some(verdicts) = self.verdicts {
-            verdicts.finish()?;
-        }
-        if let Some(fault) = report.fault {
-            return Err(anyhow!(fault));
+        let fault = report.fault.map(|fault| anyhow!(fault));
+        if let Some(verdicts) = self.verdicts
+            && let Err(error) = verdicts.finish()
+        {
+            fault.iter().for_each(|fault| error!("{fault:#}"));
+            return Err(error);
         }
         let mut incidents = list.closed;
         incidents.extend(report.open.into_iter().take(MAX_INCIDENTS.saturating_sub(incidents.len())));
         let (counters, outlook) = (report.counters, report.outlook);
-        Ok(Report { metrics, counters, outlook, incidents, records_lost })
+        Ok(Report { metrics, counters, outlook, incidents, records_lost, fault })
     }
 }
 

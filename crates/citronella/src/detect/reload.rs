@@ -15,19 +15,19 @@ use tracing::{error, info};
 
 use super::{load_detector, model_name, outputs::Sinks};
 
-/// The arguments that are resolved again, and the flag that SIGHUP sets.
+/// The arguments that are resolved again, of live traffic, and the flag that SIGHUP sets.
 #[derive(Clone)]
 pub(super) struct Reload {
-    args: DetectArgs,
+    args: Option<DetectArgs>,
     hangup: Arc<AtomicBool>,
 }
 
 impl Reload {
-    /// Handles SIGHUP from now on.
+    /// Handles SIGHUP from now on. Without arguments only the record file is reopened.
     ///
     /// # Errors
     /// The signal handler cannot be installed.
-    pub(super) fn new(args: DetectArgs) -> Result<Reload> {
+    pub(super) fn new(args: Option<DetectArgs>) -> Result<Reload> {
         let hangup = Arc::new(AtomicBool::new(false));
         #[cfg(unix)]
         signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::clone(&hangup))?;
@@ -35,8 +35,8 @@ impl Reload {
     }
 
     /// Reads configuration and model again and hands them to the engine.
-    fn run(&self, engine: &SharedEngine<Sinks>) -> Result<()> {
-        let plan = RuntimePlan::load(&self.args)?;
+    fn run(&self, args: &DetectArgs, engine: &SharedEngine<Sinks>) -> Result<()> {
+        let plan = RuntimePlan::load(args)?;
         let detector = load_detector(&plan)?;
         engine.reload(plan.settings.clone(), detector, &model_name(&plan));
         Ok(())
@@ -59,7 +59,8 @@ impl Observer for ReloadObserver {
         if let Some(reopen) = &self.reopen {
             reopen.store(true, Relaxed);
         }
-        match self.reload.run(&self.engine) {
+        let Some(args) = &self.reload.args else { return };
+        match self.reload.run(args, &self.engine) {
             Ok(()) => info!("configuration and model were read again"),
             Err(error) => error!("{error:#}; the previous configuration stays in force"),
         }

@@ -5,7 +5,7 @@ use std::{cell::RefCell, thread};
 use anyhow::{Error, Result, anyhow};
 use citronella_sensor::{
     capture::{LinkEvent, LinkNotice, Source},
-    detect::{Config, Counters, Detector, Observer, Progress as RunProgress, Shard},
+    detect::{Config, Detector, Observer, Progress as RunProgress, Shard},
     feature::sequence::Shared,
     pipeline,
 };
@@ -26,13 +26,12 @@ pub(super) struct Run<'a> {
     /// Tables that all shards share.
     pub(super) tables: Shared,
     pub(super) outputs: &'a Outputs,
-    pub(super) reload: Option<Reload>,
+    pub(super) reload: Reload,
 }
 
-/// What the shards have counted and found.
+/// What the shards have found.
 pub(super) struct Results {
     pub(super) flows: FlowSummary,
-    pub(super) counters: Counters,
     /// What could not be read.
     pub(super) errors: Vec<Error>,
 }
@@ -65,24 +64,23 @@ impl Run<'_> {
         let mut shard = Shard::with_shared(self.detector, self.config, self.tables.clone())?;
         let mut flows = FlowSummary::new(self.detector.classes());
         let errors = RefCell::new(Vec::new());
-        let reload = self.reload.as_ref().map(|reload| ReloadObserver {
-            reload: reload.clone(),
+        let reload = ReloadObserver {
+            reload: self.reload.clone(),
             engine: self.outputs.engine().clone(),
             reopen: self.outputs.reopen_flag(),
-        });
+        };
         let mut observer = ((&mut flows, self.outputs.observer()), (reload, (LinkLog, progress)));
         pipeline::run(&mut source, &mut shard, &mut observer, |error| {
             errors.borrow_mut().push(error.into())
         })?;
         drop(observer);
-        Ok(Results { flows, counters: shard.counters(), errors: errors.into_inner() })
+        Ok(Results { flows, errors: errors.into_inner() })
     }
 }
 
 impl Results {
     fn merge(&mut self, other: Results) {
         self.flows.merge(other.flows);
-        self.counters.merge(&other.counters);
         self.errors.extend(other.errors);
     }
 }

@@ -1,18 +1,11 @@
 //! Opening packet sources: recordings, a paced replay, or the rings of interfaces.
 
-use std::{
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{path::Path, time::Duration};
 
 use anyhow::Result;
 use citronella_config::{DetectPlan, Input, Interfaces, Recordings};
 use citronella_sensor::{
-    capture::{Capture, CaptureCounters, CaptureError, Files, Next, Source},
+    capture::{Capture, Files, Source},
     detect::{Batching, Config},
 };
 
@@ -69,6 +62,7 @@ impl Sources {
         use anyhow::anyhow;
         use citronella_sensor::capture::live;
 
+        use super::interruptible::Interruptible;
         use crate::sandbox::{self, Account};
 
         let user = interfaces.user.as_deref().map(str::parse::<Account>).transpose();
@@ -80,9 +74,8 @@ impl Sources {
         }
         confine(plan, interfaces)?;
         let stop = stop_on_signals()?;
-        let shards = rings.into_iter().map(|ring| {
-            Box::new(Interruptible { source: ring, stop: Arc::clone(&stop) }) as Box<dyn Source + Send>
-        });
+        let shards =
+            rings.into_iter().map(|ring| Box::new(Interruptible::new(ring, &stop)) as Box<dyn Source + Send>);
         Ok(Sources { shards: shards.collect(), batching: Batching::default(), is_live: true, captures: 1 })
     }
 
@@ -163,34 +156,12 @@ fn confine(plan: &DetectPlan, interfaces: &Interfaces) -> Result<()> {
 
 /// A flag that SIGINT and SIGTERM set. A second signal ends the process at once.
 #[cfg(target_os = "linux")]
-fn stop_on_signals() -> Result<Arc<AtomicBool>> {
+fn stop_on_signals() -> Result<std::sync::Arc<std::sync::atomic::AtomicBool>> {
+    use std::sync::{Arc, atomic::AtomicBool};
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))?;
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
     }
     Ok(stop)
-}
-
-/// A source that ends when a flag is set. All shards of a run share the flag: if one ends, the others do.
-struct Interruptible<S> {
-    source: S,
-    stop: Arc<AtomicBool>,
-}
-
-impl<S: Source> Source for Interruptible<S> {
-    #[inline]
-    fn next(&mut self) -> Result<Next<'_>, CaptureError> {
-        if self.stop.load(Relaxed) { Ok(Next::End) } else { self.source.next() }
-    }
-
-    fn counters(&mut self) -> CaptureCounters {
-        self.source.counters()
-    }
-}
-
-impl<S> Drop for Interruptible<S> {
-    fn drop(&mut self) {
-        self.stop.store(true, Relaxed);
-    }
 }

@@ -39,9 +39,9 @@ impl Summary {
         }
     }
 
-    /// What could not be read.
+    /// Why a sink has ended the run, and what could not be read.
     pub(super) fn into_errors(self) -> Vec<Error> {
-        self.results.errors
+        self.report.fault.into_iter().chain(self.results.errors).collect()
     }
 
     fn metrics(&self) -> &Metrics {

@@ -119,6 +119,11 @@ impl AlertEngine {
         }
     }
 
+    /// Sets the metrics of capture and detection.
+    pub fn set_metrics(&mut self, metrics: Metrics) {
+        self.metrics = metrics;
+    }
+
     /// The traffic has ended. Incidents are closed, unless they are to stay open over a restart.
     pub fn finish(&mut self, stay_open: bool) {
         let now_nanos = self.latest_nanos.unwrap_or_default();

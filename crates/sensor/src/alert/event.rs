@@ -61,10 +61,11 @@ pub type SinkError = Box<dyn Error + Send + Sync>;
 /// `&mut` and `Box` of sinks, `Option`, and pairs are sinks. Of a pair both take every event, even if one of them stops
 /// the run or fails.
 pub trait Sink {
-    /// Takes an event. [`ControlFlow::Break`] ends the run as if the traffic had ended.
+    /// Takes an event. [`ControlFlow::Break`] ends the run as if the traffic had ended; the events that follow from that
+    /// still come.
     ///
     /// # Errors
-    /// The sink cannot go on: the run ends with this error.
+    /// The sink cannot go on: the run ends with this error, and the sink is not called again.
     fn event(&mut self, event: &Event) -> Result<ControlFlow<()>, SinkError>;
 
     /// Called once a second of packet time (nanoseconds since 1970-01-01 UTC), after the events of that second.
@@ -73,6 +74,14 @@ pub trait Sink {
     /// As [`Sink::event`].
     fn tick(&mut self, now_nanos: i64) -> Result<ControlFlow<()>, SinkError> {
         let _ = now_nanos;
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Called after a batch of events, and after a tick: passes on what the sink has buffered.
+    ///
+    /// # Errors
+    /// As [`Sink::event`].
+    fn flush(&mut self) -> Result<ControlFlow<()>, SinkError> {
         Ok(ControlFlow::Continue(()))
     }
 }
@@ -85,6 +94,10 @@ impl<S: Sink + ?Sized> Sink for &mut S {
     fn tick(&mut self, now_nanos: i64) -> Result<ControlFlow<()>, SinkError> {
         (**self).tick(now_nanos)
     }
+
+    fn flush(&mut self) -> Result<ControlFlow<()>, SinkError> {
+        (**self).flush()
+    }
 }
 
 impl<S: Sink + ?Sized> Sink for Box<S> {
@@ -94,6 +107,10 @@ impl<S: Sink + ?Sized> Sink for Box<S> {
 
     fn tick(&mut self, now_nanos: i64) -> Result<ControlFlow<()>, SinkError> {
         (**self).tick(now_nanos)
+    }
+
+    fn flush(&mut self) -> Result<ControlFlow<()>, SinkError> {
+        (**self).flush()
     }
 }
 
@@ -105,6 +122,10 @@ impl<S: Sink> Sink for Option<S> {
     fn tick(&mut self, now_nanos: i64) -> Result<ControlFlow<()>, SinkError> {
         self.as_mut().map_or(Ok(ControlFlow::Continue(())), |sink| sink.tick(now_nanos))
     }
+
+    fn flush(&mut self) -> Result<ControlFlow<()>, SinkError> {
+        self.as_mut().map_or(Ok(ControlFlow::Continue(())), Sink::flush)
+    }
 }
 
 impl<A: Sink, B: Sink> Sink for (A, B) {
@@ -114,6 +135,10 @@ impl<A: Sink, B: Sink> Sink for (A, B) {
 
     fn tick(&mut self, now_nanos: i64) -> Result<ControlFlow<()>, SinkError> {
         both(self.0.tick(now_nanos), self.1.tick(now_nanos))
+    }
+
+    fn flush(&mut self) -> Result<ControlFlow<()>, SinkError> {
+        both(self.0.flush(), self.1.flush())
     }
 }
 

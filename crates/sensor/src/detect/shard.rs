@@ -22,8 +22,8 @@ use citronella_wire::{Frame, decode_frame};
 use super::batch::{Batch, Step};
 use super::idle_watch::IdleWatch;
 use super::scorer::Scorer;
-use super::{Config, Counters, Detector, Observer, RuleContext};
-use crate::capture::Packet;
+use super::{Config, Counters, Detector, Observer, Progress, RuleContext};
+use crate::capture::{CaptureCounters, Packet};
 use crate::feature::sequence::{self, SequenceLevel, Shared};
 use crate::flow::initiator::Initiators;
 use emit::FlowState;
@@ -117,6 +117,23 @@ impl Shard {
             shard.queue_ended();
             let waited = shard.filling.waits_since(now_nanos) >= shard.config.batching.wait_nanos;
             if waited || shard.filling.only_ends() { shard.score_all(observer) } else { Ok(()) }
+        })
+    }
+
+    /// Passes a heartbeat and the counters so far to the observer.
+    ///
+    /// # Errors
+    /// As [`Shard::packet`].
+    pub fn heartbeat(
+        &mut self,
+        now_nanos: i64,
+        capture: CaptureCounters,
+        observer: &mut impl Observer,
+    ) -> Result<(), Error> {
+        let progress = Progress { detection: self.counters(), capture };
+        self.contained(|_| {
+            observer.heartbeat(now_nanos, &progress);
+            Ok(())
         })
     }
 

@@ -10,7 +10,7 @@ use std::{
 
 use super::{AlertEngine, EndedFlows, StateStore};
 use crate::alert::drift::Outlook;
-use crate::alert::event::{Sink, SinkError};
+use crate::alert::event::{Event, Sink, SinkError};
 use crate::alert::incident;
 use crate::alert::settings::Settings;
 use crate::detect::{Control, Detector, Finding, FlowVerdict, Observer, Progress, Reason, RuleContext};
@@ -34,8 +34,8 @@ pub struct EngineOptions {
 
 /// An engine behind a lock, and the sink of its events.
 ///
-/// Lock order: sink, then engine. Events are taken from the engine and delivered with only the sink locked, so that
-/// encoding and writing them does not hold up the shards' findings, and their order is kept.
+/// Lock order: sink, engine, shards, state. Events are taken from the engine and delivered with only the sink locked, so
+/// that encoding and writing them does not hold up the shards' findings, and their order is kept.
 pub struct SharedEngine<S> {
     engine: Mutex<AlertEngine>,
     sink: Mutex<Option<S>>,
@@ -123,6 +123,7 @@ impl<S: Sink> SharedEngine<S> {
     /// it was called before.
     pub fn finish(&self) -> Option<RunReport<S>> {
         let mut engine = lock(&self.engine);
+        engine.set_metrics(self.progress());
         engine.finish(self.keeps_state);
         let open = if self.keeps_state { engine.open_incidents().collect() } else { Vec::new() };
         if let Some(state) = lock(&self.state).take() {
@@ -153,36 +154,34 @@ impl<S: Sink> SharedEngine<S> {
         let mut sink = lock(&self.sink);
         let Some(sink) = sink.as_mut() else { return };
         let events = lock(&self.engine).take_events();
-        for event in &events {
-            self.heed(sink.event(event));
+        if lock(&self.fault).is_some() {
+            return;
         }
-        if let Some(now_nanos) = tick_nanos {
-            self.heed(sink.tick(now_nanos));
-        }
-    }
-
-    fn heed(&self, answer: Result<ControlFlow<()>, SinkError>) {
-        match answer {
+        match deliver_to(sink, &events, tick_nanos) {
             Ok(ControlFlow::Continue(())) => return,
             Ok(ControlFlow::Break(())) => {}
-            Err(error) => {
-                lock(&self.fault).get_or_insert(error);
-            }
+            Err(error) => *lock(&self.fault) = Some(error),
         }
         self.has_stopped.store(true, Relaxed);
     }
 
+    /// The metrics of capture and detection, over all shards.
+    fn progress(&self) -> Metrics {
+        let mut all = Progress::default();
+        for progress in lock(&self.shards).iter() {
+            all.detection.merge(&progress.detection);
+            all.capture += progress.capture;
+        }
+        Metrics::of_progress(&all, self.is_live)
+    }
+
     fn heartbeat(&self, now_nanos: i64, shard: usize, progress: &Progress, ended: EndedFlows<'_>) {
-        let all = {
-            let mut shards = lock(&self.shards);
-            if let Some(slot) = shards.get_mut(shard) {
-                *slot = *progress;
-            }
-            merged(&shards)
-        };
-        let metrics = Metrics::of_progress(&all, self.is_live);
+        // The engine is locked first: otherwise another shard could merge later and set its metrics earlier.
         let mut engine = lock(&self.engine);
-        engine.tick(now_nanos, ended, metrics);
+        if let Some(slot) = lock(&self.shards).get_mut(shard) {
+            *slot = *progress;
+        }
+        engine.tick(now_nanos, ended, self.progress());
         if let Some(state) = lock(&self.state).as_mut()
             && state.is_due(now_nanos)
         {
@@ -193,13 +192,27 @@ impl<S: Sink> SharedEngine<S> {
     }
 }
 
-fn merged(shards: &[Progress]) -> Progress {
-    let mut all = Progress::default();
-    for progress in shards {
-        all.detection.merge(&progress.detection);
-        all.capture += progress.capture;
+/// Delivers events, and a tick where a time is given. A sink that breaks still gets the events that follow; one that
+/// fails gets none.
+fn deliver_to(
+    sink: &mut impl Sink,
+    events: &[Event],
+    tick_nanos: Option<i64>,
+) -> Result<ControlFlow<()>, SinkError> {
+    let mut flow = ControlFlow::Continue(());
+    let mut note = |answer: ControlFlow<()>| {
+        if answer.is_break() {
+            flow = answer;
+        }
+    };
+    for event in events {
+        note(sink.event(event)?);
     }
-    all
+    if let Some(now_nanos) = tick_nanos {
+        note(sink.tick(now_nanos)?);
+    }
+    note(sink.flush()?);
+    Ok(flow)
 }
 
 /// A thread that panicked leaves an event too few at worst.

@@ -96,9 +96,7 @@ impl LiveShard {
     fn next_entry(&mut self) -> Option<(usize, Entry)> {
         for _ in 0..=self.links.len() {
             let link = self.links.get_mut(self.turn)?;
-            if link.blocks() < self.turn_ends
-                && let Some(entry) = link.next_entry()
-            {
+            if let Some(entry) = link.next_entry(self.turn_ends) {
                 return Some((self.turn, entry));
             }
             self.turn = (self.turn + 1) % self.links.len();
@@ -118,18 +116,16 @@ impl LiveShard {
         }
     }
 
-    /// Waits for packets; `None` where waiting has failed before.
-    fn wait(&mut self) -> Result<Option<()>, LiveError> {
+    /// Waits for packets; the links whose socket has failed, or `None` where waiting has failed before.
+    fn wait(&mut self) -> Result<Option<Vec<usize>>, LiveError> {
         match wait_for(&self.links, &mut self.sockets, POLL_TIMEOUT) {
-            Ok(failed) => self.check_links(&failed),
-            Err(_) if self.has_failed => return Ok(None),
+            Ok(failed) => Ok(Some(failed)),
+            Err(_) if self.has_failed => Ok(None),
             Err(source) => {
                 self.has_failed = true;
-                let interface = self.names();
-                return Err(LiveError::System { interface, doing: "waiting for packets", source });
+                Err(LiveError::System { interface: self.names(), doing: "waiting for packets", source })
             }
         }
-        Ok(Some(()))
     }
 
     /// Asks for the state of interfaces whose socket has failed, and now and then of those that are away.
@@ -159,21 +155,23 @@ impl Source for LiveShard {
     /// Waits up to [`POLL_TIMEOUT`] where the rings are empty.
     #[inline]
     fn next(&mut self) -> Result<Next<'_>, CaptureError> {
+        if let Some(notice) = self.notices.pop_front() {
+            return Ok(Next::LinkChanged(notice));
+        }
         if let Some((link, entry)) = self.next_entry() {
             return Ok(self.packet(link, &entry));
         }
         if take(&mut self.has_delivered) {
             return Ok(Next::Drained);
         }
-        if let Some(notice) = self.notices.pop_front() {
-            return Ok(Next::LinkChanged(notice));
-        }
-        if self.wait()?.is_none() {
-            return Ok(Next::End);
-        }
+        let Some(failed) = self.wait()? else { return Ok(Next::End) };
         match self.next_entry() {
             Some((link, entry)) => Ok(self.packet(link, &entry)),
-            None => Ok(Next::Idle(wall_clock())),
+            None => {
+                // Only now: an interface that is back gets a new ring.
+                self.check_links(&failed);
+                Ok(Next::Idle(wall_clock()))
+            }
         }
     }
 

@@ -161,11 +161,12 @@ impl Link {
         libc::pollfd { fd: self.socket.fd(), events: libc::POLLIN, revents: 0 }
     }
 
-    /// The next packet of the ring; `None` where the kernel has filled no block.
+    /// The next packet of the ring; `None` where the kernel has filled no block, or `blocks` blocks have been read since
+    /// the link was opened.
     #[inline]
-    pub(super) fn next_entry(&mut self) -> Option<Entry> {
+    pub(super) fn next_entry(&mut self, blocks: u64) -> Option<Entry> {
         let cooked = self.cooked;
-        loop {
+        while self.blocks < blocks {
             let block = self.ring.block()?;
             let cursor = self.cursor.get_or_insert_with(|| BlockCursor::new(block));
             let Some(entry) = cursor.next(block, !cooked) else {
@@ -188,6 +189,7 @@ impl Link {
             self.counters.packets += 1;
             return Some(entry);
         }
+        None
     }
 
     /// The packet of the entry that [`Link::next_entry`] has just returned.
