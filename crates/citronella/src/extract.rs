@@ -180,7 +180,7 @@ fn jobs(arguments: &Arguments) -> Result<Vec<Job>> {
                 let capture = folder.join(&entry.file);
                 ensure!(
                     capture.is_file(),
-                    "{}, line {}: {} does not lie beside the manifest",
+                    "{}, line {}: {} is missing from the manifest's folder",
                     manifest.display(),
                     entry.line,
                     entry.file

@@ -80,7 +80,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         info!(packets = packets.excluded, "left out {} packets", count(packets.excluded));
     }
     if unknown_blocks > 0 {
-        info!(blocks = unknown_blocks, "passed over {unknown_blocks} pcapng blocks of unknown types");
+        info!(blocks = unknown_blocks, "skipped {unknown_blocks} pcapng blocks of unknown types");
     }
     fault.map_or(Ok(()), |error| Err(error.into()))
 }

@@ -7,8 +7,8 @@ mod support;
 use std::fs;
 
 use support::{
-    Folder, arp_frame, assert_contains, connect_frame, done, lab, pcap, pcapng, program, refused, rows, texts,
-    trained,
+    Folder, arp_frame, assert_contains, connect_frame, done, lab, pcap, pcapng, program, refused, rows,
+    texts, trained,
 };
 
 /// Asserts that `extract` rejects a file `name` with these bytes, with a message that contains `parts`, and leaves no output.
@@ -74,9 +74,9 @@ fn unknown_pcapng_blocks_are_skipped_and_counted() {
     let input = folder.write("odd.pcapng", pcapng(&[connect_frame(4000), connect_frame(4001)]));
     let (stdout, stderr) = done(citronella!("extract", "--level", "packet", &input));
     assert_eq!(stdout.lines().count(), 1 + 2);
-    assert_contains(&stderr, &["odd.pcapng: passed over 1 pcapng blocks of unknown types"]);
+    assert_contains(&stderr, &["odd.pcapng: skipped 1 pcapng blocks of unknown types"]);
     let (_, stderr) = done(citronella!("inspect", &input));
-    assert_contains(&stderr, &["passed over 1 pcapng blocks of unknown types"]);
+    assert_contains(&stderr, &["skipped 1 pcapng blocks of unknown types"]);
 }
 
 #[test]
@@ -91,7 +91,10 @@ fn a_manifest_with_a_missing_file_is_rejected() {
         citronella!("train", "--preset", "paper-binary", "-o", &output, &manifest),
     ] {
         let message = refused(command);
-        assert_contains(&message, &["manifest.csv, line 3", "gone.pcap does not lie beside the manifest"]);
+        assert_contains(
+            &message,
+            &["manifest.csv, line 3", "gone.pcap is missing from the manifest's folder"],
+        );
     }
     assert_eq!(folder.names(), ["here.pcap", "manifest.csv"]);
 }
@@ -123,7 +126,10 @@ fn a_model_of_another_version_a_damaged_model_and_unsuitable_rows_are_rejected()
     bytes[at + entry.len() - 2] = b'9';
     let other = folder.write("other.safetensors", &bytes);
     let message = refused(citronella!("evaluate", "--model", &other, lab("run-2")));
-    assert_contains(&message, &["other.safetensors: format version 9", "this program reads version 1", "train"]);
+    assert_contains(
+        &message,
+        &["other.safetensors: format version 9", "this program reads version 1", "train"],
+    );
 
     let half = folder.write("half.safetensors", &bytes[..bytes.len() / 2]);
     let message = refused(citronella!("evaluate", "--model", &half, lab("run-2")));
@@ -153,7 +159,10 @@ fn a_folder_or_a_missing_file_instead_of_a_capture_is_rejected() {
     let path = folder.write("sub/a.pcap", pcap(&[connect_frame(4000)]));
     let message = refused(citronella!("inspect", path.parent().unwrap()));
     assert_contains(&message, &["sub: is a folder; give a capture file"]);
-    assert_contains(&refused(citronella!("inspect", folder.path("gone.pcap"))), &["gone.pcap", "check the path"]);
+    assert_contains(
+        &refused(citronella!("inspect", folder.path("gone.pcap"))),
+        &["gone.pcap", "check the path"],
+    );
     let message = refused(citronella!("extract", "--level", "packet", path.parent().unwrap()));
     assert_contains(&message, &["sub: a folder without a manifest.csv"]);
 }

@@ -134,8 +134,8 @@ fn data_that_is_not_a_recording_is_an_error() {
     let rows = folder.path("rows.csv");
     done(citronella!("extract", "--level", "packet", "-o", &rows, &capture));
     for (data, found) in [
-        (&text, "a text file that is no manifest"),
-        (&rows, "a table that is no manifest"),
+        (&text, "a text file that is not a manifest"),
+        (&rows, "a table that is not a manifest"),
         (&capture, "a binary file"),
         (&empty, "a folder without a manifest.csv"),
     ] {

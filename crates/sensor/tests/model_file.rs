@@ -156,14 +156,14 @@ fn weights_that_are_not_finite() {
         }
         true
     }));
-    assert!(error.to_string().contains("lstm.bias_l0 holds infinity or not a number at place 3"), "{error}");
+    assert!(error.to_string().contains("lstm.bias_l0 holds infinity or not a number at index 3"), "{error}");
 }
 
 #[test]
 fn a_card_that_contradicts_itself() {
     let model = model();
     for (from, to, problem) in [
-        ("\"ttl\",\"op\"", "\"colour\",\"op\"", "colour is no column of the packet level"),
+        ("\"ttl\",\"op\"", "\"colour\",\"op\"", "colour is not a column of the packet level"),
         ("\"level\":\"packet\"", "\"level\":\"cell\"", "there is no feature level \"cell\""),
         ("\"slowite\"]", "\"slowite\",\"x\"]", "3 outputs for 4 classes"),
         ("\"seed\":", "\"sied\":", "missing field `seed`"),

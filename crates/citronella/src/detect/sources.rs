@@ -34,7 +34,7 @@ impl Sources {
     /// Opens the sources of a plan. With live sources the process is confined afterwards.
     ///
     /// # Errors
-    /// A file is no capture, an interface cannot be opened, or the process cannot be confined as asked.
+    /// A file is not a capture, an interface cannot be opened, or the process cannot be confined as asked.
     pub(super) fn open(plan: &DetectPlan) -> Result<Sources> {
         match &plan.input {
             Input::Recordings(recordings) => Sources::recordings(plan, recordings),
@@ -44,7 +44,7 @@ impl Sources {
 
     fn recordings(plan: &DetectPlan, recordings: &Recordings) -> Result<Sources> {
         let is_stdin = |path: &Path| path.as_os_str() == "-";
-        // A file that is no capture is refused before anything is written.
+        // A file that is not a capture is rejected before anything is written.
         for path in recordings.paths.iter().filter(|path| !is_stdin(path)) {
             Capture::open(path)?;
         }

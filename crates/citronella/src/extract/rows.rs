@@ -169,7 +169,7 @@ impl Reading<'_> {
         }
         if capture.unknown_blocks() > 0 {
             let (file, blocks) = (job.path.display(), capture.unknown_blocks());
-            info!(%file, blocks, "{file}: passed over {} pcapng blocks of unknown types", count(blocks));
+            info!(%file, blocks, "{file}: skipped {} pcapng blocks of unknown types", count(blocks));
         }
         Ok(())
     }

@@ -99,7 +99,7 @@ pub(crate) fn faults(event: &Value) -> Vec<String> {
     walk(event, "", &mut faults);
     for (key, list) in event["alert"]["metadata"].as_object().into_iter().flatten() {
         if !list.as_array().is_some_and(|list| !list.is_empty() && list.iter().all(Value::is_string)) {
-            faults.push(format!("alert.metadata.{key} is no list of texts"));
+            faults.push(format!("alert.metadata.{key} is not a list of strings"));
         }
     }
     faults
@@ -113,7 +113,7 @@ fn walk(value: &Value, path: &str, faults: &mut Vec<String>) {
                 member_of(if path.is_empty() { "." } else { path }, key, &inner, member, faults);
             }
         }
-        _ => faults.push(format!("{path} is no object")),
+        _ => faults.push(format!("{path} is not an object")),
     }
 }
 
