@@ -145,7 +145,7 @@ fn recordings_are_evaluated_under_both_protocols_and_an_interrupted_run_resumes(
 }
 
 #[test]
-fn what_cannot_be_compared_is_refused() {
+fn data_that_cannot_be_compared_is_refused() {
     let folder = Folder::new();
     let data = folder.write("KDDTrain+.txt", "0,tcp,http,SF,1\n");
     assert_contains(

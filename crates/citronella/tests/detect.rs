@@ -85,7 +85,7 @@ fn verdicts_are_reproducible_and_three_threads_see_the_same_flows() {
 }
 
 #[test]
-fn consecutive_files_are_one_stream_unless_the_second_begins_earlier() {
+fn consecutive_files_are_one_stream_unless_the_second_starts_earlier() {
     let folder = Folder::new();
     let first = folder.write("1.pcap", pcap(&vec![connect_frame(4000); 70]));
     let second = folder.write("2.pcap", pcap(&vec![connect_frame(4000); 3]));
@@ -96,7 +96,7 @@ fn consecutive_files_are_one_stream_unless_the_second_begins_earlier() {
         done(command);
         rows(&file).into_iter().map(|row| row[7].clone()).collect::<Vec<_>>()
     };
-    // The second file begins at the time of the first, 69 seconds before the last packet of the first.
+    // The second file starts at the time of the first, 69 seconds before the last packet of the first.
     assert_eq!(flows(&[&first, &second]), ["70", "3"]);
     assert_eq!(flows(&[&second, &first]), ["73"]);
 }
@@ -118,7 +118,7 @@ fn a_truncated_capture_has_verdicts_up_to_the_cut() {
 }
 
 #[test]
-fn files_that_are_no_captures_are_rejected_before_output_is_written() {
+fn files_that_are_not_captures_are_rejected_before_output_is_written() {
     let folder = Folder::new();
     let good = folder.write("good.pcap", pcap(&[connect_frame(4000)]));
     for (name, bytes, expected) in

@@ -64,7 +64,7 @@ fn capture(head: &[u8], packets: &[(u32, Vec<u8>)]) -> Vec<u8> {
 }
 
 #[test]
-fn an_attack_raises_alerts_at_its_begin_and_end_and_records_are_valid() {
+fn an_attack_raises_alerts_at_its_start_and_end_and_records_are_valid() {
     let folder = Folder::new();
     let eve = folder.path("eve.json");
     let types = "alert,stats,flow,mqtt,anomaly,tls";
@@ -237,9 +237,9 @@ fn a_clock_set_back_and_packets_out_of_order_raise_one_incident() {
         let path = folder.write(name, capture(&head, &packets));
         let (stdout, _) = done(citronella!("detect", "-r", path, "--eve", "-"));
         let stages = stages(&records(&stdout));
-        let begins: Vec<_> = stages.iter().filter(|stage| stage.starts_with("begin")).collect();
+        let starts: Vec<_> = stages.iter().filter(|stage| stage.starts_with("begin")).collect();
         let ends: Vec<_> = stages.iter().filter(|stage| stage.starts_with("end")).collect();
-        assert_eq!(begins, ["begin mqtt_bruteforce"], "{name}");
+        assert_eq!(starts, ["begin mqtt_bruteforce"], "{name}");
         assert_eq!(ends, ["end mqtt_bruteforce"], "{name}");
     }
 }

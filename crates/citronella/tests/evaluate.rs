@@ -261,14 +261,14 @@ fn leave_one_recording_out_with_several_seeds() {
 fn options_that_do_not_fit_the_preset_are_errors() {
     let folder = Folder::new();
     let model = folder.path("m.safetensors");
-    for (arguments, says) in [
+    for (arguments, expected) in [
         (&["--preset", "sequence", "--split", "random"][..], "it takes no split"),
         (&["--preset", "sequence", "--report", "r"], "evaluate --leave-one-out --report"),
         (&["--preset", "sequence", "--epochs", "0"], "--epochs must be at least 1"),
     ] {
         let mut command = citronella!("train", "-o", &model, lab("run-2"));
         command.args(arguments);
-        assert_contains(&refused(command), &[says]);
+        assert_contains(&refused(command), &[expected]);
     }
     let config = folder.write("run.toml", "preset = \"paper-binary\"\nhidden = [32]\n");
     let message = refused(citronella!("train", "--config", &config, "-o", &model, lab("run-2")));

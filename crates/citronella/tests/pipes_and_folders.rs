@@ -26,7 +26,7 @@ fn stdin_reads_like_a_file() {
     command.write_stdin(bytes);
     assert_eq!(done(command).0, done(citronella!("inspect", "--json", &path)).0);
     let mut command = citronella!("extract", "--level", "packet", "-");
-    let (code, stdout, stderr) = texts(&command.write_stdin("no capture at all").output().unwrap());
+    let (code, stdout, stderr) = texts(&command.write_stdin("not a capture").output().unwrap());
     assert_eq!((code, stdout.lines().count()), (Some(2), 1), "no row below the header: {stdout}");
     assert_contains(&one_message(&stderr), &["stdin: not a capture"]);
 }

@@ -46,7 +46,7 @@ pub(crate) fn message(
     }
 }
 
-/// What Suricata writes of a message that it skipped, and the topic.
+/// A skipped message: Suricata's fields, and the topic.
 fn truncated(
     json: &mut Json<'_>,
     more: &mut Json<'_>,
@@ -119,7 +119,7 @@ fn fields(
                     message.codes.iter().for_each(|code| list.push_number(*code));
                 });
             }
-            beside(more, &message.properties, limit);
+            more_properties(more, &message.properties, limit);
         }
         Message::Unsubscribe(message) => {
             json.number("message_id", message.packet_id);
@@ -128,7 +128,7 @@ fn fields(
                     message.filters.iter().for_each(|filter| list.push_bytes(filter, limit));
                 });
             }
-            beside(more, &message.properties, limit);
+            more_properties(more, &message.properties, limit);
         }
         Message::Unsuback(message) => {
             json.number("message_id", message.packet_id);
@@ -137,7 +137,7 @@ fn fields(
                     message.codes.iter().for_each(|code| list.push_number(*code));
                 });
             }
-            beside(more, &message.properties, limit);
+            more_properties(more, &message.properties, limit);
         }
         Message::Disconnect(message) => {
             // Suricata's field is 0 where no properties follow, whatever was sent (MQTT 5.0, 3.14.2.1 has a code there).
@@ -199,8 +199,8 @@ fn reason(json: &mut Json<'_>, code: Option<u8>, list: &Properties<'_>, limit: u
 
 const USER_PROPERTY: u8 = 38;
 
-/// Properties of a message for which there is no field.
-fn beside(more: &mut Json<'_>, list: &Properties<'_>, limit: usize) {
+/// Properties of a message whose object in Suricata's schema has none.
+fn more_properties(more: &mut Json<'_>, list: &Properties<'_>, limit: usize) {
     if !list.is_empty() {
         more.push_object(|json| properties(json, list, limit));
     }

@@ -41,7 +41,7 @@ impl EveSink {
 impl Sink for EveSink {
     fn event(&mut self, event: &Event) -> Result<ControlFlow<()>, SinkError> {
         let encoder = &mut self.encoder;
-        // The queue counts what it cannot take, so the results say nothing new.
+        // The queue counts records that it cannot take, so the results add nothing.
         let _ = match event {
             Event::CaptureStarted(name) => {
                 encoder.begin_capture(name.as_deref());

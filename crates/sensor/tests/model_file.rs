@@ -94,7 +94,7 @@ proptest! {
 }
 
 #[test]
-fn no_safetensors_file() {
+fn a_file_that_is_not_safetensors() {
     let error = fault(b"timestamp,src_ip\n2020-02-14,10.0.0.1\n");
     assert!(matches!(error, ModelError::NotSafetensors { .. }), "{error}");
     assert!(fault(b"").to_string().starts_with("m.safetensors: not a whole safetensors file"));

@@ -29,11 +29,11 @@ pub(super) struct Run<'a> {
     pub(super) reload: Option<Reload>,
 }
 
-/// What the shards have counted and found.
+/// Counters and results of the shards.
 pub(super) struct Results {
     pub(super) flows: FlowSummary,
     pub(super) counters: Counters,
-    /// What could not be read.
+    /// Read errors.
     pub(super) errors: Vec<Error>,
 }
 

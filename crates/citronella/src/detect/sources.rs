@@ -18,8 +18,8 @@ use citronella_sensor::{
 
 use super::replay::Paced;
 
-/// Idle time after which a live conversation of one or two packets is reported: a scan's would otherwise wait for the
-/// end of their flows.
+/// Idle time after which a live conversation of one or two packets is reported: those of a scan would otherwise be
+/// reported when their flows end.
 const IDLE_REPORT: Duration = Duration::from_secs(1);
 
 /// The sources of a run, one for each shard.
@@ -101,8 +101,8 @@ impl Sources {
         self.captures > 1
     }
 
-    /// The configuration of one shard's detection. Of recordings there is one shard, whose steps threads share; each
-    /// interface thread is a shard of its own.
+    /// The configuration of one shard. Recordings have one shard, whose network steps are shared between threads; live
+    /// capture has one shard per thread.
     pub(super) fn config(&self, plan: &DetectPlan) -> Config {
         let mut config = Config { batching: self.batching, ..Config::default() };
         if self.is_live {

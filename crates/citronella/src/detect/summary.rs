@@ -39,7 +39,7 @@ impl Summary {
         }
     }
 
-    /// What could not be read.
+    /// Read errors.
     pub(super) fn into_errors(self) -> Vec<Error> {
         self.results.errors
     }
@@ -96,7 +96,7 @@ impl Summary {
         incidents::print(&self.report)
     }
 
-    /// The metrics by name, and what they do not say.
+    /// The metrics by name, and counts that are not metrics.
     fn document(&self) -> Value {
         let seconds = |nanos: i64| nanos as f64 * 1e-9;
         let precision = match self.precision {

@@ -13,7 +13,7 @@ pub enum ModelError {
     Read {
         /// The file.
         file: String,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// Not a safetensors file, or one that is cut short.
@@ -21,7 +21,7 @@ pub enum ModelError {
     NotSafetensors {
         /// The file.
         file: String,
-        /// What the reader said.
+        /// The reader's error.
         problem: String,
     },
     /// A safetensors file of another program.
@@ -63,7 +63,7 @@ pub enum ModelError {
     },
     /// A model that does not score packets.
     #[error(
-        "{file}: no model for detection: {problem}; train one with `citronella train --preset sequence`, or leave --model \
+        "{file}: not a model for detection: {problem}; train one with `citronella train --preset sequence`, or leave --model \
          out for the one in the program"
     )]
     NotADetector {

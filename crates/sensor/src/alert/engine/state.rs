@@ -30,7 +30,7 @@ const WRITE_NANOS: i64 = 60_000_000_000;
 pub struct StateError {
     /// The folder.
     pub folder: PathBuf,
-    /// What the system said.
+    /// The system's error.
     pub source: io::Error,
 }
 
