@@ -166,7 +166,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if let Some(folder) = &arguments.report {
         let written = document::report(&entries, &data, arguments.seed, threads).write(folder, &document)?;
         write_file(&folder.join("compare.csv"), csv.as_bytes())?;
-        info!(file = %written.page.display(), "{}: the report", written.page.display());
+        info!(file = %written.page.display(), "{}: report written", written.page.display());
     }
     if arguments.json { show::json(&document) } else { tables::print(&entries) }
 }

@@ -133,7 +133,7 @@ fn a_model_of_another_version_a_damaged_model_and_unsuitable_rows_are_rejected()
 
     let half = folder.write("half.safetensors", &bytes[..bytes.len() / 2]);
     let message = refused(citronella!("evaluate", "--model", &half, lab("run-2")));
-    assert_contains(&message, &["half.safetensors: not a whole safetensors file", "train it again"]);
+    assert_contains(&message, &["half.safetensors: not a complete safetensors file", "train the model"]);
 
     let gone = folder.path("gone.safetensors");
     assert_contains(

@@ -213,9 +213,9 @@ fn paths_that_the_sandbox_would_break_later_are_rejected_at_start() {
     fs::remove_file(&config).unwrap();
     fs::rename(folder.join("c.toml"), &config).unwrap();
     fs::set_permissions(&config, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-    refused(&["c.toml: SIGHUP could not read it again", "the right to read it"]);
+    refused(&["c.toml: SIGHUP could not read it again", "permission to read it"]);
     fs::set_permissions(&config, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
-    for (name, part) in [("log", "eve.json: cannot write"), ("state", "state: cannot keep state here")] {
+    for (name, part) in [("log", "eve.json: cannot write"), ("state", "state: cannot store state here")] {
         std::os::unix::fs::chown(folder.join(name), Some(0), None).unwrap();
         refused(&[part, "ermission denied"]);
         std::os::unix::fs::chown(folder.join(name), Some(nobody()), None).unwrap();

@@ -86,7 +86,7 @@ fn with_json_stdout_is_one_document() {
     let document: Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!(document["model"]["preset"], "paper-multiclass");
     assert_eq!(document["model"]["classes"].as_array().unwrap().len(), 8);
-    assert_contains(&stderr, &["epoch   1/1: loss", "m.safetensors: the model"]);
+    assert_contains(&stderr, &["epoch   1/1: loss", "m.safetensors: model written"]);
 
     let (stdout, stderr) = done(citronella!("evaluate", "--json", "--model", &model, lab("run-2")));
     let document: Value = serde_json::from_str(&stdout).unwrap();
@@ -161,7 +161,10 @@ fn the_scenario_column_is_last_and_optional() {
         ))
     };
     assert_contains(&into("out/", &manifest), &["--scenario-column is for a single file"]);
-    assert_contains(&into("out.csv", &folder.path("a.pcap")), &["a.pcap: no manifest names its scenario"]);
+    assert_contains(
+        &into("out.csv", &folder.path("a.pcap")),
+        &["a.pcap: --scenario-column needs a manifest"],
+    );
     for name in ["../../up", "a/b", "\"a,b\"", ".hidden"] {
         folder.write("manifest.csv", format!("scenario,file,attacker\nnormal,a.pcap,\n{name},b.pcap,\n"));
         assert_contains(

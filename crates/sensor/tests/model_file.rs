@@ -97,7 +97,7 @@ proptest! {
 fn a_file_that_is_not_safetensors() {
     let error = fault(b"timestamp,src_ip\n2020-02-14,10.0.0.1\n");
     assert!(matches!(error, ModelError::NotSafetensors { .. }), "{error}");
-    assert!(fault(b"").to_string().starts_with("m.safetensors: not a whole safetensors file"));
+    assert!(fault(b"").to_string().starts_with("m.safetensors: not a complete safetensors file"));
 }
 
 #[test]

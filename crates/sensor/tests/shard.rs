@@ -113,7 +113,7 @@ impl<'a> Reference<'a> {
         if row.is_new {
             *running = RunningVerdict::default();
         }
-        if settings.begins_window(flow.packets() - 1) {
+        if settings.starts_window(flow.packets() - 1) {
             self.cell.reset(row.slot);
         }
         let mut out = vec![0.0; self.detector.classes().len()];

@@ -137,7 +137,7 @@ fn confine(plan: &DetectPlan, interfaces: &Interfaces) -> Result<()> {
     if let Some(folder) = &plan.state {
         // Access can only be granted to a folder that exists.
         std::fs::create_dir_all(folder)
-            .with_context(|| format!("{}: cannot keep state here", folder.display()))?;
+            .with_context(|| format!("{}: cannot store state here", folder.display()))?;
     }
     if interfaces.sandbox == Sandbox::Off {
         return Ok(());
@@ -152,7 +152,7 @@ fn confine(plan: &DetectPlan, interfaces: &Interfaces) -> Result<()> {
     for path in &paths.read {
         std::fs::File::open(path).with_context(|| {
             format!(
-                "{}: SIGHUP could not read it again: the user needs the right to read it, and the sandbox grants access \
+                "{}: SIGHUP could not read it again: the user needs permission to read it, and the sandbox grants access \
                  to its folder only, not to the target of a link",
                 path.display()
             )

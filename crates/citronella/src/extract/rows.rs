@@ -164,7 +164,7 @@ impl Reading<'_> {
             Err(error) if error.is_cut() && self.arguments.accept_cut => {
                 warn!("{error}");
             }
-            Err(error) if error.is_cut() => bail!("{error}; --accept-cut takes those"),
+            Err(error) if error.is_cut() => bail!("{error}; --accept-cut accepts them"),
             Err(error) => return Err(error.into()),
         }
         if capture.unknown_blocks() > 0 {

@@ -38,7 +38,7 @@ const SERVICE_DISCOVERY: Technique = technique("T1046", "Network Service Discove
 const SYSTEM_DISCOVERY: Technique = technique("T0846", "Remote System Discovery", "TA0102", "Discovery");
 const GUESSING: Technique =
     technique("T1110.001", "Brute Force: Password Guessing", "TA0006", "Credential Access");
-/// The sub-technique depends on the passwords, which are not analysed.
+/// Which sub-technique it is depends on the passwords.
 const BRUTE_FORCE: Technique = technique("T1110", "Brute Force", "TA0006", "Credential Access");
 const SERVICE_FLOOD: Technique =
     technique("T1499.002", "Endpoint Denial of Service: Service Exhaustion Flood", "TA0040", "Impact");

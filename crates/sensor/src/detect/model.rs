@@ -85,7 +85,7 @@ impl ModelFile {
     /// Reads a model file.
     ///
     /// # Errors
-    /// The file cannot be read, is not a whole safetensors file, was written by another program or for another format
+    /// The file cannot be read, is not a complete safetensors file, was written by another program or for another format
     /// version, or its weights do not fit its description.
     pub fn load(path: &Path) -> Result<ModelFile, ModelError> {
         let file = path.display().to_string();

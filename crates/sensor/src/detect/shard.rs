@@ -234,7 +234,7 @@ impl Shard {
                     return Ok(());
                 };
                 let step = Step { slot: row.slot, flow: row.flow, number, time_nanos, is_new: row.is_new };
-                let is_reset = row.is_new || detector.settings().begins_window(before);
+                let is_reset = row.is_new || detector.settings().starts_window(before);
                 detector.encode(&row.features, self.filling.push(step, &mut flow_state.chain, is_reset));
             }
         }

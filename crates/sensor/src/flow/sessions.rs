@@ -6,7 +6,7 @@
 //! its handshake. A password is readable only through the message itself
 //! ([`citronella_wire::mqtt::Password::reveal`]).
 //!
-//! All time is packet time. Memory is bounded by [`Limits`]; [`Counters`] say what did not fit. A connection without
+//! All time is packet time. Memory is bounded by [`Limits`]; [`Counters`] count what did not fit. A connection without
 //! payload, or of another protocol, costs as much as its flow.
 
 mod connection;
@@ -293,7 +293,7 @@ impl Shared {
             track.reading = Reading::Idle;
         }
         if matches!(track.reading, Reading::Idle) && frame.payload_len > 0 {
-            track.reading = self.begin(track.syns);
+            track.reading = self.start_reading(track.syns);
         }
         let Reading::Active(connection) = &mut track.reading else { return };
         let before = connection.buffered_bytes();
@@ -322,7 +322,7 @@ impl Shared {
         }
     }
 
-    fn begin(&mut self, syns: [Option<u32>; 2]) -> Reading {
+    fn start_reading(&mut self, syns: [Option<u32>; 2]) -> Reading {
         if self.counters.connections >= self.limits.connections {
             self.counters.connections_over_cap += 1;
             return Reading::Stopped;

@@ -30,7 +30,7 @@ pub(super) fn is_mqtt_port(ports: [u16; 2]) -> bool {
 
 /// Recognises a side's first bytes or, unless `from_begin`, those of any segment.
 ///
-/// On MQTT's port, a connection seen from its begin is MQTT unless it is text or TLS: malformed input to an MQTT server
+/// On MQTT's port, a connection seen from its start is MQTT unless it is text or TLS: malformed input to an MQTT server
 /// must be reported.
 pub(super) fn recognise(bytes: &[u8], port_hint: bool, from_begin: bool) -> Kind {
     let Some(first) = bytes.first() else { return Kind::Wait };
