@@ -115,7 +115,7 @@ impl Shared {
         Shared::with_hosts(config, Arc::new(Initiators::new(config.hosts, config.seed)))
     }
 
-    /// With the behaviour of these hosts.
+    /// Shared tables with the behaviour of these hosts.
     pub fn with_hosts(config: &Config, hosts: Arc<Initiators>) -> Shared {
         Shared {
             hosts,

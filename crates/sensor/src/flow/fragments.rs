@@ -87,7 +87,7 @@ pub enum Fault {
     End,
     /// The datagram would be longer than 65,535 bytes ("ping of death").
     TooLong,
-    /// It is empty, or not the last fragment and no multiple of eight bytes (RFC 791, 3.2; RFC 8200, 4.5).
+    /// It is empty, or not the last fragment and not a multiple of eight bytes (RFC 791, 3.2; RFC 8200, 4.5).
     Length,
 }
 

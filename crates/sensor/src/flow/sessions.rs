@@ -28,13 +28,13 @@ pub use event::{Application, BadFragment, EventContext, FlowEnd, SessionEvent};
 /// Bounds of all state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Of the flow table.
+    /// Limits of the flow table.
     pub flows: table::Limits,
-    /// Of IP reassembly: outside of tunnels, and again within them.
+    /// Limits of IP reassembly: outside of tunnels, and again within them.
     pub fragments: fragments::Limits,
-    /// Of TCP reassembly.
+    /// Limits of TCP reassembly.
     pub reassembly: reassembly::Limits,
-    /// Of MQTT, per connection.
+    /// Limits of MQTT, per connection.
     pub mqtt: mqtt::Limits,
     /// Connections read at a time; further ones are counted as flows only.
     pub connections: usize,
@@ -78,11 +78,11 @@ pub struct Counters {
     pub buffered_bytes: usize,
     /// Connections read now.
     pub connections: usize,
-    /// Of the flow table.
+    /// Counters of the flow table.
     pub flows: table::Counters,
-    /// Of TCP reassembly.
+    /// Counters of TCP reassembly.
     pub reassembly: reassembly::Counters,
-    /// Of IP reassembly outside of tunnels, and within them.
+    /// Counters of IP reassembly outside of tunnels, and within them.
     pub fragments: [fragments::Counters; 2],
 }
 
@@ -138,7 +138,7 @@ impl Default for Sessions {
 }
 
 impl Sessions {
-    /// Without flows.
+    /// A tracker without flows.
     pub fn new(limits: Limits) -> Sessions {
         Sessions {
             fragments: [limits.fragments; 2].map(Fragments::new),
@@ -152,7 +152,7 @@ impl Sessions {
         }
     }
 
-    /// Takes the next packet; `emit` gets the ends of flows that timed out, then the packet's own events.
+    /// Takes the next packet; `emit` receives the end events of flows that timed out, then the packet's own events.
     pub fn packet(&mut self, packet: &Packet<'_>, emit: impl FnMut(SessionEvent<'_>)) {
         self.frame(packet, &decode_frame(packet.link, packet.bytes), emit);
     }
