@@ -24,7 +24,7 @@ pub fn read(bytes: &[u8]) {
         }
         sessions.packet(&packet, |_| ());
         let counters = sessions.counters();
-        assert!(counters.connections <= 8 && counters.flows.begun - counters.flows.ended <= 16);
+        assert!(counters.connections <= 8 && counters.flows.started - counters.flows.ended <= 16);
     }
     assert_eq!(capture.packets(), seen);
     assert!(matches!(capture.next(), Ok(None)));

@@ -1,6 +1,6 @@
 //! One direction of a TCP connection in any order, with overlaps, cut packets and acknowledgements, under small caps.
 //!
-//! An operation is six bytes: kind (2 bits: segment, acknowledgement, FIN, cut), a sequence number near the begin or
+//! An operation is six bytes: kind (2 bits: segment, acknowledgement, FIN, cut), a sequence number near the start or
 //! anywhere (1 bit), two bytes of sequence number, two of acknowledgement, and a length.
 #![no_main]
 

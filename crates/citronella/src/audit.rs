@@ -93,7 +93,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome> {
     progress.end();
     if let Some(folder) = &arguments.report {
         let written = audit.report().write(folder, &serde_json::to_value(&audit)?)?;
-        info!(file = %written.page.display(), "{}: the report", written.page.display());
+        info!(file = %written.page.display(), "{}: report written", written.page.display());
     }
     if arguments.json {
         show::json(&audit)?;

@@ -166,7 +166,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if let Some(folder) = &arguments.report {
         let written = document::report(&entries, &data, arguments.seed, threads).write(folder, &document)?;
         write_file(&folder.join("compare.csv"), csv.as_bytes())?;
-        info!(file = %written.page.display(), "{}: the report", written.page.display());
+        info!(file = %written.page.display(), "{}: report written", written.page.display());
     }
     if arguments.json { show::json(&document) } else { tables::print(&entries) }
 }
@@ -181,7 +181,7 @@ struct CellProgress<'p> {
     options: &'p Options,
     done: u64,
     total: u64,
-    begun: Instant,
+    started: Instant,
     computed: u64,
     number: usize,
     cells: usize,
@@ -195,7 +195,7 @@ impl<'p> CellProgress<'p> {
             options,
             done: 0,
             total,
-            begun: Instant::now(),
+            started: Instant::now(),
             computed: 0,
             number: 0,
             cells: cells.len(),
@@ -204,7 +204,7 @@ impl<'p> CellProgress<'p> {
 
     /// Estimated seconds left, at the rate of the cells computed so far.
     fn left(&self) -> Option<u64> {
-        let rate = self.begun.elapsed().as_secs_f64() / self.computed as f64;
+        let rate = self.started.elapsed().as_secs_f64() / self.computed as f64;
         (self.computed > 0).then(|| (rate * (self.total - self.done) as f64) as u64)
     }
 }

@@ -1,8 +1,8 @@
 //! `citronella detect`: the LSTM over every packet of recordings or of live traffic, a verdict on every flow, alerts.
 //!
-//! The story of a run: command line and configuration become a plan; the detector is loaded; packet sources are opened
-//! (`sources`), and the process is confined where they are live; outputs are opened (`outputs`); one loop reads each
-//! source (`shards`); the summary is printed (`summary`).
+//! A run: resolve command line and configuration into a plan; load the detector; open packet sources and, if they are
+//! live, confine the process (`sources`); open outputs (`outputs`); run one loop per source (`shards`); print the summary
+//! (`summary`).
 
 mod args;
 mod interfaces;
@@ -30,7 +30,7 @@ use tracing::{error, info};
 
 use crate::{embedded, show};
 
-/// What a run has found.
+/// The results of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Nothing,
@@ -65,7 +65,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// Results stand, but the command fails where something could not be read or written.
+/// Results are printed all the same, but the command fails if something could not be read or written.
 fn finish(errors: Vec<anyhow::Error>, records_lost: u64) -> Result<()> {
     let mut errors = errors.into_iter();
     if let Some(first) = errors.next() {

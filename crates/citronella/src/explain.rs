@@ -75,7 +75,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         (Some(path), Some(_)) => write_file(path, view.heat().svg().as_bytes())?,
         (Some(folder), None) => {
             let written = view.report(&arguments.read).write(folder, &view.document())?;
-            info!(file = %written.page.display(), "{}: the report", written.page.display());
+            info!(file = %written.page.display(), "{}: report written", written.page.display());
         }
         (None, _) => {}
     }

@@ -151,7 +151,7 @@ fn into_folder(arguments: &Arguments, jobs: &[Job], level: Level, format: Format
 fn check_scenario(job: &Job, column: bool) -> Result<()> {
     let Some((manifest, line)) = &job.manifest else {
         let name = job.path.display();
-        ensure!(!column, "{name}: no manifest names its scenario, which --scenario-column writes");
+        ensure!(!column, "{name}: --scenario-column needs a manifest that names the scenario");
         return Ok(());
     };
     let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '+' | ' ');
@@ -180,7 +180,7 @@ fn jobs(arguments: &Arguments) -> Result<Vec<Job>> {
                 let capture = folder.join(&entry.file);
                 ensure!(
                     capture.is_file(),
-                    "{}, line {}: {} does not lie beside the manifest",
+                    "{}, line {}: {} is missing from the manifest's folder",
                     manifest.display(),
                     entry.line,
                     entry.file

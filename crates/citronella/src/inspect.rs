@@ -77,10 +77,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         }
     }
     if packets.excluded > 0 {
-        info!(packets = packets.excluded, "left out {} packets", count(packets.excluded));
+        info!(packets = packets.excluded, "excluded {} packets", count(packets.excluded));
     }
     if unknown_blocks > 0 {
-        info!(blocks = unknown_blocks, "passed over {unknown_blocks} pcapng blocks of unknown types");
+        info!(blocks = unknown_blocks, "skipped {unknown_blocks} pcapng blocks of unknown types");
     }
     fault.map_or(Ok(()), |error| Err(error.into()))
 }

@@ -1,7 +1,7 @@
 //! Log messages on stderr: text for people, JSON lines for programs.
 //!
 //! Levels: `error` for what failed, `warn` for a result that is incomplete or misleading, `info` for progress and for
-//! files that were written, `debug` for timings. A message says everything by itself; its fields repeat the data for
+//! files that were written, `debug` for timings. A message is complete by itself; its fields repeat the data for
 //! programs, so the text format leaves them out. A closed stderr is never an error.
 
 use std::{

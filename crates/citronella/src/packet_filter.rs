@@ -20,7 +20,7 @@ pub(crate) struct PacketFilterArgs {
 }
 
 impl PacketFilterArgs {
-    /// What was given, free of clap.
+    /// The given arguments, without clap's types.
     pub(crate) fn lower(&self) -> FilterArgs {
         FilterArgs { ports: self.port.clone(), networks: self.net.clone(), expression: self.filter.clone() }
     }

@@ -133,10 +133,10 @@ fn rows(arguments: &Arguments, config: &Config, preset: &'static Preset) -> Resu
     let results = TestResults::of(&mut trained, &table)?;
 
     trained.model.save(&arguments.output)?;
-    info!(file = %arguments.output.display(), "{}: the model", arguments.output.display());
+    info!(file = %arguments.output.display(), "{}: model written", arguments.output.display());
     if let Some(folder) = &arguments.report {
         let written = report(preset, &trained, &results).write(folder, &results.document)?;
-        info!(file = %written.page.display(), "{}: the report", written.page.display());
+        info!(file = %written.page.display(), "{}: report written", written.page.display());
     }
     if arguments.json {
         return show::json(&results.document);

@@ -3,13 +3,13 @@
 
 mod support;
 
-use support::{Folder, assert_says, done, lab, refused, texts};
+use support::{Folder, assert_contains, done, lab, refused, texts};
 
 #[test]
 fn strict_fails_only_on_fatal_findings() {
     let folder = Folder::new();
     let (stdout, _) = done(citronella!("audit", "--preset", "paper-binary", lab("run-2")));
-    assert_says(
+    assert_contains(
         &stdout,
         &["FATAL: timestamp alone", "skill", "findings make a score on this data meaningless"],
     );
@@ -22,7 +22,7 @@ fn strict_fails_only_on_fatal_findings() {
         .collect();
     let clean = folder.write("clean.csv", format!("size,label\n{rows}"));
     let (stdout, _) = done(citronella!("audit", "--strict", &clean));
-    assert_says(&stdout, &["400 of 400 rows sampled, 1 file", "A score on this data needs"]);
+    assert_contains(&stdout, &["400 of 400 rows sampled, 1 file", "A score on this data needs"]);
 }
 
 #[test]
@@ -31,7 +31,7 @@ fn the_report_has_a_page_and_its_figures() {
     let report = folder.path("report");
     done(citronella!("audit", "--rows", "5000", "--report", &report, lab("run-1"), lab("run-2")));
     let page = std::fs::read_to_string(report.join("report.html")).unwrap();
-    assert_says(&page, &["audit of a data set", "When each class was recorded", "timestamp (time)"]);
+    assert_contains(&page, &["audit of a data set", "When each class was recorded", "timestamp (time)"]);
     let figures: serde_json::Value =
         serde_json::from_slice(&std::fs::read(report.join("metrics.json")).unwrap()).unwrap();
     assert_eq!(figures["sampled"], 5008);
@@ -41,10 +41,10 @@ fn the_report_has_a_page_and_its_figures() {
 fn bad_input_is_refused_in_one_line() {
     let folder = Folder::new();
     let two = folder.write("two.csv", "a,label,class\n1,x,y\n");
-    assert_says(&refused(citronella!("audit", &two)), &["two.csv", "--label COLUMN"]);
-    assert_says(
+    assert_contains(&refused(citronella!("audit", &two)), &["two.csv", "--label COLUMN"]);
+    assert_contains(
         &refused(citronella!("audit", "--preset", "nobody", lab("run-1"))),
         &["no preset", "paper-binary"],
     );
-    assert_says(&refused(citronella!("audit", folder.path("missing"))), &["missing", "check the path"]);
+    assert_contains(&refused(citronella!("audit", folder.path("missing"))), &["missing", "check the path"]);
 }

@@ -5,7 +5,7 @@ mod support;
 
 use std::path::Path;
 
-use support::{Folder, assert_says, done, trained};
+use support::{Folder, assert_contains, done, trained};
 
 #[test]
 fn the_page_in_docs_is_the_card_of_the_embedded_model() {
@@ -37,7 +37,7 @@ fn a_model_of_the_paper_has_a_card_too() {
     let page = folder.path("card.md");
     done(citronella!("card", "--model", &model, "-o", &page));
     let text = std::fs::read_to_string(page).unwrap();
-    assert_says(
+    assert_contains(
         &text,
         &[
             "# Model card: model.safetensors",

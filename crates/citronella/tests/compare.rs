@@ -7,7 +7,7 @@ mod support;
 use std::{fs, path::Path};
 
 use serde_json::Value;
-use support::{Folder, assert_says, done, lab, refused};
+use support::{Folder, assert_contains, done, lab, refused};
 
 const SCENARIOS: [&str; 5] = ["normal", "scan_A", "scan_sU", "sparta", "mqtt_bruteforce"];
 
@@ -83,7 +83,7 @@ fn a_published_folder_runs_unchanged_at_every_level() {
         entries.iter().find(one).unwrap()["accuracy"].as_f64().unwrap()
     };
     assert!(of("decision-tree") > of("majority") + 0.1, "{} {}", of("decision-tree"), of("majority"));
-    assert_says(&err, &["4000 of", "distinct rows, at random"]);
+    assert_contains(&err, &["4000 of", "distinct rows, at random"]);
 }
 
 #[test]
@@ -100,8 +100,8 @@ fn a_folder_with_some_levels_runs_on_those() {
     let (out, err) = done(compare(&[]));
     let entries = entries(&out);
     assert!(!entries.is_empty() && entries.iter().all(|entry| entry["level"] == "biflow"), "{entries:?}");
-    assert_says(&err, &["no rows of the packet level", "no rows of the uniflow level"]);
-    assert_says(&refused(compare(&["--levels", "packet"])), &["a folder without any of these"]);
+    assert_contains(&err, &["no rows of the packet level", "no rows of the uniflow level"]);
+    assert_contains(&refused(compare(&["--levels", "packet"])), &["a folder without any of these"]);
 }
 
 #[test]
@@ -136,26 +136,26 @@ fn recordings_are_evaluated_under_both_protocols_and_an_interrupted_run_resumes(
     let after = cached(&report);
     assert_eq!(after.len(), 3 * 2 * 3);
     assert!(before.iter().all(|file| after.contains(file)), "cached results are reused");
-    assert_says(&out, &["PUBLISHED: random k-fold", "HONEST: unseen recording", "HONEST accuracy"]);
+    assert_contains(&out, &["PUBLISHED: random k-fold", "HONEST: unseen recording", "HONEST accuracy"]);
     let csv = fs::read_to_string(report.join("compare.csv")).unwrap();
     assert_eq!(csv.lines().count(), 1 + 18);
     assert!(csv.lines().next().unwrap().contains("published_or_honest"));
     let page = fs::read_to_string(report.join("report.html")).unwrap();
-    assert_says(&page, &["confusion matrices", "HONEST"]);
+    assert_contains(&page, &["confusion matrices", "HONEST"]);
 }
 
 #[test]
-fn what_cannot_be_compared_is_refused() {
+fn data_that_cannot_be_compared_is_refused() {
     let folder = Folder::new();
     let data = folder.write("KDDTrain+.txt", "0,tcp,http,SF,1\n");
-    assert_says(
+    assert_contains(
         &refused(citronella!("compare", "--models", "forest", lab("run-2"))),
         &["no such model", "random-forest"],
     );
-    assert_says(&refused(citronella!("compare", "--folds", "1", lab("run-2"))), &["two folds or more"]);
-    assert_says(
+    assert_contains(&refused(citronella!("compare", "--folds", "1", lab("run-2"))), &["two folds or more"]);
+    assert_contains(
         &refused(citronella!("compare", "--protocols", "honest", "--levels", "biflow", lab("run-2"))),
         &["two recordings with attacks"],
     );
-    assert_says(&refused(citronella!("compare", &data)), &["the header lacks", "KDDTrain+.txt"]);
+    assert_contains(&refused(citronella!("compare", &data)), &["the header lacks", "KDDTrain+.txt"]);
 }

@@ -7,7 +7,7 @@ mod support;
 use std::{collections::BTreeMap, fs, path::Path};
 
 use support::{
-    Folder, arp_frame, assert_says, connect_frame, done, lab, one_message, pcap, refused, texts, trained,
+    Folder, arp_frame, assert_contains, connect_frame, done, lab, one_message, pcap, refused, texts, trained,
 };
 
 const HEADER: &str =
@@ -85,7 +85,7 @@ fn verdicts_are_reproducible_and_three_threads_see_the_same_flows() {
 }
 
 #[test]
-fn consecutive_files_are_one_stream_unless_the_second_begins_earlier() {
+fn consecutive_files_are_one_stream_unless_the_second_starts_earlier() {
     let folder = Folder::new();
     let first = folder.write("1.pcap", pcap(&vec![connect_frame(4000); 70]));
     let second = folder.write("2.pcap", pcap(&vec![connect_frame(4000); 3]));
@@ -96,7 +96,7 @@ fn consecutive_files_are_one_stream_unless_the_second_begins_earlier() {
         done(command);
         rows(&file).into_iter().map(|row| row[7].clone()).collect::<Vec<_>>()
     };
-    // The second file begins at the time of the first, 69 seconds before the last packet of the first.
+    // The second file starts at the time of the first, 69 seconds before the last packet of the first.
     assert_eq!(flows(&[&first, &second]), ["70", "3"]);
     assert_eq!(flows(&[&second, &first]), ["73"]);
 }
@@ -110,15 +110,15 @@ fn a_truncated_capture_has_verdicts_up_to_the_cut() {
     let (code, stdout, stderr) =
         texts(&citronella!("detect", "--json", "--verdicts", &file, "-r", &input).output().unwrap());
     assert_eq!(code, Some(2));
-    assert_says(&one_message(&stderr), &["cut.pcap", "cut short in packet 3 at byte 202"]);
+    assert_contains(&one_message(&stderr), &["cut.pcap", "cut short in packet 3 at byte 202"]);
     let summary: serde_json::Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!(summary["packets"], 2);
-    assert_says(summary["problems"][0].as_str().unwrap(), &["cut short in packet 3"]);
+    assert_contains(summary["problems"][0].as_str().unwrap(), &["cut short in packet 3"]);
     assert_eq!(rows(&file).len(), 2);
 }
 
 #[test]
-fn files_that_are_no_captures_are_rejected_before_output_is_written() {
+fn files_that_are_not_captures_are_rejected_before_output_is_written() {
     let folder = Folder::new();
     let good = folder.write("good.pcap", pcap(&[connect_frame(4000)]));
     for (name, bytes, expected) in
@@ -126,16 +126,16 @@ fn files_that_are_no_captures_are_rejected_before_output_is_written() {
     {
         let bad = folder.write(name, bytes);
         let file = folder.path("verdicts.csv");
-        assert_says(
+        assert_contains(
             &refused(citronella!("detect", "--verdicts", &file, "-r", &good, &bad)),
             &[name, expected],
         );
     }
-    assert_says(&refused(citronella!("detect", "-r", folder.path(""))), &["is a folder"]);
-    assert_says(&refused(citronella!("detect", "-r", folder.path("missing.pcap"))), &["missing.pcap"]);
+    assert_contains(&refused(citronella!("detect", "-r", folder.path(""))), &["is a folder"]);
+    assert_contains(&refused(citronella!("detect", "-r", folder.path("missing.pcap"))), &["missing.pcap"]);
     assert_eq!(folder.names(), ["empty.pcap", "good.pcap", "notes.pcap"]);
     let both = refused(citronella!("detect", "--json", "--verdicts", "-", "-r", &good));
-    assert_says(&both, &["--verdicts -", "--json"]);
+    assert_contains(&both, &["--verdicts -", "--json"]);
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn a_capture_without_flows_has_no_verdicts() {
     for input in [pcap(&[]), pcap(&[arp_frame()])] {
         let input = folder.write("none.pcap", input);
         let (stdout, _) = done(citronella!("detect", "--verdicts", &file, "-r", &input));
-        assert_says(&stdout, &["packets", "flows"]);
+        assert_contains(&stdout, &["packets", "flows"]);
         assert!(rows(&file).is_empty());
     }
 }
@@ -155,5 +155,5 @@ fn a_model_of_another_level_is_rejected() {
     let folder = Folder::new();
     let capture = folder.write("one.pcap", pcap(&[connect_frame(4000)]));
     let message = refused(citronella!("detect", "--model", trained(&folder), "-r", &capture));
-    assert_says(&message, &["model.safetensors", "level packet", "--preset sequence"]);
+    assert_contains(&message, &["model.safetensors", "level packet", "--preset sequence"]);
 }

@@ -4,7 +4,7 @@
 mod support;
 
 use serde_json::Value;
-use support::{Folder, assert_says, done, lab, refused};
+use support::{Folder, assert_contains, done, lab, refused};
 
 fn json(command: assert_cmd::Command) -> Value {
     serde_json::from_str(&done(command).0).unwrap()
@@ -55,7 +55,7 @@ fn a_flagged_flow_is_explained_by_row_number_and_by_endpoints() {
     assert_eq!(by_endpoints, explanation);
     let page = folder.path("page");
     let text = done(citronella!("explain", "-r", &capture, "--flow", &number, "--report", &page)).0;
-    assert_says(&text, &["flagged as mqtt_bruteforce", "log-odds", "meaning", "strongest feature"]);
+    assert_contains(&text, &["flagged as mqtt_bruteforce", "log-odds", "meaning", "strongest feature"]);
     assert!(page.join("report.html").is_file());
 }
 
@@ -91,19 +91,19 @@ fn a_long_benign_flow_is_explained_from_its_last_state_reset() {
     let short = ["explain", "--flow", &number, "--packet", "1000000000", "-r"];
     let mut command = support::program();
     command.args(short).arg(&capture);
-    assert_says(&refused(command), &["no packet 1000000000 in the flow"]);
+    assert_contains(&refused(command), &["no packet 1000000000 in the flow"]);
 }
 
 #[test]
 fn flows_that_do_not_exist_and_stdin_are_errors() {
     let capture = lab("run-2/normal.pcap.zst");
-    assert_says(
+    assert_contains(
         &refused(citronella!("explain", "-r", &capture, "--flow", "99999999")),
         &["no such flow", "detect -r"],
     );
-    assert_says(
+    assert_contains(
         &refused(citronella!("explain", "-r", &capture, "--flow", "bob")),
         &["--flow bob", "such as 17"],
     );
-    assert_says(&refused(citronella!("explain", "-r", "-", "--flow", "1")), &["read twice"]);
+    assert_contains(&refused(citronella!("explain", "-r", "-", "--flow", "1")), &["read twice"]);
 }

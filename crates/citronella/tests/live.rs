@@ -16,7 +16,7 @@ use std::{
 
 use network::{Network, Running, network};
 use serde_json::Value;
-use support::{Folder, assert_says, lab, one_message, texts};
+use support::{Folder, assert_contains, lab, one_message, texts};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_citronella");
 
@@ -105,7 +105,7 @@ fn capture_resumes_when_a_removed_interface_comes_back() {
     let after = replay(&network, &capture, "50000", "1");
     let (code, stdout, stderr) = texts(&running.stop());
     assert_eq!(code, Some(0), "{stderr}");
-    assert_says(&stderr, &["v1 was removed; waiting for it to come back", "v1 is back; capturing"]);
+    assert_contains(&stderr, &["v1 was removed; waiting for it to come back", "v1 is back; capturing"]);
     let summary: Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!(summary["packets"], before + after, "{stderr}");
 }
@@ -168,7 +168,7 @@ fn require_sandbox_rejects_a_partial_sandbox() {
     let mut command = network.inside.command(PROGRAM, &["detect", "-i", "v1", "--require-sandbox"]);
     let (code, _, stderr) = texts(&command.output().unwrap());
     assert_eq!(code, Some(2));
-    assert_says(&one_message(&stderr), &["this is root", "--user NAME"]);
+    assert_contains(&one_message(&stderr), &["this is root", "--user NAME"]);
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn without_cap_net_raw_the_message_explains_how_to_grant_it() {
         return;
     }
     assert_eq!((code, stdout.as_str()), (Some(2), ""), "{stderr}");
-    assert_says(
+    assert_contains(
         &one_message(&stderr),
         &["lo", "CAP_NET_RAW", "setcap cap_net_raw+ep", "AmbientCapabilities"],
     );
@@ -208,14 +208,14 @@ fn conflicting_and_invalid_arguments_are_rejected() {
         let output = Command::new(PROGRAM).arg("detect").args(arguments).output().unwrap();
         let (code, stdout, stderr) = texts(&output);
         assert_eq!((code, stdout.as_str()), (Some(2), ""), "{arguments:?}: {stderr}");
-        assert_says(&stderr, parts);
+        assert_contains(&stderr, parts);
     }
 }
 
 #[test]
 fn interfaces_are_listed() {
     let (table, _) = support::done(citronella!("detect", "--list-interfaces"));
-    assert_says(&table, &["interface", "lo", "127.0.0.1"]);
+    assert_contains(&table, &["interface", "lo", "127.0.0.1"]);
     let (json, _) = support::done(citronella!("detect", "--list-interfaces", "--json"));
     let list: Value = serde_json::from_str(&json).unwrap();
     assert!(list.as_array().unwrap().iter().any(|one| one["name"] == "lo" && one["loopback"] == true));

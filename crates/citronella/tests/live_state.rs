@@ -19,7 +19,7 @@ use std::{
 
 use network::{Network, Running, network};
 use serde_json::Value;
-use support::{assert_says, lab};
+use support::{assert_contains, lab};
 
 const ATTACKER: &str = "10.40.3.59";
 /// All record types that depend on traffic, so that a file of 1 MiB is full soon.
@@ -150,7 +150,7 @@ fn the_full_sandbox_allows_rotation_reload_and_state() {
         eprintln!("skipped: {log}");
         return;
     }
-    assert_says(&log, &["sandbox: full"]);
+    assert_contains(&log, &["sandbox: full"]);
     let sent = attack(&network, folder);
     thread::sleep(Duration::from_secs(1));
     assert!(eve_folder.join("eve.json.1").exists(), "full files are rotated");
@@ -158,11 +158,14 @@ fn the_full_sandbox_allows_rotation_reload_and_state() {
     // Rename as logrotate does, then reload a valid and an invalid configuration.
     fs::rename(eve_folder.join("eve.json"), eve_folder.join("moved.json")).unwrap();
     sensor.send_sighup();
-    assert_says(&sensor.read_log_until("read again"), &["configuration and model were read again"]);
+    assert_contains(&sensor.read_log_until("read again"), &["configuration and model were read again"]);
     let config = folder.join("etc/c.toml");
     fs::write(&config, CONFIGURATION.replace("keep", "kep")).unwrap();
     sensor.send_sighup();
-    assert_says(&sensor.read_log_until("stays"), &["c.toml:4", "the previous configuration stays in force"]);
+    assert_contains(
+        &sensor.read_log_until("stays"),
+        &["c.toml:4", "the previous configuration stays in force"],
+    );
     fs::write(&config, CONFIGURATION).unwrap();
 
     let (summary, log) = sensor.stop();
@@ -183,7 +186,7 @@ fn the_full_sandbox_allows_rotation_reload_and_state() {
 
     // The incident of the attack continues after a restart. (At this speed sensors look like floods as well.)
     let (sensor, log) = Sensor::start(&network, folder);
-    assert_says(&log, &["citronella.state", "open incidents"]);
+    assert_contains(&log, &["citronella.state", "open incidents"]);
     assert!(!log.contains(" 0 open incidents"), "{log}");
     attack(&network, folder);
     sensor.stop();
@@ -202,7 +205,7 @@ fn paths_that_the_sandbox_would_break_later_are_rejected_at_start() {
             eprintln!("skipped: {log}");
             return;
         }
-        assert_says(&log, part);
+        assert_contains(&log, part);
         assert!(!log.contains("capturing from"), "{log}");
     };
     // A configuration behind a symbolic link, then one that only root may read.
@@ -213,9 +216,9 @@ fn paths_that_the_sandbox_would_break_later_are_rejected_at_start() {
     fs::remove_file(&config).unwrap();
     fs::rename(folder.join("c.toml"), &config).unwrap();
     fs::set_permissions(&config, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-    refused(&["c.toml: SIGHUP could not read it again", "the right to read it"]);
+    refused(&["c.toml: SIGHUP could not read it again", "permission to read it"]);
     fs::set_permissions(&config, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
-    for (name, part) in [("log", "eve.json: cannot write"), ("state", "state: cannot keep state here")] {
+    for (name, part) in [("log", "eve.json: cannot write"), ("state", "state: cannot store state here")] {
         std::os::unix::fs::chown(folder.join(name), Some(0), None).unwrap();
         refused(&[part, "ermission denied"]);
         std::os::unix::fs::chown(folder.join(name), Some(nobody()), None).unwrap();

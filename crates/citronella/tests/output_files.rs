@@ -7,7 +7,7 @@ mod support;
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
-use support::{Folder, assert_says, connect_frame, done, lab, one_message, pcap, refused, texts};
+use support::{Folder, assert_contains, connect_frame, done, lab, one_message, pcap, refused, texts};
 
 /// Asserts that neither rows nor a model can be written to `output`, with a message that contains `parts`.
 #[track_caller]
@@ -19,7 +19,7 @@ fn assert_cannot_write(output: &Path, parts: &[&str]) {
         citronella!("train", "--preset", "paper-binary", "-o", output, lab("run-2")),
     ] {
         let message = refused(command);
-        assert_says(&message, &[&[output.to_str().unwrap(), "cannot write"], parts].concat());
+        assert_contains(&message, &[&[output.to_str().unwrap(), "cannot write"], parts].concat());
         assert!(!message.contains("epoch"), "the check comes before the training: {message}");
     }
 }
@@ -84,7 +84,7 @@ fn the_message_names_a_full_device() {
         citronella!("detect", "--json", "--verdicts", "/dev/full", "-r", &capture),
         citronella!("inspect", "--eve", "/dev/full", &capture),
     ] {
-        assert_says(&refused(command), &["/dev/full: cannot write", "No space left on device"]);
+        assert_contains(&refused(command), &["/dev/full: cannot write", "No space left on device"]);
     }
 }
 
@@ -115,7 +115,7 @@ fn a_disk_that_fills_up_leaves_no_file() {
             .unwrap();
         let (code, stdout, stderr) = texts(&output);
         assert_eq!((code, stdout.as_str()), (Some(2), ""), "{stderr}");
-        assert_says(&one_message(&stderr), &["cannot write", "File too large"]);
+        assert_contains(&one_message(&stderr), &["cannot write", "File too large"]);
         assert!(folder.names().is_empty(), "{:?}", folder.names());
     }
 }

@@ -1,4 +1,4 @@
-//! What a command line gave, before any default or file applies.
+//! The arguments as given on the command line, before defaults and the file apply.
 
 use std::path::PathBuf;
 

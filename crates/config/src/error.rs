@@ -52,7 +52,7 @@ pub enum ConfigError {
         source: ExpressionError,
     },
     /// A class name is neither a class of the model nor a rule.
-    #[error("{}: {key}: {name:?} is none of {known}{suggestion}", path.display())]
+    #[error("{}: {key}: {name:?} is not one of {known}{suggestion}", path.display())]
     UnknownClass {
         /// The configuration file.
         path: PathBuf,

@@ -40,7 +40,7 @@ impl FromStr for EveKind {
         let position = EveKind::NAMES.iter().position(|name| *name == text);
         position.and_then(|position| EveKind::ALL.get(position).copied()).ok_or_else(|| {
             let known = EveKind::NAMES.join(", ");
-            format!("{text:?} is none of {known}{}", did_you_mean(text, &EveKind::NAMES))
+            format!("{text:?} is not one of {known}{}", did_you_mean(text, &EveKind::NAMES))
         })
     }
 }

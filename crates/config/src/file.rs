@@ -83,7 +83,7 @@ impl Default for CaptureSection {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StateSection {
-    /// Folder in which state is stored; without it state ends with the process.
+    /// Folder in which state is stored; without it state is lost when the process ends.
     pub folder: Option<PathBuf>,
 }
 

@@ -308,7 +308,7 @@ fn resolve_eve(args: &DetectArgs, section: &EveSection) -> Option<EvePlan> {
     })
 }
 
-/// At most one output goes to stdout; the summary is it if there is no other.
+/// At most one output goes to stdout: the summary, unless another output does.
 fn resolve_summary(
     json: bool,
     verdicts: Option<&Destination>,

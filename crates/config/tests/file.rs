@@ -109,7 +109,7 @@ fn class_names_are_those_of_the_model_or_of_rules() {
     let message = check("[alerts.flows_of]\nscan_B = 2\n").unwrap_err();
     assert_eq!(
         message,
-        "c.toml: alerts.flows_of: \"scan_B\" is none of scan_A, unknown; did you mean `scan_A`?"
+        "c.toml: alerts.flows_of: \"scan_B\" is not one of scan_A, unknown; did you mean `scan_A`?"
     );
     assert!(check("[[suppress]]\nclass = 'helt'\n").unwrap_err().contains("did you mean `held`?"));
     // The benign class cannot be suppressed; a class that has a default is permitted for every model.

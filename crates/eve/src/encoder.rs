@@ -1,12 +1,12 @@
 //! The encoder: events in, EVE JSON records out, one a line.
 //!
 //! Sessions yield `mqtt` records, one per transaction (a message and its answers, in the direction of the flow, written
-//! when the last of them was seen), `anomaly` records of violations, by Suricata's event where there is one with our ids
-//! and clauses beside it, `tls` records of ClientHellos and `flow` records. The alert engine yields `alert` and `stats`
+//! when the last of them was seen), `anomaly` records of violations, by Suricata's event name where there is one, with our
+//! ids and clauses added, `tls` records of ClientHellos and `flow` records. The alert engine yields `alert` and `stats`
 //! records. All of them validate against Suricata's schema (8.0.7); docs/eve.md lists the fields that go beyond it.
 //!
 //! A transaction that waits for its answer is held as text, up to [`EveOptions::pending_bytes`] in all; beyond that the
-//! oldest of the same flow are written as they are. Passwords are written with [`EveOptions::log_passwords`] only.
+//! oldest of the same flow are written incomplete. Passwords are written with [`EveOptions::log_passwords`] only.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -40,11 +40,11 @@ pub struct EveOptions {
     pub flow: bool,
     /// Whether passwords are written; otherwise only their length is.
     pub log_passwords: bool,
-    /// Bytes of a text or payload that are written; the rest is only counted.
+    /// Most bytes written of a text or payload; the rest is only counted.
     pub text_bytes: usize,
-    /// Bytes of waiting transactions, over all flows.
+    /// Most bytes of waiting transactions, over all flows.
     pub pending_bytes: usize,
-    /// Waiting transactions of one flow.
+    /// Most waiting transactions of one flow.
     pub pending_transactions: usize,
 }
 
@@ -94,7 +94,7 @@ struct Transaction {
     text: Vec<u8>,
     /// Elements of `metadata.pktvars`: what that object has no field for.
     more: Vec<u8>,
-    /// A bit per message type in it: a member occurs once in an object.
+    /// One bit per message type in it: an object has each member at most once.
     kinds: u16,
 }
 
@@ -159,7 +159,7 @@ impl<W: Write> Encoder<W> {
         self.alert(alert, Stage::Opened)
     }
 
-    /// Writes that an incident goes on.
+    /// Writes that an incident continues.
     ///
     /// # Errors
     /// As [`Encoder::write`].
@@ -213,7 +213,7 @@ impl<W: Write> Encoder<W> {
     /// Writes the records of a session's event.
     ///
     /// # Errors
-    /// Writing failed; then every later call fails the same way.
+    /// Writing failed; every later call then fails the same way.
     pub fn write(&mut self, event: SessionEvent<'_>) -> io::Result<()> {
         match event {
             SessionEvent::Message { context, direction, observed } => {

@@ -47,7 +47,7 @@ pub(crate) fn message(
     }
 }
 
-/// What Suricata writes of a message that it skipped, and the topic.
+/// A skipped message: Suricata's fields, and the topic.
 fn truncated(
     json: &mut Json<'_>,
     more: &mut Json<'_>,
@@ -107,7 +107,7 @@ fn fields(
                     message.codes.iter().for_each(|code| list.push_number(*code));
                 });
             }
-            extra_properties(more, &message.properties, limit);
+            more_properties(more, &message.properties, limit);
         }
         Message::Unsubscribe(message) => {
             json.number("message_id", message.packet_id);
@@ -116,7 +116,7 @@ fn fields(
                     message.filters.iter().for_each(|filter| list.push_bytes(filter, limit));
                 });
             }
-            extra_properties(more, &message.properties, limit);
+            more_properties(more, &message.properties, limit);
         }
         Message::Unsuback(message) => {
             json.number("message_id", message.packet_id);
@@ -125,7 +125,7 @@ fn fields(
                     message.codes.iter().for_each(|code| list.push_number(*code));
                 });
             }
-            extra_properties(more, &message.properties, limit);
+            more_properties(more, &message.properties, limit);
         }
         Message::Disconnect(message) => disconnect(json, more, header, message, limit),
         Message::Auth(message) => reason(json, message.reason_code, &message.properties, limit),
@@ -210,8 +210,8 @@ fn reason(json: &mut Json<'_>, code: Option<u8>, list: &Properties<'_>, limit: u
 
 const USER_PROPERTY: u8 = 38;
 
-/// Properties of a message for which there is no field.
-fn extra_properties(more: &mut Json<'_>, list: &Properties<'_>, limit: usize) {
+/// Properties of a message whose object in Suricata's schema has none.
+fn more_properties(more: &mut Json<'_>, list: &Properties<'_>, limit: usize) {
     if !list.is_empty() {
         more.push_object(|json| properties(json, list, limit));
     }

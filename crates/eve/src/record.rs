@@ -32,7 +32,7 @@ pub(crate) struct Recorder {
     interface: Option<String>,
 }
 
-/// The fields with which all records begin.
+/// The fields with which all records start.
 #[derive(Clone, Copy)]
 pub(crate) struct Head<'a> {
     pub(crate) kind: &'a str,

@@ -49,7 +49,7 @@ impl EveSink {
 
 impl Sink for EveSink {
     fn event(&mut self, event: &Event) -> Result<ControlFlow<()>, SinkError> {
-        // The queue counts what it cannot take, so the results say nothing new.
+        // The queue counts what it cannot take, so the results add nothing.
         let _ = match event {
             Event::CaptureStarted(name) => {
                 self.encoder.begin_capture(name.as_deref());

@@ -114,7 +114,7 @@ fn suricatas_cases_pass() {
 
 /// CONNACK with reason code 134: what Suricata's rule of this case looks for.
 #[test]
-fn a_refused_connect_tells_its_reason() {
+fn a_refused_connect_has_its_reason() {
     let Some(folder) = folder() else { return };
     let case = folder.join("mqtt-connect-rules-2");
     let events = events(&capture(&case, None), None);
@@ -123,9 +123,9 @@ fn a_refused_connect_tells_its_reason() {
     assert_eq!((with(134), with(0)), (1, 0));
 }
 
-/// The field is Suricata's, 0 for a DISCONNECT of two header bytes and a code; what was sent stands beside it.
+/// Suricata's field is 0 for a DISCONNECT with a code and no properties; the code that was sent is in another field.
 #[test]
-fn a_disconnect_tells_the_code_that_was_sent() {
+fn a_disconnect_has_the_code_that_was_sent() {
     let Some(folder) = folder() else { return };
     let case = folder.join("mqtt5-sub-userpass");
     let events = events(&capture(&case, None), None);

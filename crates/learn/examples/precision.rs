@@ -45,7 +45,7 @@ impl Side {
         if is_new {
             (self.running[at], self.packets[at]) = (RunningVerdict::default(), 0);
         }
-        if is_new || settings.begins_window(self.packets[at]) {
+        if is_new || settings.starts_window(self.packets[at]) {
             self.cell.reset(slot);
         }
         self.packets[at] += 1;

@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     put(&out.join("y_test.u32"), truth.iter().flat_map(|y| y.to_le_bytes()))?;
     let mut figures = serde_json::Map::new();
     for name in models.split(',') {
-        let method = method(name, 42).ok_or_else(|| format!("{name} is no model of the zoo"))?;
+        let method = method(name, 42).ok_or_else(|| format!("{name} is not a model of the zoo"))?;
         let begin = Instant::now();
         let model = method.fit(&train, 0)?;
         let fit_s = begin.elapsed().as_secs_f64();

@@ -119,7 +119,7 @@ fn leaks_by_label_port_address_and_index_are_found() {
     assert!(!clean.is_fatal(), "{:?}", clean.findings);
     let dropped = vec!["colour".to_owned()];
     let error = read(&[file], &[], &ReadOptions { dropped, ..ReadOptions::default() }).unwrap_err();
-    assert!(error.to_string().contains("\"colour\" is no column"), "{error}");
+    assert!(error.to_string().contains("\"colour\" is not a column"), "{error}");
 }
 
 #[test]

@@ -105,7 +105,7 @@ fn a_compressed_csv_gives_the_same_rows() {
 }
 
 #[test]
-fn scenarios_of_a_file_whose_name_is_no_class() {
+fn scenarios_of_a_file_whose_name_is_not_a_class() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("mine.csv");
     let table = read(&write(&path, [header(), connect(0, 1, 1, true), connect(0, 1, 1, false)])).unwrap();
@@ -120,7 +120,7 @@ fn scenarios_of_a_file_whose_name_is_no_class() {
 }
 
 #[test]
-fn what_is_no_data_set_is_refused() {
+fn a_path_that_is_not_a_data_set_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, bytes: &[u8]| {
         let path = folder.path().join(name);

@@ -124,11 +124,11 @@ pub fn train_ms(setup: &Setup, simd: Simd) -> Result<[f64; 2], Error> {
     let (x, y) = data(setup, ROWS);
     let config = TrainConfig { batch: BATCH, threads: setup.threads, ..TrainConfig::default() };
     let mut trainer = Trainer::new(network(setup, simd)?, config)?;
-    let (mut times, begin) = (Vec::new(), Instant::now());
-    while times.len() < 3 || begin.elapsed().as_secs_f64() < setup.seconds {
-        let begin = Instant::now();
+    let (mut times, started) = (Vec::new(), Instant::now());
+    while times.len() < 3 || started.elapsed().as_secs_f64() < setup.seconds {
+        let started = Instant::now();
         trainer.epoch(&x, &y, ROWS, setup.steps, &mut |_| ())?;
-        times.push(begin.elapsed().as_secs_f64() / (ROWS / BATCH) as f64 * 1e3);
+        times.push(started.elapsed().as_secs_f64() / (ROWS / BATCH) as f64 * 1e3);
     }
     times.sort_by(f64::total_cmp);
     Ok([times[0], times[times.len() / 2]])
@@ -149,10 +149,10 @@ pub fn peak_gflops(simd: Simd, threads: usize) -> Result<f64, Error> {
     let pool = pool.map_err(|e| Error::Config(format!("cannot start {threads} threads: {e}")))?;
     let iterations = 1_000_000;
     let run = || {
-        let begin = Instant::now();
+        let started = Instant::now();
         let all =
             (0..threads).into_par_iter().with_max_len(1).map(|_| black_box(simd.run(Peak { iterations })).0);
-        all.sum::<f64>() / begin.elapsed().as_secs_f64() / 1e9
+        all.sum::<f64>() / started.elapsed().as_secs_f64() / 1e9
     };
     Ok(pool.install(|| (0..20).map(|_| run()).fold(0.0, f64::max)))
 }
@@ -162,10 +162,10 @@ fn rate(seconds: f64, items: usize, mut call: impl FnMut() -> Result<(), Error>)
     for _ in 0..5 {
         call()?;
     }
-    let (mut calls, begin) = (0u64, Instant::now());
-    while begin.elapsed().as_secs_f64() < seconds {
+    let (mut calls, started) = (0u64, Instant::now());
+    while started.elapsed().as_secs_f64() < seconds {
         call()?;
         calls += 1;
     }
-    Ok(calls as f64 * items as f64 / begin.elapsed().as_secs_f64())
+    Ok(calls as f64 * items as f64 / started.elapsed().as_secs_f64())
 }

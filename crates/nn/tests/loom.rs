@@ -98,7 +98,7 @@ fn every_job_runs_once_in_each_batch() {
         check(3, move || {
             let pool = pool(jobs, workers);
             for batch in 1..=2 {
-                pool.begin(jobs);
+                pool.start(jobs);
                 assert_eq!(pool.finish(&mut run), Ok(()));
                 assert_jobs(&pool, &vec![batch; jobs]);
             }
@@ -111,10 +111,10 @@ fn a_panic_in_a_job_is_reported_once_and_the_pool_goes_on() {
     check(3, || {
         let pool = pool(2, 1);
         *pool.job(0).unwrap() = 100;
-        pool.begin(2);
+        pool.start(2);
         assert_eq!(pool.finish(&mut run), Err(JobPanicked));
         *pool.job(0).unwrap() = 1;
-        pool.begin(2);
+        pool.start(2);
         assert_eq!(pool.finish(&mut run), Ok(()));
         assert_jobs(&pool, &[2, 2]);
     });
@@ -125,7 +125,7 @@ fn dropping_a_pool_joins_its_workers() {
     for workers in [1, 2] {
         check(3, move || {
             let pool = pool(2, workers);
-            pool.begin(2);
+            pool.start(2);
             drop(pool);
         });
     }

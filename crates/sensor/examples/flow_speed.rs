@@ -25,9 +25,9 @@ fn measure(name: &str, packets: usize, mut pass: impl FnMut() -> u64) {
     let mut best = f64::INFINITY;
     let mut result = 0;
     for _ in 0..5 {
-        let begin = Instant::now();
+        let started = Instant::now();
         result = pass();
-        best = best.min(begin.elapsed().as_secs_f64());
+        best = best.min(started.elapsed().as_secs_f64());
     }
     let rate = packets as f64 / best;
     println!("{name}: {:.2} M packets/s, {:.0} ns per packet ({result})", rate / 1e6, 1e9 / rate);

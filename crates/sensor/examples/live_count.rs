@@ -20,9 +20,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let until = Duration::from_secs(seconds);
     let threads = open(&settings, shards)?.into_iter().enumerate().map(|(at, mut shard)| {
         std::thread::spawn(move || {
-            let begin = Instant::now();
+            let started = Instant::now();
             let (mut bytes, mut sum) = (0_u64, 0_u64);
-            while begin.elapsed() < until {
+            while started.elapsed() < until {
                 match shard.next() {
                     Ok(Next::Packet(packet)) => {
                         bytes += u64::from(packet.wire_len);

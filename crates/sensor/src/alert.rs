@@ -1,7 +1,7 @@
 //! Alerts: findings become incidents, and incidents become events.
 //!
 //! In: the [`Finding`](crate::detect::Finding)s of detection, and time. Out: [`Event`]s to a [`Sink`]. [`engine`] runs
-//! it; [`incident`] groups findings, [`rules`] detect beside the model, [`signature`] names classes and rules, [`drift`]
+//! it; [`incident`] groups findings, [`rules`] detect exact conditions, [`signature`] names classes and rules, [`drift`]
 //! compares benign scores with the thresholds. Limits: [`settings`].
 
 pub mod drift;

@@ -102,7 +102,7 @@ impl Capture {
     /// Opens a capture file; `-` is stdin.
     ///
     /// # Errors
-    /// The file cannot be opened, is empty, is a folder, or is no capture.
+    /// The file cannot be opened, is empty, is a folder, or is not a capture.
     pub fn open(path: &Path) -> Result<Capture, CaptureError> {
         let name = path.display().to_string();
         if path.as_os_str() == "-" {
@@ -120,7 +120,7 @@ impl Capture {
     /// Reads a capture from `reader`; errors call it `name`.
     ///
     /// # Errors
-    /// The bytes are no capture.
+    /// The bytes are not a capture.
     pub fn from_reader(name: &str, reader: Box<dyn Read + Send>) -> Result<Capture, CaptureError> {
         let name = name.to_owned();
         let mut source = match ByteSource::new(reader) {

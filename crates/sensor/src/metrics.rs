@@ -25,7 +25,7 @@ impl Kind {
     }
 }
 
-/// What the metrics table says of a metric.
+/// A row of the metrics table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Description {
     /// Name in the JSON summary, and in `metadata.flowints` of `stats` records.

@@ -1,7 +1,7 @@
-//! The data path whole: `capture -> wire -> flow -> feature -> detect`, and from there to an [`Observer`].
+//! The whole data path: `capture -> wire -> flow -> feature -> detect`, and from there to an [`Observer`].
 //!
-//! In: a [`Source`] of packets, be it files, a replay or the rings of interfaces. Out: what a [`Shard`] reports to an
-//! [`Observer`], usually `alert`'s engine and the sinks behind it. One loop for all sources.
+//! In: packets from a [`Source`]: files, a replay, or the rings of interfaces. Out: a [`Shard`]'s events, to an
+//! [`Observer`], usually the alert engine with its sinks. All sources share one loop.
 
 use std::mem::take;
 
@@ -12,8 +12,8 @@ use crate::detect::{Control, Observer, Shard};
 
 const SECOND: i64 = 1_000_000_000;
 
-/// Runs detection over all packets of a source, on this thread. `report_error` receives what could not be read;
-/// reading goes on behind it.
+/// Runs detection over all packets of a source, on this thread. `report_error` receives read errors;
+/// reading continues after them.
 ///
 /// # Errors
 /// The network cannot step: the model does not fit this program.
@@ -47,7 +47,7 @@ pub fn run(
                 }
                 shard.tick(now_nanos, observer)?;
             }
-            // The rings are empty: score what waits.
+            // The rings are empty: score the waiting packets.
             Ok(Next::Drained) => shard.flush(observer)?,
             Ok(Next::CaptureStart(name)) => {
                 shard.flush(observer)?;
@@ -76,7 +76,7 @@ pub fn run(
     Ok(())
 }
 
-/// Calls for a heartbeat once a second of packet time.
+/// Decides when a heartbeat is due: once per second of packet time.
 #[derive(Debug, Default)]
 struct Heartbeat {
     latest_nanos: Option<i64>,
@@ -98,8 +98,8 @@ impl Heartbeat {
     }
 }
 
-/// Tells files of one recording from files of another: a file that begins before the one before it ended is another
-/// recording; otherwise time goes on, and so do flows.
+/// Separates the files of different recordings: a file that starts before the previous one ended is another recording;
+/// otherwise flows continue from file to file.
 #[derive(Debug, Default)]
 struct RecordingBoundary {
     is_new_file: bool,
@@ -110,7 +110,7 @@ impl RecordingBoundary {
     /// Consecutive files of one recorder may overlap by this much.
     const OVERLAP_NANOS: i64 = 60 * SECOND;
 
-    /// Whether another recording begins with a packet of this time.
+    /// Whether a packet of this time starts another recording.
     #[inline]
     fn is_crossed(&mut self, time_nanos: i64) -> bool {
         let latest = self.latest_nanos.unwrap_or(time_nanos);
@@ -126,7 +126,7 @@ mod tests {
     use super::{Heartbeat, RecordingBoundary, SECOND};
 
     #[test]
-    fn a_file_that_begins_earlier_is_another_recording() {
+    fn a_file_that_starts_earlier_is_another_recording() {
         let mut boundary = RecordingBoundary { is_new_file: true, ..RecordingBoundary::default() };
         assert!(!boundary.is_crossed(1_000 * SECOND));
         // Within a file a clock may be set back.

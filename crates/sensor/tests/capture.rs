@@ -173,7 +173,7 @@ fn a_truncated_compressed_file_names_the_stream() {
 }
 
 #[test]
-fn a_file_that_is_no_capture_is_rejected() {
+fn a_file_that_is_not_a_capture_is_rejected() {
     let message = |bytes: &[u8]| read(bytes.to_vec()).1.unwrap().to_string();
     assert!(message(b"").contains("empty"));
     let text = message(b"timestamp,src_ip,dst_ip\n");

@@ -60,8 +60,8 @@ fn ports(row: &BiflowRow) -> (u16, u16) {
 
 #[test]
 fn arrival_times_are_sorted_before_they_are_summed() {
-    let begin = 1_581_000_000 * SECOND;
-    let at = |secs: f64| (begin + (secs * 1e9) as i64, datagram(UDP, (1, 5), (2, 6), 10));
+    let start = 1_581_000_000 * SECOND;
+    let at = |secs: f64| (start + (secs * 1e9) as i64, datagram(UDP, (1, 5), (2, 6), 10));
     let ordered = uniflows(Limits::default(), &[at(0.0), at(1.0), at(4.0), at(4.5)]);
     let mixed = uniflows(Limits::default(), &[at(4.0), at(0.0), at(4.5), at(1.0)]);
     assert_eq!(ordered, mixed);

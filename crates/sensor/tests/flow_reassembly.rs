@@ -28,16 +28,16 @@ fn segment(seq: u32, bytes: &[u8]) -> Segment<'_> {
 }
 
 fn run(limits: Limits, segments: &[Segment<'_>]) -> (Output, Counters) {
-    let (mut shared, mut stream, mut heard) = (Reassembly::new(limits), Stream::new(), Output::default());
+    let (mut shared, mut stream, mut output) = (Reassembly::new(limits), Stream::new(), Output::default());
     for segment in segments {
-        stream.segment(&mut shared, *segment, |piece| heard.take(piece));
-        let kept = stream.buffered_bytes();
-        assert!(kept <= limits.bytes_per_direction && kept <= limits.total_bytes, "{kept} bytes kept");
-        assert_eq!(shared.counters().buffered_bytes, kept);
+        stream.segment(&mut shared, *segment, |piece| output.take(piece));
+        let buffered = stream.buffered_bytes();
+        assert!(buffered <= limits.bytes_per_direction && buffered <= limits.total_bytes, "{buffered} bytes");
+        assert_eq!(shared.counters().buffered_bytes, buffered);
     }
-    stream.finish(&mut shared, |piece| heard.take(piece));
+    stream.finish(&mut shared, |piece| output.take(piece));
     assert_eq!(shared.counters().buffered_bytes, 0);
-    (heard, shared.counters())
+    (output, shared.counters())
 }
 
 fn content(len: usize) -> Vec<u8> {
@@ -67,8 +67,8 @@ proptest! {
             fin: *to == len,
             ..segment(first.wrapping_add(*from as u32), &sent[*from..*to])
         }));
-        let (heard, counters) = run(Limits::default(), &segments);
-        prop_assert_eq!(heard, Output { bytes: sent, gaps: vec![], conflicts: 0, ends: 1 });
+        let (output, counters) = run(Limits::default(), &segments);
+        prop_assert_eq!(output, Output { bytes: sent, gaps: vec![], conflicts: 0, ends: 1 });
         prop_assert_eq!(counters.gaps, 0);
     }
 
@@ -90,9 +90,9 @@ proptest! {
                 wire_len: len + cut,
             })
             .collect();
-        let (heard, _) = run(limits, &segments);
-        prop_assert!(heard.bytes.len() <= segments.iter().map(|s| s.bytes.len()).sum());
-        prop_assert!(heard.ends <= 1);
+        let (output, _) = run(limits, &segments);
+        prop_assert!(output.bytes.len() <= segments.iter().map(|s| s.bytes.len()).sum());
+        prop_assert!(output.ends <= 1);
     }
 }
 
@@ -111,27 +111,27 @@ fn numbers_wrap() {
 #[test]
 fn the_first_copy_wins_and_the_conflict_is_reported() {
     let late = [segment(10, b"ab"), segment(14, b"ef"), segment(13, b"XXX"), segment(12, b"cd")];
-    let (heard, counters) = run(Limits::default(), &late);
-    assert_eq!(heard.bytes, b"abcXef");
-    assert_eq!((heard.conflicts, counters.conflicts), (2, 2));
+    let (output, counters) = run(Limits::default(), &late);
+    assert_eq!(output.bytes, b"abcXef");
+    assert_eq!((output.conflicts, counters.conflicts), (2, 2));
 }
 
 #[test]
 fn an_acknowledged_hole_is_abandoned() {
-    let (mut shared, mut stream, mut heard) = (Reassembly::default(), Stream::new(), Output::default());
-    stream.segment(&mut shared, segment(0, b"ab"), |piece| heard.take(piece));
-    stream.segment(&mut shared, segment(5, b"fg"), |piece| heard.take(piece));
-    stream.acknowledged(&mut shared, 2, |piece| heard.take(piece));
-    assert!(heard.gaps.is_empty());
-    stream.acknowledged(&mut shared, 7, |piece| heard.take(piece));
-    assert_eq!((heard.gaps.as_slice(), heard.bytes.as_slice()), ([3].as_slice(), b"abfg".as_slice()));
+    let (mut shared, mut stream, mut output) = (Reassembly::default(), Stream::new(), Output::default());
+    stream.segment(&mut shared, segment(0, b"ab"), |piece| output.take(piece));
+    stream.segment(&mut shared, segment(5, b"fg"), |piece| output.take(piece));
+    stream.acknowledged(&mut shared, 2, |piece| output.take(piece));
+    assert!(output.gaps.is_empty());
+    stream.acknowledged(&mut shared, 7, |piece| output.take(piece));
+    assert_eq!((output.gaps.as_slice(), output.bytes.as_slice()), ([3].as_slice(), b"abfg".as_slice()));
 }
 
 #[test]
 fn a_cut_packet_is_a_gap_at_once() {
     let cut = Segment { wire_len: 10, ..segment(0, b"abc") };
-    let (heard, counters) = run(Limits::default(), &[cut, segment(10, b"z")]);
-    assert_eq!((heard.bytes.as_slice(), heard.gaps.as_slice()), (b"abcz".as_slice(), [7].as_slice()));
+    let (output, counters) = run(Limits::default(), &[cut, segment(10, b"z")]);
+    assert_eq!((output.bytes.as_slice(), output.gaps.as_slice()), (b"abcz".as_slice(), [7].as_slice()));
     assert_eq!(counters.gap_bytes, 7);
 }
 
@@ -139,17 +139,17 @@ fn a_cut_packet_is_a_gap_at_once() {
 fn the_cap_on_a_direction_forces_a_gap() {
     let limits = Limits { bytes_per_direction: 1000, ..Limits::default() };
     let bytes = content(900);
-    let (heard, counters) = run(limits, &[segment(0, b"a"), segment(100, &bytes), segment(1_000, &bytes)]);
-    assert_eq!(heard.gaps, [99]);
-    assert_eq!(heard.bytes.len(), 1801);
+    let (output, counters) = run(limits, &[segment(0, b"a"), segment(100, &bytes), segment(1_000, &bytes)]);
+    assert_eq!(output.gaps, [99]);
+    assert_eq!(output.bytes.len(), 1801);
     assert_eq!(counters.direction_full, 1);
 }
 
 #[test]
 fn the_cap_on_blocks_forces_gaps() {
     let segments: Vec<Segment<'_>> = (0..1000).map(|at| segment(at * 2, b"x")).collect();
-    let (heard, counters) = run(Limits::default(), &segments);
-    assert_eq!(heard.bytes.len(), 1000);
+    let (output, counters) = run(Limits::default(), &segments);
+    assert_eq!(output.bytes.len(), 1000);
     assert_eq!(counters.gaps, 999);
     assert!(counters.direction_full > 900);
 }
@@ -159,25 +159,25 @@ fn the_total_cap_forces_gaps_in_the_direction_that_exceeds_it() {
     let limits = Limits { total_bytes: 10_000, ..Limits::default() };
     let mut shared = Reassembly::new(limits);
     let mut streams: Vec<Stream> = (0..1000).map(|_| Stream::new()).collect();
-    let mut heard = Output::default();
+    let mut output = Output::default();
     for stream in &mut streams {
-        stream.segment(&mut shared, segment(0, b"a"), |piece| heard.take(piece));
-        stream.segment(&mut shared, segment(50, &[7; 100]), |piece| heard.take(piece));
+        stream.segment(&mut shared, segment(0, b"a"), |piece| output.take(piece));
+        stream.segment(&mut shared, segment(50, &[7; 100]), |piece| output.take(piece));
         assert!(shared.counters().buffered_bytes <= 10_000);
     }
     assert!(shared.counters().total_full > 900);
     for stream in &mut streams {
-        stream.finish(&mut shared, |piece| heard.take(piece));
+        stream.finish(&mut shared, |piece| output.take(piece));
     }
-    assert_eq!((heard.bytes.len(), heard.gaps.len()), (101_000, 1000));
+    assert_eq!((output.bytes.len(), output.gaps.len()), (101_000, 1000));
     assert_eq!(shared.counters().buffered_bytes, 0);
 }
 
 #[test]
 fn segments_outside_the_window_are_ignored() {
-    let (heard, counters) =
+    let (output, counters) =
         run(Limits::default(), &[segment(0, b"a"), segment(1 << 31, b"b"), segment(1, b"c")]);
-    assert_eq!(heard.bytes, b"ac");
+    assert_eq!(output.bytes, b"ac");
     assert_eq!(counters.outside_window, 1);
 }
 

@@ -237,7 +237,7 @@ fn an_expression_matches_as_in_files() {
             ("greater 200", vec![], 2),
             ("", vec![0, 1, 2, 3], 0),
         ];
-        for (text, kept, filtered) in cases {
+        for (text, passed, filtered) in cases {
             let expression = Some(Expression::new(text).unwrap());
             let [mut shard] =
                 open(&["v1"], 1, |settings| settings.filter.expression = expression).try_into().ok().unwrap();

@@ -94,10 +94,10 @@ proptest! {
 }
 
 #[test]
-fn no_safetensors_file() {
+fn a_file_that_is_not_safetensors() {
     let error = fault(b"timestamp,src_ip\n2020-02-14,10.0.0.1\n");
     assert!(matches!(error, ModelError::NotSafetensors { .. }), "{error}");
-    assert!(fault(b"").to_string().starts_with("m.safetensors: not a whole safetensors file"));
+    assert!(fault(b"").to_string().starts_with("m.safetensors: not a complete safetensors file"));
 }
 
 #[test]
@@ -156,14 +156,14 @@ fn weights_that_are_not_finite() {
         }
         true
     }));
-    assert!(error.to_string().contains("lstm.bias_l0 holds infinity or not a number at place 3"), "{error}");
+    assert!(error.to_string().contains("lstm.bias_l0 holds infinity or not a number at index 3"), "{error}");
 }
 
 #[test]
 fn a_card_that_contradicts_itself() {
     let model = model();
     for (from, to, problem) in [
-        ("\"ttl\",\"op\"", "\"colour\",\"op\"", "colour is no column of the packet level"),
+        ("\"ttl\",\"op\"", "\"colour\",\"op\"", "colour is not a column of the packet level"),
         ("\"level\":\"packet\"", "\"level\":\"cell\"", "there is no feature level \"cell\""),
         ("\"slowite\"]", "\"slowite\",\"x\"]", "3 outputs for 4 classes"),
         ("\"seed\":", "\"sied\":", "missing field `seed`"),

@@ -67,7 +67,7 @@ fn on_one(names: &[&str], config: Config, mut sink: Verdicts) -> (Verdicts, Coun
     (sink, shard.counters())
 }
 
-/// As recordings are detected in, on so many threads.
+/// With the batching of recordings, on `threads` threads.
 fn on(threads: usize, names: &[&str], sink: Verdicts) -> (Verdicts, Counters) {
     on_one(names, Config { batching: Batching::RECORDED, threads, ..Config::default() }, sink)
 }

@@ -1,4 +1,4 @@
-//! The rules beside the model: what each of them flags, and what it does not.
+//! Rules: what each of them flags, and what it does not.
 #![allow(clippy::unwrap_used)] // tests
 
 use citronella_sensor::{
@@ -97,7 +97,7 @@ impl Net {
         Client { end, seqs: [100, 900] }
     }
 
-    fn say(&mut self, at: f64, client: &mut Client, from_client: bool, bytes: &[u8]) {
+    fn send(&mut self, at: f64, client: &mut Client, from_client: bool, bytes: &[u8]) {
         let way = usize::from(!from_client);
         let (src, dst) = if from_client { (client.end, BROKER) } else { (BROKER, client.end) };
         self.packet(at, &segment(src, dst, client.seqs[way], PSH_ACK, bytes));
@@ -107,8 +107,8 @@ impl Net {
     /// A login, answered with a code.
     fn login(&mut self, at: f64, end: (u8, u16), hello: &[u8], code: u8) -> Client {
         let mut client = self.open(at, end);
-        self.say(at, &mut client, true, hello);
-        self.say(at, &mut client, false, &[0x20, 2, 0, code]);
+        self.send(at, &mut client, true, hello);
+        self.send(at, &mut client, false, &[0x20, 2, 0, code]);
         client
     }
 
@@ -134,7 +134,7 @@ fn only(set: impl FnOnce(&mut RuleSettings)) -> RuleSettings {
 }
 
 #[test]
-fn refused_logins_call_from_their_threshold_on_and_a_mistyped_password_does_not() {
+fn refused_logins_are_flagged_from_the_threshold_on_and_a_mistyped_password_is_not() {
     let mut net = Net::new(RuleSettings::default());
     for n in 0..9 {
         net.login(f64::from(n) * 0.1, (5, 40_000 + n), &connect("c", Some("u"), 60), 5);
@@ -144,24 +144,24 @@ fn refused_logins_call_from_their_threshold_on_and_a_mistyped_password_does_not(
         net.login(f64::from(n) * 0.1, (5, 40_000 + n), &connect("c", Some("u"), 60), 5);
     }
     assert!(net.count("refused_mqtt") >= 3 && net.count("refused_mqtt") == net.flagged.len());
-    // Ten minutes later all is forgiven.
+    // Ten minutes later the counts have decayed.
     net.flagged.clear();
     net.login(600.0, (5, 50_000), &connect("c", Some("u"), 60), 5);
     assert_eq!(net.flagged, Vec::<&str>::new());
 }
 
 #[test]
-fn connections_held_without_use_call_and_used_ones_do_not() {
-    for (used, calls) in [(false, 6), (true, 0)] {
+fn connections_held_without_use_are_flagged_and_used_ones_are_not() {
+    for (used, findings) in [(false, 6), (true, 0)] {
         let mut net = Net::new(RuleSettings::default());
         for n in 0..25 {
             let at = f64::from(n) * 2.0;
             let mut client = net.login(at, (5, 40_000 + n), &connect("c", None, 600), 0);
             if used {
-                net.say(at + 0.1, &mut client, true, &subscribe("a/b"));
+                net.send(at + 0.1, &mut client, true, &subscribe("a/b"));
             }
         }
-        assert_eq!(net.count("held"), calls, "used: {used}");
+        assert_eq!(net.count("held"), findings, "used: {used}");
     }
 }
 
@@ -171,32 +171,32 @@ fn a_silence_of_more_than_one_and_a_half_keep_alives_counts_once() {
     let hello = connect("c", None, 60);
     let mut clients: Vec<_> = (0..4).map(|n| net.login(0.0, (5, 40_000 + n), &hello, 0)).collect();
     for client in &mut clients {
-        // 80 s are allowed (MQTT-3.1.2-24: 90 s), and kept alive again.
-        net.say(80.0, client, true, PINGREQ);
+        // 80 s are allowed (MQTT-3.1.2-24: 90 s); the PINGREQ restarts the interval.
+        net.send(80.0, client, true, PINGREQ);
     }
     assert_eq!(net.flagged, Vec::<&str>::new());
     for (n, client) in clients.iter_mut().enumerate() {
-        // The broker ends them after 95 s; its own words do not count as the client's.
-        net.say(120.0, client, false, b"\xd0\x00");
+        // The client is silent for 95 s until its FIN; what the broker sends meanwhile does not count.
+        net.send(120.0, client, false, b"\xd0\x00");
         let end = segment(BROKER, client.end, client.seqs[1], FIN_ACK, b"");
         net.packet(175.0, &end);
         net.packet(175.1, &end);
         assert_eq!(net.flagged.len(), (n + 1).saturating_sub(2), "after {} silences", n + 1);
     }
-    // A keep-alive of 0 promises nothing.
+    // A keep-alive of 0 turns it off.
     let mut net = Net::new(only(|set| set.keep_alive = Threshold(Some(0.5))));
     let mut client = net.login(0.0, (5, 40_000), &connect("c", None, 0), 0);
-    net.say(500.0, &mut client, true, PINGREQ);
+    net.send(500.0, &mut client, true, PINGREQ);
     assert_eq!(net.flagged, Vec::<&str>::new());
 }
 
 #[test]
-fn names_that_keep_changing_call() {
+fn names_that_keep_changing_are_flagged() {
     let mut net = Net::new(only(|set| {
         (set.user_names, set.client_ids) = (Threshold(Some(10.0)), Threshold(Some(30.0)));
     }));
     for n in 0..20 {
-        // The same again is no news.
+        // The same names again are not new.
         net.login(0.0, (5, 40_000 + n), &connect("c", Some("u"), 60), 0);
     }
     assert_eq!(net.flagged, Vec::<&str>::new());
@@ -208,41 +208,41 @@ fn names_that_keep_changing_call() {
 }
 
 #[test]
-fn only_a_new_client_that_wants_everything_calls() {
+fn only_a_new_client_with_a_wildcard_subscription_is_flagged() {
     let mut net = Net::new(RuleSettings::default());
     let hello = connect("c", None, 60);
-    let ask = |net: &mut Net, at: f64, host: u8, filter: &str| {
+    let subscribe_to = |net: &mut Net, at: f64, host: u8, filter: &str| {
         let mut client = net.login(at, (host, 40_000 + u16::from(host)), &hello, 0);
-        net.say(at, &mut client, true, &subscribe(filter));
+        net.send(at, &mut client, true, &subscribe(filter));
         std::mem::take(&mut net.flagged)
     };
-    // Who is there from the begin is not new, whatever it asks for and whenever.
-    assert_eq!(ask(&mut net, 0.0, 1, "#"), Vec::<&str>::new());
+    // A host seen at the sensor's start is not new, whatever it subscribes to and whenever.
+    assert_eq!(subscribe_to(&mut net, 0.0, 1, "#"), Vec::<&str>::new());
     for at in 1..20 {
         net.packet(f64::from(at) * 40.0, &segment((1, 50_000), BROKER, 1, SYN, b""));
     }
-    assert_eq!(ask(&mut net, 770.0, 1, "#"), Vec::<&str>::new());
+    assert_eq!(subscribe_to(&mut net, 770.0, 1, "#"), Vec::<&str>::new());
     for (host, filter, flagged) in
         [(2, "#", true), (3, "$SYS/#", true), (4, "sensors/#", false), (5, "$SYS/broker/uptime", false)]
     {
-        assert_eq!(!ask(&mut net, 780.0, host, filter).is_empty(), flagged, "{filter}");
+        assert_eq!(!subscribe_to(&mut net, 780.0, host, filter).is_empty(), flagged, "{filter}");
     }
 }
 
 #[test]
-fn messages_that_break_the_standard_call_by_their_rate() {
+fn violations_of_the_standard_are_flagged_by_their_rate() {
     let mut net = Net::new(RuleSettings::default());
     for n in 0..40 {
         // QoS 3.
         let mut client = net.login(f64::from(n), (5, 40_000 + n), &connect("c", None, 60), 0);
-        net.say(f64::from(n), &mut client, true, b"\x36\x05\x00\x01a\x00\x01");
+        net.send(f64::from(n), &mut client, true, b"\x36\x05\x00\x01a\x00\x01");
     }
     // One a second stays under 20 in about 10 s.
     assert_eq!(net.count("violations"), 0);
     for n in 0..40 {
         let at = 40.0 + f64::from(n) * 0.1;
         let mut client = net.login(at, (5, 41_000 + n), &connect("c", None, 60), 0);
-        net.say(at, &mut client, true, b"\x36\x05\x00\x01a\x00\x01");
+        net.send(at, &mut client, true, b"\x36\x05\x00\x01a\x00\x01");
     }
     assert!(net.count("violations") > 10);
     assert_eq!(signature::rule(RuleId(1_883_108)).unwrap().class, Some("malformed"));

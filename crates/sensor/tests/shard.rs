@@ -81,9 +81,9 @@ impl<'a> Reference<'a> {
         for end in all {
             let running = &mut self.running[end.slot as usize];
             let settings = self.detector.settings();
-            let before = running.classification(settings).map(|called| called.class);
-            let called = running.end(settings);
-            if let (Some(c), true) = (called, called.map(|called| called.class) != before) {
+            let before = running.classification(settings).map(|known| known.class);
+            let classification = running.end(settings);
+            if let (Some(c), true) = (classification, classification.map(|known| known.class) != before) {
                 let (flow, time_nanos) = (name(&end.flow), end.flow.last_nanos);
                 let (class, score, packets) = (c.class, c.score, c.packets);
                 self.events.push(FlowEvent::Finding {
@@ -96,8 +96,8 @@ impl<'a> Reference<'a> {
                 });
             }
             let highest = running.highest();
-            self.events.push(match called {
-                Some(called) => ended(end, called.class, called.score, Some(called.packets)),
+            self.events.push(match classification {
+                Some(known) => ended(end, known.class, known.score, Some(known.packets)),
                 None => ended(end, 0, highest, None),
             });
         }
@@ -113,20 +113,20 @@ impl<'a> Reference<'a> {
         if row.is_new {
             *running = RunningVerdict::default();
         }
-        if settings.begins_window(flow.packets() - 1) {
+        if settings.starts_window(flow.packets() - 1) {
             self.cell.reset(row.slot);
         }
         let mut out = vec![0.0; self.detector.classes().len()];
         self.cell.step(row.slot, &row.features, &mut out).unwrap();
         if running.step(&out, self.detector.beyond(&row.features), settings) {
-            let called = running.classification(settings).unwrap();
+            let known = running.classification(settings).unwrap();
             self.events.push(FlowEvent::Finding {
                 flow: name(flow),
                 packet: Some(packet.number),
                 time_nanos: packet.time_nanos,
-                class: called.class,
-                score: called.score,
-                packets: called.packets,
+                class: known.class,
+                score: known.score,
+                packets: known.packets,
             });
         }
     }

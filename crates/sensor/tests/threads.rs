@@ -1,5 +1,5 @@
-//! The observer's events and their order do not depend on the number of threads: packets, facts, probabilities, findings with
-//! their flows' statistics and reasons, ends.
+//! The observer's events (packets, facts, probabilities, findings with statistics and reasons, ended flows) and their order
+//! do not depend on the number of threads.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};

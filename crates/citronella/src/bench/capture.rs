@@ -55,7 +55,7 @@ pub(super) struct Input {
 impl Input {
     pub(super) fn open(path: &Path) -> Result<Input> {
         let name = path.display().to_string();
-        // Opened as a capture first, for the usual message if it is none.
+        // Opened as a capture first, so that another file gives the usual message.
         Capture::open(path)?;
         let mut bytes = std::fs::read(path).with_context(|| format!("{name}: cannot read"))?;
         if bytes.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {

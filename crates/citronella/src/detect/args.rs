@@ -106,7 +106,7 @@ impl Arguments {
         self.live.list_interfaces
     }
 
-    /// What was given, free of clap.
+    /// The given arguments, without clap's types.
     pub(super) fn lower(self) -> DetectArgs {
         let Arguments { live, alerts, .. } = self;
         let sandbox = match (live.require_sandbox, live.no_sandbox) {
@@ -210,12 +210,12 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_given_stays_unset() {
+    fn arguments_not_given_stay_unset() {
         assert_eq!(lower("-r a"), DetectArgs { recordings: vec!["a".into()], ..DetectArgs::default() });
     }
 
     #[test]
-    fn what_was_given_is_lowered_even_if_it_equals_the_default() {
+    fn given_arguments_are_passed_on_even_if_they_equal_the_default() {
         let live = lower(
             "-i a b --snaplen 262144 --ring-mib 32 --no-promiscuous --ignore-outgoing --user u --require-sandbox \
              --threads 1 --precision f32 --port 1 --port 2 --net 10.0.0.1 --filter ip --config c",

@@ -41,7 +41,7 @@ pub(super) struct Outputs {
     verdicts: Option<Verdicts>,
 }
 
-/// The record queue with its writer, and what is written.
+/// The record queue with its writer, and the record types.
 struct EveOutput {
     queue: Mutex<QueueSender>,
     writer: RecordWriter,
@@ -50,7 +50,7 @@ struct EveOutput {
     names_captures: bool,
 }
 
-/// What is known at the end of a run.
+/// The outputs' results at the end of a run.
 pub(super) struct Report {
     pub(super) metrics: Metrics,
     pub(super) counters: incident::Counters,

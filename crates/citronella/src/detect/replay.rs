@@ -13,11 +13,11 @@ const IDLE_INTERVAL: Duration = Duration::from_millis(5);
 /// A larger step back in the recording's time restarts the pace; a smaller one is a late packet.
 const SET_BACK_NANOS: i64 = 1_000_000_000;
 
-/// Holds packets back until their time has come.
+/// Delays packets until they are due.
 pub(super) struct Paced<S> {
     source: S,
     speed: f64,
-    /// A moment and the packet time that corresponds to it.
+    /// An instant and the packet time that corresponds to it.
     anchor: Option<(Instant, i64)>,
     last_idle: Instant,
     /// The next packet, and whether it still has to be delivered.
@@ -54,7 +54,7 @@ impl<S: Source> Paced<S> {
         due.saturating_sub(now.duration_since(start))
     }
 
-    /// The packet time at this moment.
+    /// The current packet time.
     fn packet_time(&self, now: Instant) -> i64 {
         self.anchor.map_or(0, |(start, first)| {
             first.saturating_add((now.duration_since(start).as_secs_f64() * 1e9 * self.speed) as i64)

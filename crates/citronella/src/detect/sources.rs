@@ -11,8 +11,8 @@ use citronella_sensor::{
 
 use super::replay::Paced;
 
-/// Idle time after which a live conversation of one or two packets is reported: a scan's would otherwise wait for the
-/// end of their flows.
+/// Idle time after which a live conversation of one or two packets is reported: those of a scan would otherwise be
+/// reported when their flows end.
 const IDLE_REPORT: Duration = Duration::from_secs(1);
 
 /// The sources of a run, one for each shard.
@@ -27,7 +27,7 @@ impl Sources {
     /// Opens the sources of a plan. With live sources the process is confined afterwards.
     ///
     /// # Errors
-    /// A file is no capture, an interface cannot be opened, or the process cannot be confined as asked.
+    /// A file is not a capture, an interface cannot be opened, or the process cannot be confined as asked.
     pub(super) fn open(plan: &DetectPlan) -> Result<Sources> {
         match &plan.input {
             Input::Recordings(recordings) => Sources::recordings(plan, recordings),
@@ -37,7 +37,7 @@ impl Sources {
 
     fn recordings(plan: &DetectPlan, recordings: &Recordings) -> Result<Sources> {
         let is_stdin = |path: &Path| path.as_os_str() == "-";
-        // A file that is no capture is refused before anything is written.
+        // A file that is not a capture is rejected before anything is written.
         for path in recordings.paths.iter().filter(|path| !is_stdin(path)) {
             Capture::open(path)?;
         }
@@ -94,8 +94,8 @@ impl Sources {
         self.captures > 1
     }
 
-    /// The configuration of one shard's detection. Of recordings there is one shard, whose steps threads share; each
-    /// interface thread is a shard of its own.
+    /// The configuration of one shard. Recordings have one shard, whose network steps are shared between threads; live
+    /// capture has one shard per thread.
     pub(super) fn config(&self, plan: &DetectPlan) -> Config {
         let mut config = Config { batching: self.batching, ..Config::default() };
         if self.is_live {
@@ -130,7 +130,7 @@ fn confine(plan: &DetectPlan, interfaces: &Interfaces) -> Result<()> {
     if let Some(folder) = &plan.state {
         // Access can only be granted to a folder that exists.
         std::fs::create_dir_all(folder)
-            .with_context(|| format!("{}: cannot keep state here", folder.display()))?;
+            .with_context(|| format!("{}: cannot store state here", folder.display()))?;
     }
     if interfaces.sandbox == Sandbox::Off {
         return Ok(());
@@ -145,7 +145,7 @@ fn confine(plan: &DetectPlan, interfaces: &Interfaces) -> Result<()> {
     for path in &paths.read {
         std::fs::File::open(path).with_context(|| {
             format!(
-                "{}: SIGHUP could not read it again: the user needs the right to read it, and the sandbox grants access \
+                "{}: SIGHUP could not read it again: the user needs permission to read it, and the sandbox grants access \
                  to its folder only, not to the target of a link",
                 path.display()
             )

@@ -96,7 +96,7 @@ impl Summary {
         incidents::print(&self.report)
     }
 
-    /// The metrics by name, and what they do not say.
+    /// The summary as JSON: metrics by name, and results that are not metrics.
     fn document(&self) -> Value {
         let seconds = |nanos: i64| nanos as f64 * 1e-9;
         let precision = match self.precision {

@@ -118,7 +118,7 @@ pub(super) fn run(arguments: &Arguments, name: &str, model: &ModelFile) -> Resul
     if let Some(folder) = &arguments.report {
         let page = report(&model.card, &flows, &figures, &recordings, &baselines, &trained_on);
         let written = page.write(folder, &serde_json::to_value(&document)?)?;
-        info!(file = %written.page.display(), "{}: the report", written.page.display());
+        info!(file = %written.page.display(), "{}: report written", written.page.display());
     }
     if arguments.json {
         return show::json(&document);

@@ -153,7 +153,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     if let (Some(folder), Some(first)) = (&arguments.report, together.first()) {
         let page = report(first, &document);
         let written = page.write(folder, &serde_json::to_value(&document)?)?;
-        info!(file = %written.page.display(), "{}: the report", written.page.display());
+        info!(file = %written.page.display(), "{}: report written", written.page.display());
     }
     if arguments.json {
         return show::json(&document);

@@ -40,7 +40,7 @@ pub(super) fn run(arguments: &Arguments, model: &ModelFile, level: Level) -> Res
     });
     if let Some(folder) = &arguments.report {
         let written = report(model, &evaluations, &trained_on).write(folder, &document)?;
-        info!(file = %written.page.display(), "{}: the report", written.page.display());
+        info!(file = %written.page.display(), "{}: report written", written.page.display());
     }
     if arguments.json {
         return show::json(&document);

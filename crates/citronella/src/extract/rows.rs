@@ -164,12 +164,12 @@ impl Reading<'_> {
             Err(error) if error.is_cut() && self.arguments.accept_cut => {
                 warn!("{error}");
             }
-            Err(error) if error.is_cut() => bail!("{error}; --accept-cut takes those"),
+            Err(error) if error.is_cut() => bail!("{error}; --accept-cut accepts them"),
             Err(error) => return Err(error.into()),
         }
         if capture.unknown_blocks() > 0 {
             let (file, blocks) = (job.path.display(), capture.unknown_blocks());
-            info!(%file, blocks, "{file}: passed over {} pcapng blocks of unknown types", count(blocks));
+            info!(%file, blocks, "{file}: skipped {} pcapng blocks of unknown types", count(blocks));
         }
         Ok(())
     }

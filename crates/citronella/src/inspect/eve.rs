@@ -85,7 +85,7 @@ impl Eve {
         }))
     }
 
-    /// Begins a capture; `name` is written into its records.
+    /// Starts a capture; `name` is written into its records.
     pub(crate) fn begin_capture(&mut self, name: Option<&str>) {
         self.writer.begin_capture(name);
     }
@@ -108,7 +108,7 @@ impl Eve {
         written.with_context(|| format!("{name}: cannot write"))
     }
 
-    /// Ends all flows of a capture; the next one begins without state.
+    /// Ends all flows of a capture; the next one starts without state.
     pub(crate) fn end_capture(&mut self, mut inspector: Option<&mut Inspector>) -> Result<()> {
         let Eve { sessions, writer, name, .. } = self;
         let mut written = Ok(());

@@ -39,7 +39,7 @@ pub(super) fn run(arguments: &Arguments, config: &Config) -> Result<()> {
     let model = train(&recordings, &options, &mut EpochCounter(progress.stepper()))?;
     progress.end();
     model.save(&arguments.output)?;
-    info!(file = %arguments.output.display(), "{}: the model", arguments.output.display());
+    info!(file = %arguments.output.display(), "{}: model written", arguments.output.display());
     if arguments.json {
         let card = serde_json::to_value(&model.card)?;
         return show::json(&serde_json::json!({ "model": card, "seconds": start.elapsed().as_secs_f64() }));
@@ -87,7 +87,7 @@ impl<F: Fn() + Send> Observer for EpochCounter<F> {
     fn epoch(&mut self, number: usize, of: usize, loss: f64) {
         (self.0)();
         if number == of {
-            info!(loss, "a network trained, {of} epochs: loss {loss:.4}");
+            info!(loss, "trained a network, {of} epochs: loss {loss:.4}");
         }
     }
 }

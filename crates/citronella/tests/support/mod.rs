@@ -97,7 +97,7 @@ pub fn texts(output: &Output) -> (Option<i32>, String, String) {
 }
 
 #[track_caller]
-pub fn assert_says(message: &str, parts: &[&str]) {
+pub fn assert_contains(message: &str, parts: &[&str]) {
     for part in parts {
         assert!(message.contains(part), "{part:?} is not in: {message}");
     }

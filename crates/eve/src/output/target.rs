@@ -37,7 +37,7 @@ struct Opened {
 }
 
 impl Target {
-    /// Opens a file, to append to or anew; `-` is stdout. A pipe without a reader is opened later.
+    /// Opens a file, to append to or to replace; `-` is stdout. A pipe without a reader is opened later.
     pub fn open(path: &Path, append: bool, rotation: Rotation) -> io::Result<Target> {
         if path.as_os_str() == "-" {
             return Ok(Target { kind: Kind::Stdout, rotation });
@@ -159,7 +159,7 @@ fn is_unread_pipe(_: &Path, _: &io::Error) -> bool {
     false
 }
 
-/// `FILE` becomes `FILE.1`, that `FILE.2`, and so on; the oldest is removed.
+/// Renames `FILE` to `FILE.1`, `FILE.1` to `FILE.2`, and so on; removes the oldest.
 fn rotate(path: &Path, keep: u32) -> io::Result<()> {
     let numbered = |number: u32| {
         let mut name = path.as_os_str().to_owned();

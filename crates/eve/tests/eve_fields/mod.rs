@@ -1,4 +1,4 @@
-//! What Suricata's schema of EVE (8.0.7) allows in the records that are written here: its objects are closed.
+//! The part of Suricata's EVE schema (8.0.7) that applies to our records; its objects allow no further members.
 #![allow(dead_code)]
 
 use serde_json::Value;
@@ -83,10 +83,10 @@ tls.client_handshake text: version
 const WITH_PROPERTIES: [&str; 9] =
     ["connack", "connect", "disconnect", "puback", "pubcomp", "publish", "pubrec", "pubrel", "subscribe"];
 
-/// What of a record the schema forbids, in words; nothing where it validates.
+/// The schema's violations in a record, as text; none if it validates.
 pub(crate) fn faults(event: &Value) -> Vec<String> {
     let mut faults = Vec::new();
-    let Some(members) = event.as_object() else { return vec!["no object".to_owned()] };
+    let Some(members) = event.as_object() else { return vec!["not an object".to_owned()] };
     for key in ["event_type", "timestamp"] {
         if !members.contains_key(key) {
             faults.push(format!("no {key}"));
@@ -96,16 +96,16 @@ pub(crate) fn faults(event: &Value) -> Vec<String> {
     if time.len() != 31 || !time.ends_with("+0000") || time.as_bytes()[10] != b'T' {
         faults.push(format!("timestamp {time:?}"));
     }
-    walk(event, "", &mut faults);
+    check_members(event, "", &mut faults);
     for (key, list) in event["alert"]["metadata"].as_object().into_iter().flatten() {
         if !list.as_array().is_some_and(|list| !list.is_empty() && list.iter().all(Value::is_string)) {
-            faults.push(format!("alert.metadata.{key} is no list of texts"));
+            faults.push(format!("alert.metadata.{key} is not a list of strings"));
         }
     }
     faults
 }
 
-fn walk(value: &Value, path: &str, faults: &mut Vec<String>) {
+fn check_members(value: &Value, path: &str, faults: &mut Vec<String>) {
     match value {
         Value::Object(members) => {
             for (key, member) in members {
@@ -113,7 +113,7 @@ fn walk(value: &Value, path: &str, faults: &mut Vec<String>) {
                 member_of(if path.is_empty() { "." } else { path }, key, &inner, member, faults);
             }
         }
-        _ => faults.push(format!("{path} is no object")),
+        _ => faults.push(format!("{path} is not an object")),
     }
 }
 
@@ -139,7 +139,7 @@ fn member_of(object: &str, key: &str, path: &str, value: &Value, faults: &mut Ve
                 faults.push(format!("{path} is not in the schema"));
                 return;
             }
-            return walk(value, &inside, faults);
+            return check_members(value, &inside, faults);
         }
         Value::Null => false,
     };

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-/// Events of these values there must be so many of.
+/// The number of events that must have these values.
 #[derive(Debug, Default)]
 pub(crate) struct Filter {
     pub(crate) count: usize,
@@ -62,7 +62,7 @@ fn flow_value(rest: &mut &str) -> Value {
     if let Some(inner) = rest.strip_prefix('[') {
         *rest = inner;
         let mut list = Vec::new();
-        while !ends(rest, ']') {
+        while !is_end(rest, ']') {
             list.push(flow_value(rest));
         }
         return Value::Array(list);
@@ -70,7 +70,7 @@ fn flow_value(rest: &mut &str) -> Value {
     if let Some(inner) = rest.strip_prefix('{') {
         *rest = inner;
         let mut object = serde_json::Map::new();
-        while !ends(rest, '}') {
+        while !is_end(rest, '}') {
             let (key, value) = rest.split_once(':').unwrap();
             *rest = value;
             object.insert(key.trim().to_owned(), flow_value(rest));
@@ -92,8 +92,8 @@ fn flow_value(rest: &mut &str) -> Value {
     }
 }
 
-/// Whether a list or object ends here; passes over a comma.
-fn ends(rest: &mut &str, close: char) -> bool {
+/// Whether a list or object ends here; skips a comma.
+fn is_end(rest: &mut &str, close: char) -> bool {
     *rest = rest.trim_start();
     *rest = rest.strip_prefix(',').unwrap_or(rest).trim_start();
     match rest.strip_prefix(close) {

@@ -12,7 +12,7 @@ use crate::prepare::Split;
 /// A column and what it scores alone.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct ColumnPower {
-    /// The column; a name in brackets is a property of a row that is no column.
+    /// The column; a name in brackets is a property of a row that is not a column.
     pub name: String,
     /// What it describes.
     pub role: Role,

@@ -19,7 +19,7 @@ pub enum AuditError {
         columns: Vec<String>,
     },
     /// A column to drop does not exist.
-    #[error("{name:?} is no column of this data; the columns are {}", .columns.join(", "))]
+    #[error("{name:?} is not a column of this data; the columns are {}", .columns.join(", "))]
     NoColumn {
         /// The requested name.
         name: String,

@@ -33,7 +33,7 @@ pub(super) struct FileRows<'a> {
     unlabelled: u64,
 }
 
-/// What is read of a file, by its columns.
+/// The columns that are read from a file.
 #[derive(Default)]
 struct Layout {
     labels: LabelSource,

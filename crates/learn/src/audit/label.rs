@@ -74,7 +74,7 @@ impl LabelSource {
         matches!(self, LabelSource::Capture { .. })
     }
 
-    /// Whether the label reads a column, which then is no feature.
+    /// Whether the label reads a column; such a column is not a feature.
     pub(super) fn reads(&self, column: usize) -> bool {
         match self {
             LabelSource::Column(label) => column == *label,

@@ -12,7 +12,7 @@ use crate::prepare::{Split, Stream, rng};
 /// The share of each class that is the test.
 const TEST_SHARE: f64 = 0.3;
 
-/// The data set's own split, or one at random with each class's share kept.
+/// The data set's own split, or a random one that preserves each class's share.
 pub(super) fn split(rows: &Rows, seed: u64) -> Split {
     let all: Vec<u32> = (0..rows.len() as u32).collect();
     if rows.has_own_test() {

@@ -17,7 +17,7 @@ use crate::dataset::{
     nsl_kdd, parquet, published_folder,
 };
 
-/// Rows and classes below which there is nothing to audit, and classes beyond which a column is no label.
+/// Rows and classes below which there is nothing to audit, and classes beyond which a column is not a label.
 const MIN_ROWS: usize = 20;
 const MIN_CLASSES: usize = 2;
 const MAX_CLASSES: usize = 1 << 16;

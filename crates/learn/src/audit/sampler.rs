@@ -55,7 +55,7 @@ pub(super) struct Sampler {
 }
 
 impl Sampler {
-    /// Of at most `cap` rows of `width` columns.
+    /// A sampler of at most `cap` rows of `width` columns.
     pub(super) fn new(width: usize, cap: usize, seed: u64) -> Sampler {
         Sampler {
             width,

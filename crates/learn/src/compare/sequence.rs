@@ -65,10 +65,10 @@ pub(super) fn entries(data: &Data, options: &Options) -> Result<[Entry; 2], Comp
 /// conversations as the verdict's score does, without the rounding of 1 - p. Only flagged conversations get a probability
 /// of an attack, so that the verdict decides the class.
 fn normal(flow: &ScoredFlow, settings: &Settings) -> f32 {
-    let each = flow.probabilities.iter().map(|said| {
-        let mut said = *said;
-        settings.calibrate(&mut said);
-        said.first().copied().unwrap_or_default()
+    let each = flow.probabilities.iter().map(|probabilities| {
+        let mut probabilities = *probabilities;
+        settings.calibrate(&mut probabilities);
+        probabilities.first().copied().unwrap_or_default()
     });
     let all: Vec<f32> = each.collect();
     let highest = |row: &[f32]| row.iter().copied().fold(0.0, f32::max);

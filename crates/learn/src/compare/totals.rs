@@ -1,4 +1,4 @@
-//! The totals over the fits of a cell, and the entry that they make.
+//! The totals over the fits of a cell, and the entry built from them.
 
 use super::{
     CompareError, Entry,

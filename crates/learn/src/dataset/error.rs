@@ -8,7 +8,7 @@ use citronella_sensor::{capture::CaptureError, feature::schema::Level};
 #[derive(Debug, thiserror::Error)]
 pub enum DatasetError {
     /// A file cannot be opened or read.
-    #[error("{file}: {source}; check the path and the right to read it")]
+    #[error("{file}: {source}; check the path and the permission to read it")]
     Read {
         /// The file.
         file: String,

@@ -204,7 +204,7 @@ impl<'n> Sources<'n> {
         }
     }
 
-    /// Decides the scenario of rows without one, in a file whose name is no class.
+    /// Decides the scenario of rows without one, in a file whose name is not a class.
     fn finish(self, table: &mut Table) {
         let Some(source) = self.unnamed.filter(|_| self.naming.class.is_none()) else { return };
         let labels = || {

@@ -30,7 +30,7 @@ enum Job {
 ///
 /// # Errors
 /// A path is of no readable kind, a file is missing or lacks columns, or no row is left. Unreadable rows and captures
-/// that are cut short are no errors: see [`Table::problems`].
+/// that are cut short are not errors: see [`Table::problems`].
 pub fn load(paths: &[PathBuf], options: &LoadOptions) -> Result<Table, DatasetError> {
     let mut jobs = Vec::new();
     for path in paths {

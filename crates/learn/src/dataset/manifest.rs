@@ -131,7 +131,7 @@ impl Manifest {
             let honest_ports = match index(HONEST_PORTS).map(cell).unwrap_or_default() {
                 "" => None,
                 text => Some(ports(text).ok_or_else(|| {
-                    fault(HONEST_PORTS, format!("{text:?} is no range of ports such as 20000-29999"))
+                    fault(HONEST_PORTS, format!("{text:?} is not a range of ports such as 20000-29999"))
                 })?),
             };
             let attacker = match attackers.as_slice() {
@@ -172,7 +172,7 @@ pub(super) fn missing_file(manifest: &str, entry: &ManifestEntry) -> DatasetErro
         file: manifest.to_owned(),
         line: entry.line,
         column: FILE,
-        problem: format!("{} does not lie beside the manifest", entry.file),
+        problem: format!("{} is missing from the manifest's folder", entry.file),
     }
 }
 
@@ -208,7 +208,7 @@ mod tests {
         let message =
             Manifest::parse("r", "m.csv", &text.replace("20000-", "30000-")).unwrap_err().to_string();
         assert!(
-            message.starts_with("m.csv, line 2, column honest_ports: \"30000-29999\" is no range"),
+            message.starts_with("m.csv, line 2, column honest_ports: \"30000-29999\" is not a range"),
             "{message}"
         );
     }

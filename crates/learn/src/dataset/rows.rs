@@ -1,4 +1,4 @@
-//! The interface between the readers of file formats and what takes their rows: typed tables and samples.
+//! The interface between the readers of file formats and the consumers of rows: typed tables and samples.
 
 use std::ops::ControlFlow;
 

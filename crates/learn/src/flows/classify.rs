@@ -50,7 +50,7 @@ pub struct ClassifiedFlows {
     pub classes: Classes,
     /// The captures.
     pub captures: Vec<CaptureSpan>,
-    /// The flows by capture, in the order of their ends.
+    /// The flows by capture, in the order in which they end.
     pub flows: Vec<ClassifiedFlow>,
     /// The same flows as detection reports them, with their statistics.
     pub verdicts: Vec<FlowVerdict>,

@@ -127,14 +127,14 @@ pub(super) fn flagged(mut capture: Capture) -> Result<HashMap<u64, Flagged>, Cap
 
 fn collect(event: &SessionEvent<'_>, events: &mut Vec<Occurrence>) {
     match event {
-        SessionEvent::Message { context: place, direction, observed } => {
+        SessionEvent::Message { context, direction, observed } => {
             let is_client = *direction == Direction::ToServer;
             let mut add = |event| {
                 events.push(Occurrence {
-                    time_nanos: place.time_nanos,
+                    time_nanos: context.time_nanos,
                     event,
-                    source: place.flow.src().0,
-                    flow: place.flow.id,
+                    source: context.flow.src().0,
+                    flow: context.flow.id,
                 });
             };
             match &observed.message {

@@ -166,8 +166,8 @@ pub fn manifest_of(path: &Path) -> Result<PathBuf, DatasetError> {
         return Ok(path.to_owned());
     }
     Err(unknown(if text.contains(',') {
-        "a table that is no manifest"
+        "a table that is not a manifest"
     } else {
-        "a text file that is no manifest"
+        "a text file that is not a manifest"
     }))
 }

@@ -43,8 +43,8 @@ pub enum PrepareError {
         /// The part.
         part: &'static str,
     },
-    /// A name is no column of the level.
-    #[error("{column} is no column of the {level} level")]
+    /// A name is not a column of the level.
+    #[error("{column} is not a column of the {level} level")]
     NoSuchColumn {
         /// The column.
         column: String,

@@ -124,7 +124,7 @@ impl<'a> TrainFold<'a> {
     /// Fits encoders and scalers, in the order of `steps`.
     ///
     /// # Errors
-    /// A step names no column of the level.
+    /// A step names a column that the level does not have.
     pub fn fit(&self, steps: &[Step]) -> Result<Vec<Input>, PrepareError> {
         let mut inputs = Vec::new();
         for step in steps {

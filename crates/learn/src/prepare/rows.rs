@@ -49,7 +49,7 @@ impl Rows {
     /// Selects the rows without an empty cell in the `required` columns among the first `per_file` rows of each file.
     ///
     /// # Errors
-    /// A required name is no column of the table's level.
+    /// A required name is not a column of the table's level.
     pub fn complete(table: &Table, required: &[String], per_file: Option<u64>) -> Result<Rows, PrepareError> {
         let columns = required
             .iter()

@@ -66,13 +66,13 @@ impl<J> WorkerPool<J> {
         self.shared.jobs.len()
     }
 
-    /// Locks a job; no worker holds it between [`WorkerPool::finish`] and [`WorkerPool::begin`].
+    /// Locks a job; no worker holds it between [`WorkerPool::finish`] and [`WorkerPool::start`].
     pub fn job(&self, index: usize) -> Option<MutexGuard<'_, J>> {
         self.shared.jobs.get(index).map(lock)
     }
 
-    /// Begins a batch: the first `jobs` jobs. The batch before it must be finished.
-    pub fn begin(&self, jobs: usize) {
+    /// Starts a batch: the first `jobs` jobs. The previous batch must be finished.
+    pub fn start(&self, jobs: usize) {
         let jobs = jobs.min(self.jobs());
         let mut batch = self.shared.batch.lock();
         (batch.first, batch.end, batch.unfinished) = (0, jobs, jobs);
@@ -183,7 +183,7 @@ mod tests {
             let pool = pool(jobs, workers);
             assert_eq!(pool.workers(), workers);
             for batch in 1..=300 {
-                pool.begin(jobs);
+                pool.start(jobs);
                 if batch % 100 == 0 {
                     sleep(Duration::from_millis(2));
                 }
@@ -200,11 +200,11 @@ mod tests {
             let pool = pool(6, workers);
             for broken in [0, 5] {
                 *pool.job(broken).unwrap() = 1_000;
-                pool.begin(6);
+                pool.start(6);
                 sleep(Duration::from_millis(1));
                 assert_eq!(pool.finish(&mut run), Err(JobPanicked));
                 *pool.job(broken).unwrap() = 0;
-                pool.begin(6);
+                pool.start(6);
                 assert_eq!(pool.finish(&mut run), Ok(()));
             }
         }
@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn an_unfinished_batch_ends_with_the_pool() {
         let pool = pool(4, 2);
-        pool.begin(4);
+        pool.start(4);
         drop(pool);
     }
 }

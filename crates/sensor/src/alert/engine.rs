@@ -81,25 +81,25 @@ impl AlertEngine {
         self.collect();
     }
 
-    /// A capture begins.
+    /// A capture starts.
     pub fn capture_started(&mut self, name: Option<&str>) {
         self.events.push(Event::CaptureStarted(name.map(str::to_owned)));
     }
 
-    /// Adds a finding of the model. `reasons` is called once an incident.
+    /// Adds a finding of the model. `reasons` is called once per incident.
     pub fn finding(&mut self, finding: &Finding, reasons: &mut dyn FnMut() -> Vec<Reason>) {
         self.incidents.finding(finding, reasons);
         self.collect();
     }
 
-    /// Judges a packet by the rules.
+    /// Evaluates the rules on a packet.
     pub fn facts(&mut self, facts: &PacketFacts, context: &RuleContext<'_>) {
         let AlertEngine { rules, incidents, .. } = self;
         rules.judge(facts, context, |finding| incidents.finding(finding, &mut Vec::new));
         self.collect();
     }
 
-    /// Time has passed, about a second of it. `metrics` are those of capture and detection.
+    /// To be called about once per second of packet time. `metrics` are those of capture and detection.
     pub fn tick(&mut self, now_nanos: i64, ended: EndedFlows<'_>, metrics: Metrics) {
         self.metrics = metrics;
         self.rules.start(now_nanos);
@@ -110,7 +110,7 @@ impl AlertEngine {
         self.incidents.tick(now_nanos);
         self.collect();
         let due = *self.next_stats.get_or_insert(now_nanos.saturating_add(STATS_NANOS));
-        // A clock that was set back must not stop them.
+        // A clock that was set back must not stop the events.
         if now_nanos >= due || due.saturating_sub(now_nanos) > 2 * STATS_NANOS {
             self.next_stats = Some(now_nanos.saturating_add(STATS_NANOS));
             let warning = self.drift.warning(now_nanos);
@@ -143,7 +143,7 @@ impl AlertEngine {
         std::mem::take(&mut self.events)
     }
 
-    /// The state to restore after a restart; the host counts are kept in the detection's table.
+    /// The state to restore after a restart, without the host counts, which detection owns.
     pub fn snapshot(&self, hosts: &Initiators) -> Snapshot {
         Snapshot {
             incidents: self.incidents.snapshot(),
@@ -153,7 +153,7 @@ impl AlertEngine {
         }
     }
 
-    /// Restores a snapshot: the number of hosts, and whether incidents could be restored: not where the model's classes
+    /// Restores a snapshot. Returns the number of hosts, and whether incidents were restored: `false` if the model's classes
     /// differ.
     pub fn restore(&mut self, snapshot: Snapshot, hosts: &Initiators) -> (usize, bool) {
         if let Some(started) = snapshot.started_nanos {

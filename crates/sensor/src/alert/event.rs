@@ -22,7 +22,7 @@ pub struct Alert {
     pub model: Arc<str>,
 }
 
-/// Metrics at a time.
+/// The metrics at one time.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stats {
     /// Packet time, nanoseconds since 1970-01-01 UTC.
@@ -31,20 +31,20 @@ pub struct Stats {
     pub metrics: Metrics,
 }
 
-/// What the engine reports.
+/// Events of the engine.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// A capture begins; `None` where there is only one.
+    /// A capture starts; `None` where there is only one.
     CaptureStarted(Option<String>),
-    /// An incident begins.
+    /// An incident was opened.
     IncidentOpened(Box<Alert>),
-    /// An incident goes on.
+    /// An incident continues.
     IncidentUpdated(Box<Alert>),
-    /// An incident is over.
+    /// An incident was closed.
     IncidentClosed(Box<Alert>, CloseReason),
     /// Benign traffic here scores higher than where the thresholds were chosen. At most once a day.
     DriftWarning {
-        /// What to expect.
+        /// The expected false positives.
         outlook: Outlook,
         /// Name of the class that most false positives will have.
         class: String,
@@ -180,7 +180,7 @@ mod tests {
                 (Third { events: 0, fails }, Box::new(Third { events: 1, fails: !fails }) as Box<dyn Sink>);
             let mut pair = (&mut first, Some(second));
             assert!(pair.event(&event).unwrap().is_continue());
-            // The second sink has its third event.
+            // The second sink has also received its third event.
             match pair.event(&event) {
                 Ok(flow) => assert!(fails && flow.is_break()),
                 Err(error) => assert!(!fails && error.to_string() == "full"),

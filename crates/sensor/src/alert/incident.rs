@@ -1,7 +1,7 @@
 //! Incident tracking: findings of one initiator and one class become one incident, reported when it opens, at growing
-//! intervals while it goes on, and when it closes.
+//! intervals while it lasts, and when it closes.
 //!
-//! In: [`Finding`]s in about the order of their packets, and the passage of time. Out: [`Event`]s. A class opens an
+//! In: [`Finding`]s in about the order of their packets, and clock ticks. Out: [`Event`]s. A class opens an
 //! incident once enough flows of an initiator were flagged within the window, unless they are a small share of what
 //! another class has at the same time: traffic of a scanner resembles several classes. All time is packet time on a clock
 //! that never goes back. Memory: up to 4 KiB per incident, at most [`AlertSettings::max_incidents`] open ones and as many
@@ -36,7 +36,7 @@ const SECOND: u64 = 1_000_000_000;
 pub struct IncidentTracker {
     settings: AlertSettings,
     suppress: Vec<Suppression>,
-    /// Of the model, then "unknown".
+    /// The model's classes, then "unknown".
     classes: Vec<String>,
     model: Arc<str>,
     clock: Clock,
@@ -89,7 +89,7 @@ impl IncidentTracker {
         Counters { open: self.table.open() as u64, ..self.counters }
     }
 
-    /// Adds a finding. Time is that of [`IncidentTracker::tick`]; a finding may be late. `reasons` is called once an
+    /// Adds a finding. Time is that of [`IncidentTracker::tick`]; a finding may be late. `reasons` is called once per
     /// incident.
     pub fn finding(&mut self, finding: &Finding, reasons: &mut dyn FnMut() -> Vec<Reason>) {
         let now = self.clock.near(finding.time_nanos);
@@ -139,7 +139,7 @@ impl IncidentTracker {
         self.open_due(finding.time_nanos, now);
     }
 
-    /// Time has passed: opens and closes the incidents that are due.
+    /// Advances the clock: opens and closes the incidents that are due.
     pub fn tick(&mut self, time_nanos: i64) {
         let now = self.clock.at(time_nanos);
         self.advance(time_nanos, now);
@@ -155,13 +155,13 @@ impl IncidentTracker {
         self.table.expire_candidates(now, window);
     }
 
-    /// The traffic is interrupted at this time: opens what is due, and keeps open incidents for a restart.
+    /// The traffic is interrupted at this time: opens the candidates that are due, and leaves incidents open for a restart.
     pub fn settle(&mut self, time_nanos: i64) {
         let now = self.clock.at(time_nanos);
         self.open_due(time_nanos, now.max(self.table.last_due()));
     }
 
-    /// The traffic ends at this time: opens what is due, and closes all incidents.
+    /// The traffic ends at this time: opens the candidates that are due, and closes all incidents.
     pub fn finish(&mut self, time_nanos: i64) {
         self.settle(time_nanos);
         while let Some(closed) = self.table.pop_open() {
@@ -311,7 +311,7 @@ impl IncidentTracker {
         Alert { time_nanos, incident, signature, class, model }
     }
 
-    /// An incident that a rule alone has detected has the rule's signature.
+    /// An incident detected by rules only has the rule's signature.
     fn signature(&self, incident: &Incident) -> Signature {
         let rule = match incident.key.kind {
             Kind::Class(_) if incident.flows_by_model == 0 => incident.rules.first().copied(),

@@ -1,7 +1,7 @@
-//! Rules beside the model: few and exact, each with a signature id and a threshold in the configuration.
+//! Rules: few and exact, each with a signature id and a threshold in the configuration.
 //!
-//! In: the [`PacketFacts`] of a packet. Out: [`Finding`]s. Rules are stateless: the counts that they compare are kept per
-//! host already, so that a packet costs O(1), and most cost nothing. A new rule is a row of
+//! In: the [`PacketFacts`] of a packet. Out: [`Finding`]s. Rules are stateless: they compare counts that the host
+//! table holds already, in O(1) per packet; most packets have no facts and cost nothing. A new rule is a row of
 //! [`RULES`](super::signature::RULES), a key of [`RuleSettings`] and a line of [`Rules::judge`].
 
 use super::settings::{RuleSettings, Threshold};

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::Suppression;
 
-/// What has to detect an attack before there is an alert.
+/// What has to detect an attack before an alert is raised.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Corroboration {
@@ -40,7 +40,7 @@ pub struct AlertSettings {
     pub updates_secs: Vec<u32>,
     /// What has to detect it.
     pub corroboration: Corroboration,
-    /// Most alerts a minute; new incidents wait, updates are omitted.
+    /// Most alerts per minute; further incidents wait, further updates are omitted.
     pub per_minute: u32,
     /// Most open incidents, and most candidates.
     pub max_incidents: usize,
@@ -109,7 +109,7 @@ const fn at(threshold: f32) -> Threshold {
     Threshold(Some(threshold))
 }
 
-/// Thresholds of the rules. Counts decay: what happened 60 s ago (10 s for `violations`) counts 0.37.
+/// Thresholds of the rules. Counts decay with a time constant of 60 s (10 s for `violations`).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RuleSettings {

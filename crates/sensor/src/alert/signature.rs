@@ -15,11 +15,11 @@ pub const REVISION: u32 = 1;
 /// An ATT&CK technique and its tactic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Technique {
-    /// Such as `T1046`.
+    /// Id, such as `T1046`.
     pub id: &'static str,
     /// Its name.
     pub name: &'static str,
-    /// Such as `TA0007`.
+    /// The tactic's id, such as `TA0007`.
     pub tactic_id: &'static str,
     /// The tactic's name.
     pub tactic_name: &'static str,
@@ -38,7 +38,7 @@ const SERVICE_DISCOVERY: Technique = technique("T1046", "Network Service Discove
 const SYSTEM_DISCOVERY: Technique = technique("T0846", "Remote System Discovery", "TA0102", "Discovery");
 const GUESSING: Technique =
     technique("T1110.001", "Brute Force: Password Guessing", "TA0006", "Credential Access");
-/// Only the passwords would tell which sub-technique it is.
+/// Which sub-technique it is depends on the passwords.
 const BRUTE_FORCE: Technique = technique("T1110", "Brute Force", "TA0006", "Credential Access");
 const SERVICE_FLOOD: Technique =
     technique("T1499.002", "Endpoint Denial of Service: Service Exhaustion Flood", "TA0040", "Impact");

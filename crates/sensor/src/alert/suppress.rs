@@ -22,13 +22,13 @@ pub struct Suppression {
     /// A class of the model, or a rule's key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class: Option<String>,
-    /// Time of day in UTC, `22:00-04:30`; over midnight where the first is the later.
+    /// Time of day in UTC, `22:00-04:30`; spans midnight if the first time is the later one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub daily: Option<Daily>,
-    /// From this moment on, `2026-11-24T10:00:00Z`.
+    /// From this time on, `2026-11-24T10:00:00Z`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<jiff::Timestamp>,
-    /// Until this moment.
+    /// Until this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<jiff::Timestamp>,
 }
@@ -160,13 +160,13 @@ mod tests {
 
     #[test]
     fn errors_name_the_field() {
-        for (text, says) in [
+        for (text, expected) in [
             ("source = '10.0.0'", "neither an address"),
             ("daily = '25:00-26:00'", "not a time of day"),
             ("sauce = 1", "unknown field"),
         ] {
             let error = toml::from_str::<Suppression>(text).unwrap_err();
-            assert!(error.message().contains(says), "{error}");
+            assert!(error.message().contains(expected), "{error}");
         }
         let written = entry("source = '10.1.0.0/16'\ndaily = '22:00-04:30'");
         assert_eq!(toml::from_str::<Suppression>(&toml::to_string(&written).unwrap()).unwrap(), written);

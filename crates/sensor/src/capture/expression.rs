@@ -19,7 +19,7 @@ pub enum ExpressionError {
         text: String,
     },
     /// libpcap rejects it.
-    #[error("{text:?}: {problem}; `man pcap-filter` has the language")]
+    #[error("{text:?}: {problem}; see `man pcap-filter` for the syntax")]
     Wrong {
         /// The expression.
         text: String,

@@ -7,7 +7,7 @@ use super::{CaptureCounters, CaptureError, LinkNotice, Packet};
 pub enum Next<'a> {
     /// A packet.
     Packet(Packet<'a>),
-    /// A capture of this name begins.
+    /// A capture of this name starts.
     CaptureStart(&'a str),
     /// A capture has been read to its end.
     CaptureEnd,

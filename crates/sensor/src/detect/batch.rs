@@ -1,4 +1,4 @@
-//! The micro-batch: waiting packets, and the ends of flows between them, in order of arrival.
+//! The micro-batch: waiting packets, and the flows that ended between them, in order of arrival.
 //!
 //! The waiting packets of one slot form a chain. To be stepped, chains are sorted by length and cut into
 //! [`BatchPart`]s; the output is in packet order again.
@@ -18,7 +18,7 @@ pub(super) struct Step {
     pub(super) slot: u32,
     /// Id of its flow.
     pub(super) flow: u64,
-    /// Its number in the capture.
+    /// Number in the capture.
     pub(super) number: u64,
     pub(super) time_nanos: i64,
     /// Whether it is the first packet of its flow.
@@ -35,8 +35,8 @@ pub(super) enum Event<'a> {
 
 enum Item {
     Packet(Step),
-    /// Index of the end.
-    End(u32),
+    /// Index into the ended flows.
+    Ended(u32),
 }
 
 /// The waiting packets of one slot.
@@ -45,9 +45,9 @@ pub(super) struct Chain {
     pub(super) slot: u32,
     packets: u16,
     /// The network's state is reset before the first packet.
-    pub(super) anew: bool,
-    /// Where it is stepped: the bundle, and the position in it.
-    pub(super) bundle: u16,
+    pub(super) is_reset: bool,
+    /// Where it is stepped: the part, and the row in it.
+    pub(super) part: u16,
     pub(super) row: u16,
 }
 
@@ -56,13 +56,13 @@ pub(super) struct Chain {
 struct Link {
     chain: u16,
     round: u16,
-    anew: bool,
+    is_reset: bool,
 }
 
 #[derive(Default)]
 pub(super) struct Batch {
     items: Vec<Item>,
-    ends: Vec<EndedFlow>,
+    ended: Vec<EndedFlow>,
     chains: Vec<Chain>,
     links: Vec<Link>,
     /// Packets x inputs.
@@ -70,32 +70,32 @@ pub(super) struct Batch {
     since_nanos: Option<i64>,
     /// Chains, longest first: the length in the upper 16 bits, the index in the lower ones.
     order: Vec<u32>,
-    /// Where each packet is stepped: the bundle in the upper 16 bits, the position in it in the lower ones.
-    places: Vec<u32>,
-    bundles: Vec<BatchPart>,
-    /// Of those, the ones that hold this batch.
+    /// Where each packet is stepped: the part in the upper 16 bits, the step in it in the lower ones.
+    positions: Vec<u32>,
+    /// Allocated parts; the first `used` hold this batch.
+    parts: Vec<BatchPart>,
     used: usize,
 }
 
 impl Batch {
-    /// Number of waiting packets and ends.
+    /// Number of waiting packets and ended flows.
     pub(super) fn len(&self) -> usize {
         self.items.len()
     }
 
     /// Nanoseconds of packet time since the first waiting packet, forwards or backwards.
-    pub(super) fn waits_since(&self, now_nanos: i64) -> u64 {
+    pub(super) fn waited_nanos(&self, now_nanos: i64) -> u64 {
         self.since_nanos.map_or(0, |since| now_nanos.abs_diff(since))
     }
 
-    /// Whether only ends of flows wait.
-    pub(super) fn only_ends(&self) -> bool {
+    /// Whether ended flows wait, but no packets.
+    pub(super) fn has_only_ended_flows(&self) -> bool {
         self.links.is_empty() && !self.items.is_empty()
     }
 
-    /// The end of a flow, if it waits here.
-    pub(super) fn end_of(&self, flow: u64) -> Option<&EndedFlow> {
-        self.ends.iter().find(|ended| ended.flow.id == flow)
+    /// The ended flow with this id, if it waits here.
+    pub(super) fn ended_flow(&self, flow: u64) -> Option<&EndedFlow> {
+        self.ended.iter().find(|ended| ended.flow.id == flow)
     }
 
     /// Whether packets of this slot wait; `chain` is the value that [`Batch::push`] left for its last packet.
@@ -104,10 +104,10 @@ impl Batch {
         self.chains.get(usize::from(chain)).is_some_and(|chain| chain.slot == slot)
     }
 
-    /// Adds a packet and returns the vector to which its inputs are to be appended. `chain` is the value left for the last
-    /// packet of the slot, in any batch, and is updated. `anew`: the state is reset before the packet.
+    /// Adds a packet and returns the vector to which the caller appends its inputs. `chain` is the value left for the last
+    /// packet of the slot, in any batch, and is updated. `is_reset`: the state is reset before the packet.
     #[inline]
-    pub(super) fn push(&mut self, step: Step, chain: &mut u16, anew: bool) -> &mut Vec<f32> {
+    pub(super) fn push(&mut self, step: Step, chain: &mut u16, is_reset: bool) -> &mut Vec<f32> {
         self.since_nanos.get_or_insert(step.time_nanos);
         self.items.push(Item::Packet(step));
         let round = match self.chains.get_mut(usize::from(*chain)) {
@@ -117,19 +117,19 @@ impl Batch {
             }
             _ => {
                 *chain = self.chains.len() as u16;
-                self.chains.push(Chain { slot: step.slot, packets: 1, anew, bundle: 0, row: 0 });
+                self.chains.push(Chain { slot: step.slot, packets: 1, is_reset, part: 0, row: 0 });
                 0
             }
         };
-        self.links.push(Link { chain: *chain, round, anew });
+        self.links.push(Link { chain: *chain, round, is_reset });
         &mut self.x
     }
 
-    /// Adds the end of a flow.
+    /// Adds an ended flow.
     #[inline]
-    pub(super) fn end(&mut self, ended: &EndedFlow) {
-        self.items.push(Item::End(self.ends.len() as u32));
-        self.ends.push(*ended);
+    pub(super) fn push_ended(&mut self, ended: &EndedFlow) {
+        self.items.push(Item::Ended(self.ended.len() as u32));
+        self.ended.push(*ended);
     }
 
     /// The chains.
@@ -137,35 +137,35 @@ impl Batch {
         &self.chains
     }
 
-    /// The bundles that it is laid out in.
-    pub(super) fn bundles(&mut self) -> &mut [BatchPart] {
-        self.bundles.get_mut(..self.used).unwrap_or_default()
+    /// The parts of the laid-out batch.
+    pub(super) fn parts(&mut self) -> &mut [BatchPart] {
+        self.parts.get_mut(..self.used).unwrap_or_default()
     }
 
-    /// [`Batch::bundles`] beside the inputs.
-    pub(super) fn bundles_and_x(&mut self) -> (&mut [BatchPart], &[f32]) {
-        (self.bundles.get_mut(..self.used).unwrap_or_default(), &self.x)
+    /// [`Batch::parts`] and the inputs.
+    pub(super) fn parts_and_x(&mut self) -> (&mut [BatchPart], &[f32]) {
+        (self.parts.get_mut(..self.used).unwrap_or_default(), &self.x)
     }
 
-    /// Lays the batch out for `threads` threads. `in_place`: with the conversations' own states; otherwise the state of a
-    /// conversation is at its chain's position.
+    /// Lays the batch out for `threads` threads. `in_place`: steps use the slots of the conversations' own states; otherwise
+    /// a conversation's state is at its chain's row.
     pub(super) fn lay_out(&mut self, threads: usize, in_place: bool) {
         self.cut(threads, if in_place { 1 } else { threads * PARTS_PER_THREAD });
-        let Batch { chains, links, places, bundles, .. } = self;
-        places.clear();
-        places.extend((0..).zip(links.iter()).map(|(row, link)| {
+        let Batch { chains, links, positions, parts, .. } = self;
+        positions.clear();
+        positions.extend((0..).zip(links.iter()).map(|(row, link)| {
             let Some(chain) = chains.get(usize::from(link.chain)) else { return 0 };
-            let Some(bundle) = bundles.get_mut(usize::from(chain.bundle)) else { return 0 };
+            let Some(part) = parts.get_mut(usize::from(chain.part)) else { return 0 };
             let slot = if in_place { chain.slot } else { chain.row.into() };
-            u32::from(chain.bundle) << 16 | bundle.set(link.round, chain.row, slot, row, link.anew)
+            u32::from(chain.part) << 16 | part.set(link.round, chain.row, slot, row, link.is_reset)
         }));
     }
 
-    /// Cuts the chains into at most so many bundles. The first has the longest chains and two thirds of a thread's share
-    /// of the work, each other as much of what is left: chains about as long as one another step together, and threads
-    /// that come to the end find small bundles.
+    /// Divides the chains among at most `most` parts. The first part takes the longest chains, up to two thirds of a
+    /// thread's share of the work; each later one takes the same fraction of the remainder. So chains of similar length
+    /// step together, and the last parts are small enough to balance the threads.
     fn cut(&mut self, threads: usize, most: usize) {
-        let Batch { chains, order, bundles, used, .. } = self;
+        let Batch { chains, order, parts, used, .. } = self;
         order.clear();
         order.extend((0..).zip(chains.iter()).map(|(at, chain)| u32::from(chain.packets) << 16 | at));
         order.sort_unstable_by(|a, b| b.cmp(a));
@@ -175,7 +175,7 @@ impl Batch {
         let mut left: u32 = order.iter().enumerate().map(|(row, key)| cost(row, key)).sum();
         let threads = threads.max(1) as u32;
         let least = left / (8 * threads);
-        bundles.resize_with(bundles.len().max(most), BatchPart::default);
+        parts.resize_with(parts.len().max(most), BatchPart::default);
         *used = 0;
         let mut rest = order.as_slice();
         while !rest.is_empty() {
@@ -188,13 +188,13 @@ impl Batch {
                 }
                 taken += cost(rows, key);
                 if let Some(chain) = chains.get_mut((key & 0xffff) as usize) {
-                    (chain.bundle, chain.row) = (*used as u16, rows as u16);
+                    (chain.part, chain.row) = (*used as u16, rows as u16);
                 }
                 rows += 1;
             }
             let (own, others) = rest.split_at(rows);
-            if let Some(bundle) = bundles.get_mut(*used) {
-                bundle.begin(own.iter().map(|key| (key >> 16) as u16));
+            if let Some(part) = parts.get_mut(*used) {
+                part.reset(own.iter().map(|key| (key >> 16) as u16));
             }
             *used += 1;
             left = left.saturating_sub(taken);
@@ -202,24 +202,25 @@ impl Batch {
         }
     }
 
-    /// Passes on what waited, scored and in order of arrival, with all waiting ends.
+    /// Empties the stepped batch: emits its packets, scored, and its ended flows, in order of arrival. Each event comes with
+    /// all of the batch's ended flows.
     #[inline]
     pub(super) fn drain(&mut self, outputs: usize, mut emit: impl FnMut(Event<'_>, &[EndedFlow])) {
-        let Batch { items, ends, x, places, bundles, links, .. } = self;
+        let Batch { items, ended, x, positions, parts, links, .. } = self;
         let width = x.len() / links.len().max(1);
-        let (mut rows, mut places) = (x.chunks_exact(width.max(1)), places.iter());
+        let (mut rows, mut positions) = (x.chunks_exact(width.max(1)), positions.iter());
         for item in items.iter() {
             match item {
                 Item::Packet(step) => {
-                    let (Some(x), Some(place)) = (rows.next(), places.next()) else { continue };
-                    let bundle = bundles.get_mut((place >> 16) as usize);
-                    let out = bundle.and_then(|bundle| bundle.out_mut(place & 0xffff, outputs));
+                    let (Some(x), Some(position)) = (rows.next(), positions.next()) else { continue };
+                    let part = parts.get_mut((position >> 16) as usize);
+                    let out = part.and_then(|part| part.out_mut(position & 0xffff, outputs));
                     let out = out.unwrap_or_default();
-                    emit(Event::Scored(step, x, out), ends);
+                    emit(Event::Scored(step, x, out), ended);
                 }
-                Item::End(at) => {
-                    if let Some(ended) = ends.get(*at as usize) {
-                        emit(Event::Ended(ended), ends);
+                Item::Ended(at) => {
+                    if let Some(flow) = ended.get(*at as usize) {
+                        emit(Event::Ended(flow), ended);
                     }
                 }
             }
@@ -230,11 +231,11 @@ impl Batch {
     /// Empties the batch.
     fn clear(&mut self) {
         self.items.clear();
-        self.ends.clear();
+        self.ended.clear();
         self.chains.clear();
         self.links.clear();
         self.x.clear();
-        self.places.clear();
+        self.positions.clear();
         self.used = 0;
         self.since_nanos = None;
     }

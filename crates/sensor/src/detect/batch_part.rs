@@ -23,13 +23,13 @@ pub(super) struct BatchPart {
 }
 
 impl BatchPart {
-    /// Lays out the steps of chains with these numbers of packets, longest first.
-    pub(super) fn begin(&mut self, packets: impl DoubleEndedIterator<Item = u16> + ExactSizeIterator) {
+    /// Clears the part and lays out the steps of chains with these numbers of packets, longest first.
+    pub(super) fn reset(&mut self, packets: impl DoubleEndedIterator<Item = u16> + ExactSizeIterator) {
         self.chains = packets.len();
         self.round_starts.clear();
         let mut rows = packets.len() as u32;
         let mut steps = 0;
-        // From the chain that ends first: a round has a row for each chain that goes on.
+        // From the shortest chain up: a round has a row for each chain that has not ended.
         for packets in packets.rev() {
             while self.round_starts.len() < usize::from(packets) {
                 self.round_starts.push(steps);
@@ -52,10 +52,10 @@ impl BatchPart {
     pub(super) fn set(&mut self, round: u16, chain: u16, slot: u32, row: u32, reset: bool) -> u32 {
         let index = self.round_starts.get(usize::from(round)).map_or(0, |first| first + u32::from(chain));
         let at = index as usize;
-        if let (Some(s), Some(r), Some(a)) =
+        if let (Some(s), Some(r), Some(z)) =
             (self.slots.get_mut(at), self.rows.get_mut(at), self.resets.get_mut(at))
         {
-            (*s, *r, *a) = (slot, row, reset);
+            (*s, *r, *z) = (slot, row, reset);
         }
         index
     }
@@ -86,7 +86,7 @@ impl BatchPart {
     }
 }
 
-/// A batch part with all that a worker needs: its states, and the inputs that all parts of the batch share.
+/// The job of a worker: a part, its states, and the inputs that all parts of the batch share.
 pub(super) struct SharedBatch {
     pub(super) part: BatchPart,
     pub(super) states: States,
@@ -96,7 +96,7 @@ pub(super) struct SharedBatch {
 
 impl SharedBatch {
     pub(super) fn step(&mut self, stepper: &mut Stepper) {
-        // Releases the inputs: their owner reuses the memory once no part holds them.
+        // Drops this reference: the scorer reuses the inputs' memory once it holds the only one.
         let x = std::mem::take(&mut self.x);
         self.result = self.part.step(stepper, &mut self.states, &x);
     }

@@ -32,9 +32,9 @@ impl Default for Batching {
 /// Caps, seeds and waiting times.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Config {
-    /// Of the sequence level.
+    /// Configuration of the sequence level.
     pub sequence: sequence::Config,
-    /// Of the micro-batch.
+    /// Configuration of the micro-batch.
     pub batching: Batching,
     /// Idle time after which a conversation is reported early: one with too few packets to be flagged, all of which point
     /// to an attack, or one that is unknown. `None`: when it ends. The verdict still follows at its end, and may differ.

@@ -2,7 +2,7 @@
 
 use crate::feature::sequence;
 
-/// What one shard has counted.
+/// Counters of one shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Packets seen.

@@ -38,11 +38,11 @@ enum Inputs {
 }
 
 impl Detector {
-    /// Makes a detector of a model file; `file` names it in errors.
+    /// Makes a detector from a model file; `file` names it in errors.
     ///
     /// # Errors
     /// The model reads rows of another level, has more than [`MOST_CLASSES`] classes, or its card has no verdict
-    /// settings, or thresholds for other classes.
+    /// settings or a different number of thresholds.
     pub fn new(file: &str, model: &ModelFile) -> Result<Detector, ModelError> {
         let card = &model.card;
         let refuse = |problem: String| ModelError::NotADetector { file: file.to_owned(), problem };
@@ -64,13 +64,14 @@ impl Detector {
         }
         let plain = Op::Standardise { mean: 0.0, std: 1.0 };
         let columns = Level::Sequence.columns();
-        let as_it_is = card.inputs.len() == columns.len()
+        let is_unchanged = card.inputs.len() == columns.len()
             && card
                 .inputs
                 .iter()
                 .zip(columns)
                 .all(|(input, column)| input.column == column.name && input.op == plain);
-        let inputs = if as_it_is { Inputs::Row } else { Inputs::Encoded(card.encoder().map_err(refuse)?) };
+        let inputs =
+            if is_unchanged { Inputs::Row } else { Inputs::Encoded(card.encoder().map_err(refuse)?) };
         Ok(Detector {
             network: model.network.clone(),
             settings,

@@ -9,19 +9,19 @@ use crate::output::OutputError;
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     /// The file could not be read.
-    #[error("{file}: {source}; check the path and the right to read it")]
+    #[error("{file}: {source}; check the path and the permission to read it")]
     Read {
         /// The file.
         file: String,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// Not a safetensors file, or one that is cut short.
-    #[error("{file}: not a whole safetensors file ({problem}); train it again or copy it again")]
+    #[error("{file}: not a complete safetensors file ({problem}); train the model or copy the file again")]
     NotSafetensors {
         /// The file.
         file: String,
-        /// What the reader said.
+        /// The reader's error.
         problem: String,
     },
     /// A safetensors file of another program.
@@ -63,8 +63,8 @@ pub enum ModelError {
     },
     /// A model that does not score packets.
     #[error(
-        "{file}: no model for detection: {problem}; train one with `citronella train --preset sequence`, or leave --model \
-         out for the one in the program"
+        "{file}: not a model for detection: {problem}; train one with `citronella train --preset sequence`, or leave \
+         --model out for the embedded one"
     )]
     NotADetector {
         /// The file.

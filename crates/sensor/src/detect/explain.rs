@@ -20,7 +20,7 @@ use crate::flow::Flow;
 /// Which flow to explain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FlowChoice {
-    /// The row of `detect --verdicts`, from 1: flows in the order of their ends.
+    /// The row of `detect --verdicts`, from 1: flows in the order in which they end.
     Number(u64),
     /// The first flow between two endpoints, in either direction.
     Endpoints((IpAddr, u16), (IpAddr, u16)),
@@ -212,7 +212,7 @@ fn rows(
     let (mut count, mut packets) = (0u64, Capture::open(capture)?);
     while let Some(packet) = packets.next()? {
         let Some(row) = level.packet(&packet).filter(|row| row.flow == flow) else { continue };
-        if detector.settings().begins_window(count) {
+        if detector.settings().starts_window(count) {
             window.packets.clear();
             states.reset(0);
         }

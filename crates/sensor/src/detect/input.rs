@@ -127,14 +127,14 @@ impl Encoder {
     /// # Errors
     /// The first name that is not a column of the level.
     pub fn new(level: Level, inputs: &[Input], required: &[String]) -> Result<Encoder, String> {
-        let place =
+        let index =
             |name: &String| level.columns().iter().position(|c| c.name == name).ok_or_else(|| name.clone());
         Ok(Encoder {
             ops: inputs
                 .iter()
-                .map(|input| Ok((place(&input.column)?, input.op.clone())))
+                .map(|input| Ok((index(&input.column)?, input.op.clone())))
                 .collect::<Result<_, String>>()?,
-            required: required.iter().map(place).collect::<Result<_, String>>()?,
+            required: required.iter().map(index).collect::<Result<_, String>>()?,
         })
     }
 

@@ -65,7 +65,7 @@ impl Card {
     pub fn encoder(&self) -> Result<Encoder, String> {
         let level = self.level().ok_or_else(|| format!("there is no feature level {:?}", self.level))?;
         Encoder::new(level, &self.inputs, &self.rows.required)
-            .map_err(|column| format!("{column} is no column of the {} level", level.name()))
+            .map_err(|column| format!("{column} is not a column of the {} level", level.name()))
     }
 
     fn check(&self) -> Result<(), String> {
@@ -85,7 +85,7 @@ impl ModelFile {
     /// Reads a model file.
     ///
     /// # Errors
-    /// The file cannot be read, is not a whole safetensors file, was written by another program or for another format
+    /// The file cannot be read, is not a complete safetensors file, was written by another program or for another format
     /// version, or its weights do not fit its description.
     pub fn load(path: &Path) -> Result<ModelFile, ModelError> {
         let file = path.display().to_string();
@@ -180,7 +180,7 @@ fn read_weights(tensors: &SafeTensors<'_>) -> Result<Weights, String> {
         let values: Vec<f32> =
             view.data().as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
         if let Some(at) = values.iter().position(|value| !value.is_finite()) {
-            return Err(format!("tensor {name} holds infinity or not a number at place {at}"));
+            return Err(format!("tensor {name} holds infinity or not a number at index {at}"));
         }
         weights.insert(name.to_owned(), (view.shape().to_vec(), values));
     }

@@ -65,7 +65,7 @@ pub enum Control {
 ///
 /// Pairs, `Option` and `&mut` of observers are observers.
 pub trait Observer {
-    /// A capture begins: packets that follow are numbered from 1.
+    /// A capture starts: packets that follow are numbered from 1.
     fn capture_started(&mut self, name: &str) {
         let _ = name;
     }

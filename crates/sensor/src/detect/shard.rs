@@ -28,7 +28,7 @@ use crate::feature::sequence::{self, SequenceLevel, Shared};
 use crate::flow::initiator::Initiators;
 use emit::FlowState;
 
-/// Flows ended at a time by [`Shard::finish`], so that the ends of a million flows need no memory of their own.
+/// Flows ended at a time by [`Shard::finish`], so that ending a million flows needs little memory.
 const ENDS_AT_ONCE: usize = 1024;
 
 /// Cap of a batch: positions in a round have 16 bits.
@@ -44,7 +44,7 @@ pub struct Shard {
     flow_states: Vec<FlowState>,
     /// The batch that is being filled.
     filling: Batch,
-    /// The batch before it, until it has been reported.
+    /// The previous batch, until it has been reported.
     in_flight: Batch,
     is_in_flight: bool,
     idle_watch: IdleWatch,
@@ -115,8 +115,8 @@ impl Shard {
             shard.report_idle(now_nanos, observer);
             shard.level.tick(now_nanos);
             shard.queue_ended();
-            let waited = shard.filling.waits_since(now_nanos) >= shard.config.batching.wait_nanos;
-            if waited || shard.filling.only_ends() { shard.score_all(observer) } else { Ok(()) }
+            let waited = shard.filling.waited_nanos(now_nanos) >= shard.config.batching.wait_nanos;
+            if waited || shard.filling.has_only_ended_flows() { shard.score_all(observer) } else { Ok(()) }
         })
     }
 
@@ -162,7 +162,7 @@ impl Shard {
         })
     }
 
-    /// Ends all flows and continues with other shared tables: another recording begins.
+    /// Ends all flows and continues with other shared tables, for the next recording.
     ///
     /// # Errors
     /// As [`Shard::packet`].
@@ -173,8 +173,8 @@ impl Shard {
         Ok(())
     }
 
-    /// Continues with another model: the network's states of open flows are reset. Their verdicts so far are kept, unless
-    /// the classes differ.
+    /// Continues with another model. The network states of open flows are reset; their verdicts so far are kept unless the
+    /// classes differ.
     ///
     /// # Errors
     /// As [`Shard::packet`].
@@ -198,7 +198,7 @@ impl Shard {
         })
     }
 
-    /// Flows that have started and were not reported: open ones, and those whose end waits in a batch.
+    /// Flows that have started and were not reported: open ones, and ended ones that wait in a batch.
     fn unreported_flows(&self) -> u64 {
         self.counters.flows_started.saturating_sub(self.counters.flows + self.counters.lost_flows)
     }
@@ -207,7 +207,7 @@ impl Shard {
     fn clear(&mut self) {
         self.counters.evictions = self.counters().evictions;
         self.level = SequenceLevel::with_shared(self.config.sequence, self.shared.clone());
-        // The counters of shared tables go on.
+        // Shared tables keep their counters.
         let shared = self.level.evictions();
         self.counters.evictions.hosts -= shared.hosts;
         self.counters.evictions.endpoints -= shared.endpoints;
@@ -226,7 +226,7 @@ impl Shard {
         observer: &mut impl Observer,
     ) -> Result<(), Error> {
         self.counters.packets += 1;
-        if self.filling.waits_since(time_nanos) >= self.config.batching.wait_nanos {
+        if self.filling.waited_nanos(time_nanos) >= self.config.batching.wait_nanos {
             self.score(observer)?;
         }
         self.report_idle(time_nanos, observer);
@@ -251,8 +251,8 @@ impl Shard {
                     return Ok(());
                 };
                 let step = Step { slot: row.slot, flow: row.flow, number, time_nanos, is_new: row.is_new };
-                let anew = row.is_new || detector.settings().begins_window(before);
-                detector.encode(&row.features, self.filling.push(step, &mut flow_state.chain, anew));
+                let is_reset = row.is_new || detector.settings().starts_window(before);
+                detector.encode(&row.features, self.filling.push(step, &mut flow_state.chain, is_reset));
             }
         }
         if self.filling.len() >= self.config.batching.packets.clamp(1, MOST_WAITING) {
@@ -262,7 +262,7 @@ impl Shard {
         }
     }
 
-    /// Has the filling batch stepped and reports the one in flight; reports the first one too, unless batches run ahead.
+    /// Steps the filling batch and reports the one in flight; reports the stepped one too, unless batches run ahead.
     fn score(&mut self, observer: &mut impl Observer) -> Result<(), Error> {
         self.scorer.prepare(&mut self.filling);
         self.collect()?;
@@ -274,7 +274,7 @@ impl Shard {
         if self.config.batching.ahead { Ok(()) } else { self.emit_all(observer) }
     }
 
-    /// Scores and reports all that waits.
+    /// Scores and reports all waiting packets and ended flows.
     fn score_all(&mut self, observer: &mut impl Observer) -> Result<(), Error> {
         self.score(observer)?;
         self.emit_all(observer)
@@ -322,12 +322,12 @@ impl Shard {
     #[inline]
     fn queue_ended(&mut self) {
         for ended in self.level.ended() {
-            self.filling.end(ended);
+            self.filling.push_ended(ended);
         }
     }
 }
 
-/// Without batches that run ahead there is nothing to share between threads.
+/// Threads share the steps only when batches run ahead.
 fn scorer(detector: &Detector, config: &Config) -> Result<Scorer, Error> {
     let threads = if config.batching.ahead { config.threads } else { 1 };
     Scorer::new(detector, config.sequence.flows.max_flows, threads)

@@ -67,9 +67,9 @@ impl Default for Config {
 pub struct SequenceRow {
     /// Slot of the flow until it has ended; below [`table::Limits::max_flows`].
     pub slot: u32,
-    /// Number of the flow among all flows, by begin.
+    /// Number of the flow among all flows, in order of their starts.
     pub flow: u64,
-    /// Whether the flow begins with this packet; its slot may have been another flow's.
+    /// Whether the flow starts with this packet; its slot may have been another flow's.
     pub is_new: bool,
     /// Features, in the order of [`SEQUENCE`].
     pub features: [f32; WIDTH],
@@ -115,7 +115,7 @@ impl Shared {
         Shared::with_hosts(config, Arc::new(Initiators::new(config.hosts, config.seed)))
     }
 
-    /// With the behaviour of these hosts.
+    /// Shared tables with the behaviour of these hosts.
     pub fn with_hosts(config: &Config, hosts: Arc<Initiators>) -> Shared {
         Shared {
             hosts,
@@ -123,7 +123,7 @@ impl Shared {
         }
     }
 
-    /// Locked when a flow begins, is answered or refused, or its service is recognised; not for every packet.
+    /// Locked when a flow starts, is answered or refused, or its service is recognised; not for every packet.
     fn responders(&self) -> MutexGuard<'_, Responders> {
         self.responders.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -203,9 +203,9 @@ impl SequenceLevel {
         let packet = FlowPacket::of_frame(time_nanos, frame)?;
         let transport = frame.transport.as_ref()?;
         let SequenceLevel { table, ended, .. } = self;
-        let (mut begun, mut from_initiator) = (false, true);
+        let (mut is_new, mut from_initiator) = (false, true);
         let slot = table.add(&packet, |event| match event {
-            FlowEvent::New { .. } => begun = true,
+            FlowEvent::New { .. } => is_new = true,
             FlowEvent::Packet { from_initiator: is, .. } => from_initiator = is,
             FlowEvent::Ended { slot, flow, reason } => {
                 ended.push(EndedFlow { slot, actor: flow.src().0, flow: *flow, reason })
@@ -217,7 +217,7 @@ impl SequenceLevel {
             self.flows.resize(slot as usize + 1, LiveFlow::default());
         }
         let live = self.flows.get_mut(slot as usize)?;
-        if begun {
+        if is_new {
             let (expected, refused) = self.shared.responders().endpoint(flow.dst(), time_nanos);
             // An ICMP error counts for the host that sent what it answers.
             let is_of_responder = matches!(transport, Transport::Icmp(icmp) if icmp.is_error());
@@ -225,7 +225,7 @@ impl SequenceLevel {
             live.endpoint_refused = refused;
         }
         let way = usize::from(!from_initiator);
-        let events = live.packet(&packet, frame, way, begun, &self.mqtt_limits, &self.hash);
+        let events = live.packet(&packet, frame, way, is_new, &self.mqtt_limits, &self.hash);
         if events.changes_responder() {
             count_responder(&mut self.shared.responders(), &events, live, flow.dst(), time_nanos);
         }
@@ -239,7 +239,7 @@ impl SequenceLevel {
         });
         live.write(&events, &packet, way, flow, &mut features);
         live.set_last(time_nanos);
-        Some(SequenceRow { slot, flow: flow.id, is_new: begun, features })
+        Some(SequenceRow { slot, flow: flow.id, is_new, features })
     }
 
     /// Flows that ended before the last packet, in order.

@@ -1,7 +1,7 @@
 //! Reassembly of IP fragments (RFC 791, 3.2; RFC 8200, 4.5), with bounded memory.
 //!
-//! In: decoded frames in capture order. Out: a frame that is no fragment, unchanged (at the cost of one comparison); the
-//! whole datagram, for the fragment that completes it; any other fragment as it is, without a transport header.
+//! In: decoded frames in capture order. Out: a frame that is not a fragment, unchanged (at the cost of one comparison); the
+//! whole datagram, for the fragment that completes it; any other fragment unchanged, without a transport header.
 //!
 //! Fragments are matched by addresses, identification and VLAN, and in IPv4 by protocol (RFC 6864, 4). The first copy of
 //! a byte wins; a later one that differs is reported. An IPv6 datagram with partly overlapping fragments is discarded,
@@ -87,7 +87,7 @@ pub enum Fault {
     End,
     /// The datagram would be longer than 65,535 bytes ("ping of death").
     TooLong,
-    /// It is empty, or not the last fragment and no multiple of eight bytes (RFC 791, 3.2; RFC 8200, 4.5).
+    /// It is empty, or not the last fragment and not a multiple of eight bytes (RFC 791, 3.2; RFC 8200, 4.5).
     Length,
 }
 

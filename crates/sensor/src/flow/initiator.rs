@@ -1,5 +1,5 @@
 //! The recent behaviour of hosts that initiate flows: counts that decay over about 10 and 60 seconds, and sets of what
-//! each host recently contacted or used, which tell whether a port, responder or credential is new to it.
+//! each host recently contacted or used, which decide whether a port, responder or credential is new to it.
 //!
 //! In: a host's address, packet time in nanoseconds, events. Out: a [`Behaviour`] to read and update. Memory: about 750
 //! bytes per host, capped by [`Limits::max_hosts`]; beyond it the longest idle hosts are evicted, up to half at a time,

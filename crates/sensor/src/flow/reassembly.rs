@@ -6,7 +6,7 @@
 //! Bytes already passed on are not buffered: a later copy is counted, not compared. Sequence numbers wrap (RFC 9293,
 //! 3.4); a connection may be picked up in mid-stream.
 //!
-//! Invariant: the blocks are in order, do not overlap, and all begin after `next`. Memory: see [`Limits`]; a block
+//! Invariant: the blocks are in order, do not overlap, and all start after `next`. Memory: see [`Limits`]; a block
 //! costs [`BLOCK_BYTES`] on top of its bytes, a direction in order nothing.
 
 /// Cost of a block on top of its bytes: its entry, and the overhead of a small allocation.
@@ -66,7 +66,7 @@ pub struct Reassembly {
 }
 
 impl Reassembly {
-    /// With these limits.
+    /// Shared state with these limits.
     pub fn new(limits: Limits) -> Reassembly {
         Reassembly { limits, counters: Counters::default() }
     }
@@ -121,7 +121,7 @@ pub struct Stream {
 pub struct Segment<'a> {
     /// Sequence number.
     pub seq: u32,
-    /// SYN: the payload begins one later.
+    /// SYN takes one sequence number: the payload starts at `seq + 1`.
     pub syn: bool,
     /// FIN follows the payload.
     pub fin: bool,

@@ -6,7 +6,7 @@
 //! its handshake. A password is readable only through the message itself
 //! ([`citronella_wire::mqtt::Password::reveal`]).
 //!
-//! All time is packet time. Memory is bounded by [`Limits`]; [`Counters`] say what did not fit. A connection without
+//! All time is packet time. Memory is bounded by [`Limits`]; [`Counters`] count what did not fit. A connection without
 //! payload, or of another protocol, costs as much as its flow.
 
 mod connection;
@@ -28,13 +28,13 @@ pub use event::{Application, BadFragment, EventContext, FlowEnd, SessionEvent};
 /// Bounds of all state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Of the flow table.
+    /// Limits of the flow table.
     pub flows: table::Limits,
-    /// Of IP reassembly: outside of tunnels, and again within them.
+    /// Limits of IP reassembly: outside of tunnels, and again within them.
     pub fragments: fragments::Limits,
-    /// Of TCP reassembly.
+    /// Limits of TCP reassembly.
     pub reassembly: reassembly::Limits,
-    /// Of MQTT, per connection.
+    /// Limits of MQTT, per connection.
     pub mqtt: mqtt::Limits,
     /// Connections read at a time; further ones are counted as flows only.
     pub connections: usize,
@@ -78,11 +78,11 @@ pub struct Counters {
     pub buffered_bytes: usize,
     /// Connections read now.
     pub connections: usize,
-    /// Of the flow table.
+    /// Counters of the flow table.
     pub flows: table::Counters,
-    /// Of TCP reassembly.
+    /// Counters of TCP reassembly.
     pub reassembly: reassembly::Counters,
-    /// Of IP reassembly outside of tunnels, and within them.
+    /// Counters of IP reassembly outside of tunnels, and within them.
     pub fragments: [fragments::Counters; 2],
 }
 
@@ -138,7 +138,7 @@ impl Default for Sessions {
 }
 
 impl Sessions {
-    /// Without flows.
+    /// A tracker without flows.
     pub fn new(limits: Limits) -> Sessions {
         Sessions {
             fragments: [limits.fragments; 2].map(Fragments::new),
@@ -152,7 +152,7 @@ impl Sessions {
         }
     }
 
-    /// Takes the next packet; `emit` gets the ends of flows that timed out, then the packet's own events.
+    /// Takes the next packet; `emit` receives the end events of flows that timed out, then the packet's own events.
     pub fn packet(&mut self, packet: &Packet<'_>, emit: impl FnMut(SessionEvent<'_>)) {
         self.frame(packet, &decode_frame(packet.link, packet.bytes), emit);
     }
@@ -293,7 +293,7 @@ impl Shared {
             track.reading = Reading::Idle;
         }
         if matches!(track.reading, Reading::Idle) && frame.payload_len > 0 {
-            track.reading = self.begin(track.syns);
+            track.reading = self.start_reading(track.syns);
         }
         let Reading::Active(connection) = &mut track.reading else { return };
         let before = connection.buffered_bytes();
@@ -322,7 +322,7 @@ impl Shared {
         }
     }
 
-    fn begin(&mut self, syns: [Option<u32>; 2]) -> Reading {
+    fn start_reading(&mut self, syns: [Option<u32>; 2]) -> Reading {
         if self.counters.connections >= self.limits.connections {
             self.counters.connections_over_cap += 1;
             return Reading::Stopped;

@@ -42,7 +42,7 @@ pub struct Observed<'a> {
     pub version_assumed: bool,
     /// The exchange it belongs to.
     pub exchange: Exchange,
-    /// The connection was seen from its begin, without losses. Otherwise violations of order may come from the capture.
+    /// The connection was seen from its start, without losses. Otherwise violations of order may come from the capture.
     pub complete_view: bool,
 }
 
@@ -131,7 +131,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// A connection seen from its begin.
+    /// A connection seen from its start.
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,

@@ -44,7 +44,7 @@ violations! {
     MissingSubscribe "missing_subscribe" Some("MQTT-3.8.4-1"), "A SUBACK answers no SUBSCRIBE.";
     MissingUnsubscribe "missing_unsubscribe" Some("MQTT-3.10.4-4"), "An UNSUBACK answers no UNSUBSCRIBE.";
     DoubleConnect "double_connect" Some("MQTT-3.1.0-2"), "A second CONNECT on one connection.";
-    UnintroducedMessage "unintroduced_message" Some("MQTT-3.1.0-1"), "A message before the connection was accepted; once a direction where the recording begins in mid-stream.";
+    UnintroducedMessage "unintroduced_message" Some("MQTT-3.1.0-1"), "A message before the connection was accepted; once per direction where the recording begins in mid-stream.";
     InvalidQosLevel "invalid_qos_level" Some("MQTT-3.3.1-4"), "A QoS of 3.";
     MissingMsgId "missing_msg_id" Some("MQTT-2.3.1-1; MQTT-2.2.1-3"), "A message that needs a packet identifier ends before it.";
     UnassignedMsgType "unassigned_msg_type" Some("2.2.1; 2.1.2"), "A control packet type that the version does not have.";
@@ -57,7 +57,7 @@ violations! {
     RemainingLengthNotMinimal "remaining_length_not_minimal" Some("2.2.3; MQTT-1.5.5-1"), "A variable byte integer in more bytes than it needs.";
     DupWithoutQos "dup_without_qos" Some("MQTT-3.3.1-2"), "DUP set on a PUBLISH of QoS 0.";
     // The body.
-    Truncated "truncated" Some("MQTT-4.8.0-1; MQTT-4.13.1-1"), "A field is longer than what is left of its message.";
+    Truncated "truncated" Some("MQTT-4.8.0-1; MQTT-4.13.1-1"), "A field is longer than the rest of its message.";
     TrailingBytes "trailing_bytes" Some("MQTT-4.8.0-1; MQTT-4.13.1-1"), "Bytes are left after a message's last field.";
     BadUtf8 "bad_utf8" Some("MQTT-1.5.3-1; MQTT-1.5.4-1"), "A text that is not UTF-8.";
     NullInText "null_in_text" Some("MQTT-1.5.3-2; MQTT-1.5.4-2"), "A text with U+0000.";
@@ -79,7 +79,7 @@ violations! {
     WildcardInTopic "wildcard_in_topic" Some("MQTT-3.3.2-2"), "A wildcard in the topic name of a PUBLISH or a will.";
     EmptyTopic "empty_topic" Some("MQTT-4.7.3-1"), "A topic name or filter of no characters, without an alias.";
     TopicTooLong "topic_too_long" None, "A topic longer than the limit allows.";
-    BadTopicFilter "bad_topic_filter" Some("MQTT-4.7.1-2, MQTT-4.7.1-3; MQTT-4.7.1-1, MQTT-4.8.2-1"), "A topic filter whose wildcards or share name do not stand where they may.";
+    BadTopicFilter "bad_topic_filter" Some("MQTT-4.7.1-2, MQTT-4.7.1-3; MQTT-4.7.1-1, MQTT-4.8.2-1"), "A topic filter with a wildcard or share name in an invalid position.";
     NoTopics "no_topics" Some("MQTT-3.8.3-3, MQTT-3.10.3-2; MQTT-3.8.3-2, MQTT-3.10.3-2"), "A SUBSCRIBE or UNSUBSCRIBE of nothing.";
     BadSubscriptionOptions "bad_subscription_options" Some("MQTT-3-8.3-4; MQTT-3.8.3-5"), "Reserved bits of the subscription options are set, or a value that they cannot have.";
     // Version 5's properties.
@@ -92,7 +92,7 @@ violations! {
     EarlyMessage "early_message" None, "A client's message before the CONNACK: allowed (3.1.4), and rare; Suricata calls it unintroduced_message.";
     KeepAliveExceeded "keep_alive_exceeded" Some("MQTT-3.1.2-23; MQTT-3.1.2-20"), "A client was silent for more than one and a half times its keep-alive.";
     Qos2Broken "qos2_broken" Some("MQTT-4.3.3-1, MQTT-4.3.3-2; MQTT-4.3.3-3, MQTT-4.3.3-5"), "The handshake of QoS 2 out of order.";
-    PacketIdInUse "packet_id_in_use" Some("MQTT-2.3.1-2; MQTT-2.2.1-3"), "A packet identifier anew while its exchange is open.";
+    PacketIdInUse "packet_id_in_use" Some("MQTT-2.3.1-2; MQTT-2.2.1-3"), "A packet identifier is reused while its exchange is open.";
     WrongDirection "wrong_direction" Some("2.2.1; 2.1.2"), "A message that this side cannot send.";
     AfterDisconnect "after_disconnect" Some("MQTT-3.14.4-2"), "A message after the sender's DISCONNECT.";
     AnswerMismatch "answer_mismatch" Some("MQTT-3.8.4-5; MQTT-3.8.4-6, MQTT-3.11.3-1"), "A SUBACK or UNSUBACK with another number of codes than topics asked for.";

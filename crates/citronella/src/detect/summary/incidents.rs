@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::detect::outputs::Report;
 use crate::show::{self, count};
 
-/// Prints the incidents, and the metrics of what is not among them.
+/// Prints the incidents, and how many findings and alerts are not among them.
 pub(super) fn print(report: &Report) -> Result<()> {
     if !report.incidents.is_empty() {
         let columns = ["incident", "class", "detected by", "flows", "targets", "score", "first", "last"];

@@ -24,7 +24,7 @@ pub struct EngineOptions {
     pub settings: Settings,
     /// Name of the model in alerts.
     pub model: String,
-    /// Where the state is kept over a restart.
+    /// Where the state is stored over a restart.
     pub state: Option<StateStore>,
     /// Packets come from interfaces: the kernel's counters are metrics.
     pub is_live: bool,
@@ -46,14 +46,14 @@ pub struct SharedEngine<S> {
     names_captures: bool,
     /// The latest progress of each shard.
     shards: Mutex<Vec<Progress>>,
-    /// The detector that was loaded last, and how often one was.
+    /// The detector loaded last, and the number of reloads.
     detector: Mutex<Option<Detector>>,
     generation: AtomicU64,
     has_stopped: AtomicBool,
     fault: Mutex<Option<SinkError>>,
 }
 
-/// What a run came to.
+/// The result of a run.
 pub struct RunReport<S> {
     /// The sink, after the last event.
     pub sink: S,
@@ -70,7 +70,7 @@ pub struct RunReport<S> {
 }
 
 impl<S: Sink> SharedEngine<S> {
-    /// Starts an engine; its state is restored.
+    /// Starts an engine and restores its state.
     pub fn start(options: EngineOptions, detector: &Detector, hosts: &Arc<Initiators>, sink: S) -> Arc<Self> {
         let EngineOptions { settings, model, state, is_live, names_captures } = options;
         let mut engine = AlertEngine::new(settings, detector, &model);
@@ -138,7 +138,7 @@ impl<S: Sink> SharedEngine<S> {
         Some(RunReport { sink, metrics, counters, outlook, open, fault })
     }
 
-    /// Works on the engine, then delivers its events.
+    /// Runs `work` on the engine, then delivers its events.
     fn with_engine(&self, work: impl FnOnce(&mut AlertEngine)) {
         let mut engine = lock(&self.engine);
         work(&mut engine);
@@ -215,12 +215,12 @@ fn deliver_to(
     Ok(flow)
 }
 
-/// A thread that panicked leaves an event too few at worst.
+/// A poisoned lock is used: a thread that panicked has lost one event at worst.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Passes what one shard detects to the shared engine.
+/// Passes one shard's detections to the shared engine.
 pub struct EngineObserver<S> {
     shared: Arc<SharedEngine<S>>,
     shard: usize,

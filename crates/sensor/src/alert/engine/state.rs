@@ -26,11 +26,11 @@ const WRITE_NANOS: i64 = 60_000_000_000;
 
 /// Why a folder cannot hold the state.
 #[derive(Debug, thiserror::Error)]
-#[error("{}: cannot keep state here: {source}; give --state a folder that this user may write to", .folder.display())]
+#[error("{}: cannot store state here: {source}; give --state a folder that this user may write to", .folder.display())]
 pub struct StateError {
     /// The folder.
     pub folder: PathBuf,
-    /// What the system said.
+    /// The system's error.
     pub source: io::Error,
 }
 
@@ -111,7 +111,7 @@ impl StateStore {
 fn save(path: &Path, snapshot: &Snapshot) {
     if let Err(error) = write(path, snapshot) {
         let file = path.display();
-        warn!(%file, "{file}: cannot write the state: {error}; it is not kept");
+        warn!(%file, "{file}: cannot write the state: {error}; a restart will not restore it");
     }
 }
 

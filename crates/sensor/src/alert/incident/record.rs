@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 use crate::alert::FlowRef;
 use crate::detect::{Finding, FindingSource, RuleId};
 
-/// Responders that an incident lists; of more it only records that there are.
+/// Responders that an incident lists; a flag records that there were more.
 pub const MAX_TARGETS: usize = 32;
 /// Responder ports that it counts.
 pub const MAX_PORTS: usize = 256;
 /// Recent flows, so that a flow flagged by a rule and by the model counts once.
 const RECENT_FLOWS: usize = 256;
-/// Recent findings of a candidate whose times are kept.
+/// Recent findings of a candidate whose times are stored.
 pub(super) const MAX_FINDING_TIMES: usize = 64;
 /// Time constant, in seconds, of the decayed count by which incidents of one initiator are compared.
 const DECAY_SECS: f32 = 10.0;
@@ -86,7 +86,7 @@ pub struct Incident {
     pub flows_by_model: u64,
     /// Findings by rules.
     pub findings_by_rules: u64,
-    /// These rules.
+    /// The rules that raised them.
     pub rules: Vec<RuleId>,
     /// Packets of these flows until they were flagged.
     pub packets: u64,
@@ -219,7 +219,7 @@ impl Incident {
         self.level.0 * (-secs / DECAY_SECS).exp()
     }
 
-    /// Findings within a span that ends now.
+    /// Number of findings in the last `span`.
     pub(super) fn findings_within(&self, now: u64, span: u64) -> usize {
         self.finding_times.iter().filter(|at| now.saturating_sub(**at) <= span).count()
     }

@@ -25,7 +25,7 @@ impl IncidentTracker {
         }
     }
 
-    /// Restores a snapshot. Without its incidents, and `false`, where the model's classes differ.
+    /// Restores a snapshot. Returns `false`, and restores no incidents, if the model's classes differ.
     pub fn restore(&mut self, snapshot: Snapshot) -> bool {
         self.counters = snapshot.counters;
         if snapshot.classes != self.classes {

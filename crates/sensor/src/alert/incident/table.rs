@@ -46,7 +46,7 @@ impl IncidentTable {
         self.by_initiator.get_mut(&key.initiator)?.iter_mut().find(|incident| incident.key == *key)
     }
 
-    /// The incident or candidate of a key, a new candidate where there is none; then another may be evicted.
+    /// The incident or candidate of a key; adds a candidate if there is none, which may evict another one.
     pub(super) fn entry(
         &mut self,
         key: Key,
@@ -109,7 +109,7 @@ impl IncidentTable {
             .max_by(|a, b| a.level_at(now).total_cmp(&b.level_at(now)))
     }
 
-    /// A candidate becomes an open incident; then another one may be evicted.
+    /// Turns a candidate into an open incident, which may evict another one.
     pub(super) fn open_candidate(
         &mut self,
         key: &Key,
@@ -152,7 +152,7 @@ impl IncidentTable {
         }
     }
 
-    /// Removes the first of an order, if its time allows.
+    /// Removes the first entry of an order, if it is due.
     fn pop(&mut self, order: usize, may: impl FnOnce(u64) -> bool) -> Option<Incident> {
         let idle = self.idle.get_mut(order)?;
         let (touched, key) = *idle.first().filter(|(touched, _)| may(*touched))?;

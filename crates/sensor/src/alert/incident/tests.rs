@@ -43,7 +43,7 @@ fn by_rule(finding: Finding) -> Finding {
     Finding { source: FindingSource::Rule(REFUSED), score: 12.0, threshold: 10.0, ..finding }
 }
 
-/// Events in words: stage, class, flows.
+/// Events as text: stage, class, flows.
 #[derive(Default)]
 struct Log(Vec<String>);
 
@@ -120,7 +120,7 @@ fn too_few_findings_in_the_window_open_nothing() {
     all.finish(at(900.0));
     log.take(&mut all);
     assert!(log.0.is_empty(), "{:?}", log.0);
-    // A class that needs one finding opens, at the end at the latest.
+    // A class that needs one finding opens when the traffic ends, at the latest.
     feed(&mut all, &mut log, finding(900.0, 1, 1, 3));
     all.finish(at(900.0));
     log.take(&mut all);
@@ -178,9 +178,9 @@ fn a_second_attack_of_an_initiator_opens_once_the_first_has_decayed() {
     for n in 0..40_u16 {
         feed(&mut all, &mut log, finding(20.0 + f64::from(n) * 2.0, 1, n, 2));
     }
-    let begins: Vec<_> = log.0.iter().filter(|text| text.starts_with("opened")).collect();
-    assert_eq!(begins.len(), 2, "{begins:?}");
-    assert!(begins[1].starts_with("opened mqtt_bruteforce"));
+    let opened: Vec<_> = log.0.iter().filter(|text| text.starts_with("opened")).collect();
+    assert_eq!(opened.len(), 2, "{opened:?}");
+    assert!(opened[1].starts_with("opened mqtt_bruteforce"));
 }
 
 #[test]
@@ -273,7 +273,7 @@ fn alerts_over_the_rate_wait() {
         all.tick(at(f64::from(seconds)));
         log.take(&mut all);
     }
-    // Those whose candidates have not expired meanwhile.
+    // The classes whose candidates have not expired meanwhile.
     assert!(log.0.len() > 5 && all.counters().over_rate > 0, "{:?}", log.0);
 }
 
@@ -310,7 +310,7 @@ fn suppressed_findings_are_only_counted() {
 }
 
 #[test]
-fn incidents_go_on_after_a_restart() {
+fn incidents_continue_after_a_restart() {
     let mut first = incidents(AlertSettings::default());
     let mut log = Log::default();
     for n in 0..10_u16 {

@@ -32,7 +32,7 @@ pub(super) struct Entry {
     pub(super) bytes: Range<usize>,
 }
 
-/// A position in a block: walks over its packets in order.
+/// Iterates over the packets of a block, in order.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BlockCursor {
     /// Packets that the kernel announced and that have not been read.

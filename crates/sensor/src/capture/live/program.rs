@@ -1,8 +1,8 @@
 //! Generates the classic BPF programs (Documentation/networking/filter.rst) that the kernel runs over every packet: one
 //! chooses the packet's shard, one filters packets before they are copied into the ring.
 //!
-//! Loads are relative to the network header, so one program works for every link layer; the kernel has removed the first
-//! VLAN tag before.
+//! Loads are relative to the network header, so one program works for every link layer; the kernel has already removed the
+//! first VLAN tag.
 
 use std::net::IpAddr;
 
@@ -48,14 +48,14 @@ const JUMP_IF_ANY: u16 = 0x45;
 const RETURN: u16 = 0x06;
 const RETURN_A: u16 = 0x16;
 
-/// A jump target, which may be used before it is placed.
+/// A jump target, which may be used before it is bound.
 #[derive(Clone, Copy)]
 struct Label(usize);
 
 #[derive(Default)]
 struct Assembler {
     code: Vec<Instruction>,
-    /// Position of each label, once it is placed.
+    /// Position of each label, once it is bound.
     labels: Vec<Option<usize>>,
     /// Jumps whose distance `finish` fills in.
     jumps: Vec<(usize, Label)>,
@@ -71,7 +71,7 @@ impl Assembler {
         Label(self.labels.len() - 1)
     }
 
-    fn place(&mut self, label: Label) {
+    fn bind(&mut self, label: Label) {
         if let Some(position) = self.labels.get_mut(label.0) {
             *position = Some(self.code.len());
         }
@@ -114,14 +114,14 @@ pub(super) fn fanout(seed: u64) -> Vec<Instruction> {
     program.jump_if(JUMP_IF_EQUAL, IPV6, v6);
     program.push(RETURN, 0);
 
-    program.place(v4);
+    program.bind(v4);
     for (memory, offset) in [(0, 12), (1, 16)] {
         program.push(LOAD_WORD, NETWORK.wrapping_add(offset));
         program.push(STORE, memory);
     }
     program.jump(mix);
 
-    program.place(v6);
+    program.bind(v6);
     for (memory, offset) in [(0, 8), (1, 24)] {
         program.push(LOAD_WORD, NETWORK.wrapping_add(offset));
         for word in 1..4 {
@@ -134,7 +134,7 @@ pub(super) fn fanout(seed: u64) -> Vec<Instruction> {
     }
 
     // ((a ^ b) * first) ^ ((a + b) * second): the same for both directions.
-    program.place(mix);
+    program.bind(mix);
     program.push(LOAD_X_MEMORY, 1);
     program.push(LOAD_MEMORY, 0);
     program.push(XOR_X, 0);
@@ -199,7 +199,7 @@ fn compile(filter: &Filter, snap_bytes: u32) -> Option<Vec<Instruction>> {
         program.jump_if(JUMP_IF_EQUAL, IPV6, v6);
         program.jump(accept); // a second tag or another protocol: `Filter::matches` decides
 
-        program.place(v4);
+        program.bind(v4);
         networks(&mut program, filter, true, reject);
         if !filter.ports.is_empty() {
             program.push(LOAD_HALF, NETWORK.wrapping_add(6));
@@ -214,7 +214,7 @@ fn compile(filter: &Filter, snap_bytes: u32) -> Option<Vec<Instruction>> {
         }
         program.jump(accept);
 
-        program.place(v6);
+        program.bind(v6);
         networks(&mut program, filter, false, reject);
         if !filter.ports.is_empty() {
             program.push(LOAD_BYTE, NETWORK.wrapping_add(6));
@@ -222,7 +222,7 @@ fn compile(filter: &Filter, snap_bytes: u32) -> Option<Vec<Instruction>> {
             let plain = program.label();
             program.jump_if(JUMP_IF_EQUAL, TCP, plain);
             program.jump_unless(JUMP_IF_EQUAL, UDP, accept); // extension headers: `Filter::matches` decides
-            program.place(plain);
+            program.bind(plain);
             for offset in [40, 42] {
                 program.push(LOAD_HALF, NETWORK.wrapping_add(offset));
                 ports(&mut program, &filter.ports, accept);
@@ -230,9 +230,9 @@ fn compile(filter: &Filter, snap_bytes: u32) -> Option<Vec<Instruction>> {
             program.jump(reject);
         }
     }
-    program.place(accept);
+    program.bind(accept);
     program.push(RETURN, snap_bytes);
-    program.place(reject);
+    program.bind(reject);
     program.push(RETURN, 0);
     program.finish()
 }
@@ -242,7 +242,7 @@ fn transport(program: &mut Assembler, offset: u32, reject: Label) {
     program.push(LOAD_BYTE, NETWORK.wrapping_add(offset));
     program.jump_if(JUMP_IF_EQUAL, TCP, known);
     program.jump_unless(JUMP_IF_EQUAL, UDP, reject);
-    program.place(known);
+    program.bind(known);
 }
 
 fn ports(program: &mut Assembler, ports: &[u16], accept: Label) {
@@ -270,11 +270,11 @@ fn networks(program: &mut Assembler, filter: &Filter, v4: bool, reject: Label) {
                 }
             }
             program.jump(inside);
-            program.place(other);
+            program.bind(other);
         }
     }
     program.jump(reject);
-    program.place(inside);
+    program.bind(inside);
 }
 
 fn words(address: IpAddr) -> Vec<u32> {

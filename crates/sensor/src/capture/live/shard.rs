@@ -17,7 +17,7 @@ use crate::capture::{CaptureCounters, CaptureError, LinkNotice, Next, Source};
 
 /// How long [`LiveShard`] waits for packets before it reports that it is idle. A packet ends the wait.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
-/// How often an interface that is away is looked for.
+/// Interval at which a removed interface is looked for.
 const CHECK_EVERY: Duration = Duration::from_millis(250);
 /// Blocks read from one ring before the next has its turn.
 const BLOCKS_A_TURN: u64 = 32;
@@ -29,9 +29,9 @@ pub struct LiveShard {
     /// The link that is read, and the count of its blocks at which its turn ends.
     turn: usize,
     turn_ends: u64,
-    /// Packets were delivered since the rings were last empty.
+    /// Packets have been delivered since the rings were last empty.
     has_delivered: bool,
-    /// Waiting has failed.
+    /// `poll` has failed.
     has_failed: bool,
     /// Only one shard reports changes of interfaces; all follow them.
     reports_links: bool,
@@ -128,7 +128,7 @@ impl LiveShard {
         }
     }
 
-    /// Asks for the state of interfaces whose socket has failed, and now and then of those that are away.
+    /// Checks the interfaces whose socket has failed, and at intervals those that are away.
     fn check_links(&mut self, failed: &[usize]) {
         let away = self.links.iter().any(|link| !link.is_up());
         let due = away && self.checked.elapsed() >= CHECK_EVERY;
@@ -182,8 +182,8 @@ impl Source for LiveShard {
     }
 }
 
-// The two clocks that live capture needs: one to look for an interface now and then, one that stands in for packet
-// time while no packet comes.
+// The two clocks of live capture: one for the interval at which interfaces are looked for, one that replaces packet time
+// while no packets arrive.
 
 #[allow(clippy::disallowed_methods)]
 fn now() -> Instant {

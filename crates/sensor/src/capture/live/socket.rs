@@ -72,7 +72,7 @@ pub(super) struct Link {
     index: Option<i32>,
     state: State,
     ring: Ring,
-    /// Position in the ring's current block, once reading it has begun.
+    /// Position in the ring's current block, once reading it has started.
     cursor: Option<BlockCursor>,
     blocks: u64,
     socket: Socket,
@@ -232,10 +232,10 @@ impl Link {
         Some(LinkNotice { interface: self.name.clone(), event: event.1 })
     }
 
-    /// Captures from an interface that is up again, or from a new interface with its name.
+    /// Resumes capture from an interface that is up again, or from a new interface of the same name.
     fn resume(&mut self, info: InterfaceInfo) -> io::Result<()> {
         match self.index {
-            // The kernel has bound the socket again by itself.
+            // The kernel has rebound the socket.
             Some(index) if index == info.index => return Ok(()),
             // It was never up.
             None if is_cooked(info) == self.cooked => return self.attach(info),

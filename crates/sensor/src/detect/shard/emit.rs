@@ -8,24 +8,24 @@ use crate::detect::{Finding, FindingSource, FlowVerdict, Observer};
 use crate::feature::sequence::verdict::{RunningVerdict, Settings};
 use crate::flow::Flow;
 
-/// Per-flow state beside its features and the network's state.
+/// State of a flow, besides its features and the network's state.
 #[derive(Clone, Copy, Default)]
 pub(super) struct FlowState {
     running: RunningVerdict,
     /// The chain of its last packet in a micro-batch.
     pub(super) chain: u16,
-    /// It is in the idle watch.
+    /// The flow is in the idle watch.
     is_watched: bool,
-    /// What was reported when it fell idle.
+    /// What was reported when the flow fell idle.
     reported: Reported,
 }
 
-/// What was reported of a flow when it fell idle.
+/// What was reported when a flow fell idle.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Reported {
     #[default]
     Nothing,
-    /// That it is unknown; a class may still follow.
+    /// An unknown verdict; a class may still follow.
     Unknown,
     Class,
 }
@@ -37,12 +37,12 @@ impl FlowState {
 }
 
 impl Shard {
-    /// Reports the batch in flight. The network's states are as it left them.
+    /// Reports the batch in flight, with the network's states still as it left them.
     pub(super) fn emit(&mut self, observer: &mut impl Observer) {
         let Shard { detector, level, scorer, flow_states, filling, in_flight, idle_watch, counters, .. } =
             self;
         let settings = detector.settings();
-        in_flight.drain(detector.classes().len(), |event, ends| match event {
+        in_flight.drain(detector.classes().len(), |event, ended_flows| match event {
             Event::Scored(step, x, probabilities) => {
                 counters.scored += 1;
                 let Some(flow_state) = flow_states.get_mut(step.slot as usize) else { return };
@@ -51,21 +51,23 @@ impl Shard {
                         (RunningVerdict::default(), false, Reported::Nothing);
                 }
                 observer.scored(step.number, step.flow, probabilities);
-                let calls = flow_state.running.step(probabilities, detector.beyond(x), settings);
+                let is_flagged = flow_state.running.step(probabilities, detector.beyond(x), settings);
                 if !flow_state.is_watched && flow_state.running.would_be_flagged(settings) {
                     flow_state.is_watched = true;
                     idle_watch.watch(step.slot, step.flow, step.time_nanos, step.time_nanos);
                 }
-                if calls && !flow_state.is_reported() {
+                if is_flagged && !flow_state.is_reported() {
                     // The slot may belong to another flow by now.
                     let open = level.flow(step.slot).filter(|flow| flow.id == step.flow);
                     let open = open.and_then(|flow| Some((flow, level.actor(step.slot)?)));
-                    let here = || ends.iter().find(|ended| ended.flow.id == step.flow);
-                    let ended = || here().or_else(|| filling.end_of(step.flow));
+                    let here = || ended_flows.iter().find(|ended| ended.flow.id == step.flow);
+                    let ended = || here().or_else(|| filling.ended_flow(step.flow));
                     let ended = || ended().map(|ended| (&ended.flow, ended.actor));
-                    let Some(whose) = open.or_else(ended) else { return };
+                    let Some(flow_and_actor) = open.or_else(ended) else { return };
                     counters.findings += 1;
-                    let Some(finding) = finding(&flow_state.running, settings, whose) else { return };
+                    let Some(finding) = finding(&flow_state.running, settings, flow_and_actor) else {
+                        return;
+                    };
                     let finding =
                         Finding { time_nanos: step.time_nanos, packet: Some(step.number), ..finding };
                     observer.finding(&finding, &mut || scorer.reasons(detector, step.slot, x, finding.class));
@@ -74,9 +76,9 @@ impl Shard {
             Event::Ended(ended) => {
                 counters.flows += 1;
                 let Some(flow_state) = flow_states.get_mut(ended.slot as usize) else { return };
-                let before = flow_state.running.classification(settings).map(|called| called.class);
-                let called = flow_state.running.end(settings);
-                let is_new = called.map(|called| called.class) != before && !flow_state.is_reported();
+                let before = flow_state.running.classification(settings).map(|known| known.class);
+                let classification = flow_state.running.end(settings);
+                let is_new = classification.map(|known| known.class) != before && !flow_state.is_reported();
                 if is_new
                     && let Some(finding) = finding(&flow_state.running, settings, (&ended.flow, ended.actor))
                 {
@@ -86,9 +88,9 @@ impl Shard {
                 observer.flow_ended(&FlowVerdict {
                     flow: ended.flow,
                     reason: ended.reason,
-                    class: called.map_or(0, |called| called.class),
-                    score: called.map_or(flow_state.running.highest(), |called| called.score),
-                    packets_to_alert: called.map(|called| called.packets),
+                    class: classification.map_or(0, |known| known.class),
+                    score: classification.map_or(flow_state.running.highest(), |known| known.score),
+                    packets_to_alert: classification.map(|known| known.packets),
                     near: flow_state.running.near(),
                 });
             }
@@ -124,22 +126,22 @@ impl Shard {
     }
 }
 
-/// The finding on a flow at its latest packet, if it is flagged.
+/// The finding for a flow at its latest packet, or `None` if the flow is not flagged.
 fn finding(
     running: &RunningVerdict,
     settings: &Settings,
     (flow, initiator): (&Flow, IpAddr),
 ) -> Option<Finding> {
-    let called = running.classification(settings)?;
+    let classification = running.classification(settings)?;
     Some(Finding {
         time_nanos: flow.last_nanos,
         packet: None,
         initiator,
         flow: *flow,
-        class: called.class,
-        score: called.score,
-        threshold: settings.threshold_of(called.class),
-        packets: called.packets,
+        class: classification.class,
+        score: classification.score,
+        threshold: settings.threshold_of(classification.class),
+        packets: classification.packets,
         source: FindingSource::Model,
     })
 }

@@ -1,4 +1,4 @@
-//! What only the inside can break.
+//! Faults that only a test inside the module can inject.
 
 use std::path::Path;
 
@@ -10,9 +10,9 @@ struct Silent;
 
 impl Observer for Silent {}
 
-/// The step of inputs that are infinite panics in tests.
+/// In tests, a step with infinite inputs panics.
 #[test]
-fn a_panic_in_a_helper_costs_the_open_flows_and_nothing_else() {
+fn a_panic_in_a_worker_loses_only_the_open_flows() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let model = ModelFile::load(&root.join("models/sequence.safetensors")).unwrap();
     let detector = Detector::new("the model", &model).unwrap();

@@ -9,7 +9,7 @@ macro_rules! features {
         #[repr(usize)]
         pub(super) enum Feature { $($feature,)* }
 
-        /// The columns of the sequence level, one vector a packet: numbers between 0 and 1.
+        /// The columns of the sequence level, one vector per packet: numbers between 0 and 1.
         pub const SEQUENCE: [Column; [$(Feature::$feature),*].len()] = [
             $(Column {
                 name: $name,
@@ -31,55 +31,55 @@ features! {
     FromInitiator "from_initiator" "0 or 1" "the initiator sent it";
     Udp "udp" "0 or 1" "UDP";
     Payload "payload_len" "log bytes" "payload after the transport header";
-    FlowGap "flow_gap" "log seconds" "since the flow's last packet";
-    HostGap "host_gap" "log seconds" "since the initiator's last packet in any flow";
-    Age "flow_age" "log seconds" "since the flow's first packet";
-    Packets "flow_packets" "log packets" "of the flow so far, both ends";
+    FlowGap "flow_gap" "log seconds" "time since the flow's previous packet";
+    HostGap "host_gap" "log seconds" "time since the initiator's previous packet in any flow";
+    Age "flow_age" "log seconds" "time since the flow's first packet";
+    Packets "flow_packets" "log packets" "packets of the flow so far, in both directions";
     Syn "syn" "0 or 1" "TCP SYN";
     Fin "fin" "0 or 1" "TCP FIN";
     Rst "rst" "0 or 1" "TCP RST";
-    MidStream "mid_stream" "0 or 1" "a TCP flow whose begin was not seen";
-    NewEndpoint "new_end" "0 or 1" "the initiator had not met this responder and port of late when the flow began";
+    MidStream "mid_stream" "0 or 1" "a TCP flow whose start was not captured";
+    NewEndpoint "new_end" "0 or 1" "the flow goes to a responder and port that the initiator had not contacted recently";
     // The service, from the bytes of this flow or of an earlier one to the same endpoint.
     Mqtt "mqtt" "0 or 1" "the responder speaks MQTT";
     Ssh "ssh" "0 or 1" "the responder speaks SSH";
     OtherService "other_service" "0 or 1" "the responder speaks TLS or HTTP";
-    Accepted "login_accepted" "0 or 1" "a login accepted: a CONNACK with code 0, an SSH answer";
-    Refused "login_refused" "0 or 1" "a login refused: a CONNACK with another code, an SSH answer";
-    // MQTT: what begins in this packet, and the connection so far.
+    Accepted "login_accepted" "0 or 1" "a login was accepted: a CONNACK with code 0, or an SSH answer";
+    Refused "login_refused" "0 or 1" "a login was refused: a CONNACK with another code, or an SSH answer";
+    // MQTT: messages that start in this packet, and the connection so far.
     Connect "mqtt_connect" "0 or 1" "a CONNECT";
     Publish "mqtt_publish" "0 or 1" "a PUBLISH";
     Ack "mqtt_ack" "0 or 1" "a PUBACK, PUBREC, PUBREL, PUBCOMP, PINGREQ or PINGRESP";
-    Subscribe "mqtt_subscribe" "0 or 1" "a SUBSCRIBE, UNSUBSCRIBE or an answer to one";
+    Subscribe "mqtt_subscribe" "0 or 1" "a SUBSCRIBE, an UNSUBSCRIBE or the answer to one";
     Disconnect "mqtt_disconnect" "0 or 1" "a DISCONNECT";
-    RemainingLength "mqtt_remaining_length" "log bytes" "of the first message";
+    RemainingLength "mqtt_remaining_length" "log bytes" "Remaining Length of the first message";
     Qos "mqtt_qos" "half" "highest QoS of a PUBLISH";
-    KeepAlive "mqtt_keep_alive" "log seconds" "of the connection's CONNECT";
-    HasUser "mqtt_has_user" "0 or 1" "the connection's CONNECT names a user";
+    KeepAlive "mqtt_keep_alive" "log seconds" "Keep Alive of the connection's CONNECT";
+    HasUser "mqtt_has_user" "0 or 1" "the connection's CONNECT has a user name";
     NewClient "mqtt_new_client" "0 or 1" "the connection's client identifier was new to the initiator";
-    EarlyMessage "mqtt_hasty" "0 or 1" "the flow had a message with no fault but that it did not wait for the CONNACK: allowed, and rare";
-    Faulty "mqtt_faulty" "0 or 1" "a message that breaks the standard or did not wait for the CONNACK";
-    FlowFaults "mqtt_flow_faults" "log messages" "such messages in the flow so far";
-    // Counts of the responder over all initiators, decayed, as of the flow's begin, refusal or answer.
-    EndpointRefused60 "end_refused_60s" "log count" "SSH logins that the responder's port refused, whoever tried";
-    ResponderFailed60 "responder_failed_60s" "log count" "flows to the responder not answered or by RST, whoever began them";
+    EarlyMessage "mqtt_hasty" "0 or 1" "the flow had a message sent before the CONNACK and otherwise valid: allowed, and rare";
+    Faulty "mqtt_faulty" "0 or 1" "a message that violates the standard or was sent before the CONNACK";
+    FlowFaults "mqtt_flow_faults" "log messages" "messages of the flow so far that violate the standard or were sent before the CONNACK";
+    // Counts of the responder over all initiators, decayed, as of the flow's start, refusal or answer.
+    EndpointRefused60 "end_refused_60s" "log count" "SSH logins refused by the responder's port, from all initiators";
+    ResponderFailed60 "responder_failed_60s" "log count" "flows to the responder, from all initiators, that got no answer or a RST";
     // The initiator's recent behaviour: decayed counts.
-    Flows10 "host_flows_10s" "log count" "flows begun";
-    Flows60 "host_flows_60s" "log count" "flows begun";
-    Failed10 "host_failed_10s" "log count" "flows not answered, or by RST or an ICMP error";
-    Failed60 "host_failed_60s" "log count" "flows not answered, or by RST or an ICMP error";
-    Ports60 "host_ports_60s" "log count" "responder ports new to it";
-    Hosts60 "host_hosts_60s" "log count" "responders new to it";
+    Flows10 "host_flows_10s" "log count" "flows started";
+    Flows60 "host_flows_60s" "log count" "flows started";
+    Failed10 "host_failed_10s" "log count" "flows that got no answer, a RST or an ICMP error";
+    Failed60 "host_failed_60s" "log count" "flows that got no answer, a RST or an ICMP error";
+    Ports60 "host_ports_60s" "log count" "responder ports new to the initiator";
+    Hosts60 "host_hosts_60s" "log count" "responders new to the initiator";
     Refused10 "host_refused_10s" "log count" "logins refused";
     Refused60 "host_refused_60s" "log count" "logins refused";
     Accepted60 "host_accepted_60s" "log count" "logins accepted";
     Publishes10 "host_publishes_10s" "log count" "PUBLISH messages sent";
-    Bytes10 "host_bytes_10s" "log bytes" "sent";
-    Clients60 "host_clients_60s" "log count" "client identifiers new to it";
-    Users60 "host_users_60s" "log count" "user names new to it";
-    Credentials60 "host_credentials_60s" "log count" "pairs of user name and password new to it";
-    Violations60 "host_violations_60s" "log count" "such messages";
-    Held "host_held" "log count" "MQTT connections, open and without a PUBLISH so far";
+    Bytes10 "host_bytes_10s" "log bytes" "bytes sent";
+    Clients60 "host_clients_60s" "log count" "client identifiers new to the initiator";
+    Users60 "host_users_60s" "log count" "user names new to the initiator";
+    Credentials60 "host_credentials_60s" "log count" "pairs of user name and password new to the initiator";
+    Violations60 "host_violations_60s" "log count" "messages that violate the standard or were sent before the CONNACK";
+    Held "host_held" "log count" "open MQTT connections without a PUBLISH so far";
 }
 
 /// A count of this much or more is 1 in its column.

@@ -20,9 +20,9 @@ const UDP: u8 = 17;
 /// What a packet did.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct PacketEvents {
-    /// A flow begins that was not picked up in mid-stream.
+    /// A flow starts that was not picked up in mid-stream.
     pub(super) begins_flow: bool,
-    /// A flow begins and awaits an answer.
+    /// A flow starts and awaits an answer.
     pub(super) is_unanswered: bool,
     /// The flow's first answer, in seconds after its first packet.
     pub(super) answered_after_secs: Option<f32>,
@@ -118,7 +118,7 @@ impl Default for LiveFlow {
 }
 
 impl LiveFlow {
-    /// A flow that begins with `packet`. `is_of_responder`: the behaviour counted is the responder's.
+    /// A flow that starts with `packet`. `is_of_responder`: the behaviour counted is the responder's.
     pub(super) fn new(
         time_nanos: i64,
         packet: &FlowPacket,
@@ -175,7 +175,7 @@ impl LiveFlow {
         events.is_overdue = self.is_overdue(packet.time_nanos);
         if let Some(Transport::Tcp(tcp)) = &frame.transport {
             if tcp.flags.syn() {
-                self.mqtt.begin(way, tcp.seq.wrapping_add(1));
+                self.mqtt.start(way, tcp.seq.wrapping_add(1));
             }
             let seq = tcp.seq.wrapping_add(u32::from(tcp.flags.syn()));
             if !tcp.flags.rst() {

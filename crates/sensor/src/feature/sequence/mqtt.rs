@@ -1,6 +1,6 @@
 //! MQTT at the sequence level: what the messages of each segment are, in constant memory a connection.
 //!
-//! In: segments of both directions in capture order. Out: a summary of the messages that begin in each
+//! In: segments of both directions in capture order. Out: a summary of the messages that start in each
 //! ([`SegmentMessages`]). `wire`'s [`Framer`] finds them. A message within one segment, as nearly all are, is decoded
 //! whole; of a longer one the fixed header counts, with the fields of a CONNECT that its first segment holds.
 //! Retransmitted bytes are read once. There is no reassembly: a segment ahead of its turn is a loss, after which the
@@ -13,7 +13,7 @@ use citronella_wire::mqtt::{
     Violations, decode,
 };
 
-/// The messages that begin in a segment.
+/// The messages that start in a segment.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct SegmentMessages {
     /// How many.
@@ -85,8 +85,8 @@ pub(super) struct Segment<'a> {
 }
 
 impl Connection {
-    /// A direction (0 from the initiator) begins; `seq` is the sequence number of its first byte.
-    pub(super) fn begin(&mut self, way: usize, seq: u32) {
+    /// Starts a direction (0 from the initiator); `seq` is the sequence number of its first byte.
+    pub(super) fn start(&mut self, way: usize, seq: u32) {
         if let Some(reader) = self.readers.get_mut(way) {
             *reader = Reader { framer: Some(Framer::new()), next: seq };
         }

@@ -203,9 +203,9 @@ impl Settings {
         probabilities.iter_mut().for_each(|p| *p /= sum);
     }
 
-    /// Whether the next packet begins a window: the network state is reset before it.
+    /// Whether the next packet starts a window: the network state is reset before it.
     #[inline]
-    pub fn begins_window(&self, packets_before: u64) -> bool {
+    pub fn starts_window(&self, packets_before: u64) -> bool {
         packets_before.is_multiple_of(u64::from(self.window.max(1)))
     }
 }

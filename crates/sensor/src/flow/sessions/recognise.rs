@@ -28,11 +28,11 @@ pub(super) fn is_mqtt_port(ports: [u16; 2]) -> bool {
     ports.contains(&MQTT)
 }
 
-/// Recognises a side's first bytes or, unless `from_begin`, those of any segment.
+/// Recognises a side's first bytes or, unless `from_start`, those of any segment.
 ///
-/// On MQTT's port, a connection seen from its begin is MQTT unless it is text or TLS: malformed input to an MQTT server
+/// On MQTT's port, a connection seen from its start is MQTT unless it is text or TLS: malformed input to an MQTT server
 /// must be reported.
-pub(super) fn recognise(bytes: &[u8], port_hint: bool, from_begin: bool) -> Kind {
+pub(super) fn recognise(bytes: &[u8], port_hint: bool, from_start: bool) -> Kind {
     let Some(first) = bytes.first() else { return Kind::Wait };
     if looks_like_mqtt(bytes, port_hint) {
         return Kind::Mqtt;
@@ -47,10 +47,10 @@ pub(super) fn recognise(bytes: &[u8], port_hint: bool, from_begin: bool) -> Kind
     let text = bytes.iter().take(4).all(|byte| matches!(byte, b' '..=b'~' | b'\r' | b'\n' | b'\t'));
     let could_become =
         first >> 4 == kind::CONNECT || (*first == 22 && bytes.len() < 5) || (text && bytes.len() < 12);
-    if few && from_begin && could_become {
+    if few && from_start && could_become {
         return Kind::Wait;
     }
-    if port_hint && from_begin && !text { Kind::Mqtt } else { Kind::Other }
+    if port_hint && from_start && !text { Kind::Mqtt } else { Kind::Other }
 }
 
 #[cfg(test)]

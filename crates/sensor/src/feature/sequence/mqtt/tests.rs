@@ -14,8 +14,8 @@ fn read(connection: &mut Connection, way: usize, seq: u32, bytes: &[u8]) -> Segm
 #[test]
 fn a_login_and_its_first_publish() {
     let mut connection = Connection::default();
-    connection.begin(0, 100);
-    connection.begin(1, 900);
+    connection.start(0, 100);
+    connection.start(1, 900);
     let found = read(&mut connection, 0, 100, CONNECT);
     assert!(found.has(kind::CONNECT) && found.faulty == 0 && found.user.is_some());
     assert_eq!((connection.keep_alive_secs, connection.has_user), (60, true));
@@ -37,8 +37,8 @@ fn violations_are_counted_as_faulty() {
         b"\x36\x03\x00\x01a",
     ] {
         let mut connection = Connection::default();
-        connection.begin(0, 0);
-        connection.begin(1, 0);
+        connection.start(0, 0);
+        connection.start(1, 0);
         assert_eq!(read(&mut connection, 0, 0, bytes).faulty, 1, "{bytes:?}");
     }
 }
@@ -59,7 +59,7 @@ fn a_message_over_segments_counts_once_and_its_body_is_skipped() {
     for cut in [1, 2, 3, 10, 500] {
         let mut connection = Connection::default();
         let hello = CONNECT.len() as u32;
-        connection.begin(0, 0);
+        connection.start(0, 0);
         read(&mut connection, 0, 0, CONNECT);
         let first = read(&mut connection, 0, hello, &message[..cut]);
         let second = read(&mut connection, 0, hello + cut as u32, &message[cut..]);
@@ -72,7 +72,7 @@ fn a_message_over_segments_counts_once_and_its_body_is_skipped() {
 #[test]
 fn a_loss_within_a_body_keeps_sync_and_after_any_other_the_reader_resynchronises() {
     let mut connection = Connection::default();
-    connection.begin(0, 0);
+    connection.start(0, 0);
     read(&mut connection, 0, 0, CONNECT);
     let at = CONNECT.len() as u32;
     read(&mut connection, 0, at, b"\x30\x64\x00\x03a/b");
