@@ -97,7 +97,7 @@ impl Experiment {
             None => String::new(),
         };
         let mut all = vec![format!(
-            "The detector is an LSTM over the packets of each conversation; it reads no addresses, ports or time of day. Trained on run-1 alone (the embedded model is trained on run-2, too), it classifies {} of run-2's {} flows correctly (macro F1 {}): recall {}, {} false positives among {} benign flows, {} of {} attacks detected{}.",
+            "The detector is an LSTM over the packets of each conversation; it reads no addresses, ports or time of day. Trained on run-1 alone (the embedded model is trained on run-2, too), it classifies {} of run-2's {} flows correctly (macro F1 {}): recall {}, {} of {} benign flows flagged, {} of {} attacks detected{}.",
             percent(f.accuracy),
             count(f.flows),
             figure(f.macro_f1),
