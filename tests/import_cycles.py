@@ -20,7 +20,7 @@ ALLOWED = {
     "sensor": {"wire", "nn"},
     "eve": {"sensor", "wire"},
     "config": {"nn", "sensor", "eve"},
-    "learn": {"sensor", "nn", "wire", "config", "eve"},
+    "learn": {"sensor", "nn", "wire"},
     "citronella": {"wire", "nn", "sensor", "eve", "config", "learn"},
 }
 COMMAND_LINE = "citronella"

@@ -37,5 +37,5 @@ fn check(path: &Path) -> Result<()> {
     file.compile_filter(path)?;
     let detector = detect::load(file.detect.model.as_deref(), Default::default())?;
     file.check_class_names(path, detector.classes())?;
-    show::line(&format!("{}: is good", path.display()))
+    show::line(&format!("{}: valid configuration", path.display()))
 }

@@ -75,7 +75,8 @@ pub(crate) fn confine(paths: &AllowedPaths, required: bool) -> Result<Level> {
     level.add("seccomp", seccomp::restrict());
     ensure!(
         !required || level.missing.is_empty(),
-        "{level}; --require-sandbox asks for all of it: give --user NAME, and a kernel with what is missing"
+        "{level}; --require-sandbox needs every restriction: start as root with --user NAME, on a kernel that supports the \
+         missing ones"
     );
     Ok(level)
 }

@@ -128,7 +128,7 @@ fn fewer_false_alerts_per_day_raise_the_thresholds() {
     let folder = Folder::new();
     let config = folder.write("c.toml", "[detect]\nfalse_alerts_per_day = -1.0\n");
     let message = refused(citronella!("config", "check", config));
-    assert_contains(&message, &["false_alerts_per_day: has to be 0 or more"]);
+    assert_contains(&message, &["false_alerts_per_day: must be 0 or more"]);
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn an_invalid_configuration_or_model_is_rejected_with_file_and_line() {
     assert_contains(&message, &["none.toml: cannot read"]);
     let (shown, _) = done(citronella!("config", "show"));
     let (stdout, _) = done(citronella!("config", "check", folder.write("all.toml", shown)));
-    assert_contains(&stdout, &["all.toml: is good"]);
+    assert_contains(&stdout, &["all.toml: valid configuration"]);
     let model =
         fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/sequence.safetensors")).unwrap();
     let damaged = folder.write("damaged.safetensors", &model[..model.len() / 2]);

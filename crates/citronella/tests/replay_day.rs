@@ -16,7 +16,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use rounds::{MOST_ROUNDS, Rounds};
+use rounds::{MAX_ROUNDS, Rounds};
 use serde_json::Value;
 use support::{Folder, lab, texts};
 
@@ -276,7 +276,7 @@ fn rounds_of_a_day_have_equal_output_and_nothing_is_lost() {
     let all: Vec<(&Path, &[&str])> = folders.iter().map(|folder| (folder.as_path(), &[][..])).collect();
     let mut rounds = Rounds::load(&all);
     let count = (hours * 3_600).div_ceil(rounds.round_secs()) as u32;
-    assert!(count <= MOST_ROUNDS, "at most {} hours", u64::from(MOST_ROUNDS) * rounds.round_secs() / 3_600);
+    assert!(count <= MAX_ROUNDS, "at most {} hours", u64::from(MAX_ROUNDS) * rounds.round_secs() / 3_600);
     let packets = u64::from(count) * rounds.packets();
     eprintln!("{count} rounds of {} s and {} packets", rounds.round_secs(), rounds.packets());
     let started = std::time::Instant::now();

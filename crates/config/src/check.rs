@@ -29,7 +29,7 @@ pub fn is_valid_rate(rate: f64) -> bool {
 }
 
 fn between<T: PartialOrd + std::fmt::Display>(range: &RangeInclusive<T>) -> String {
-    format!("has to be between {} and {}", range.start(), range.end())
+    format!("must be between {} and {}", range.start(), range.end())
 }
 
 /// Checks the values of a file.
@@ -37,7 +37,7 @@ pub(crate) fn file(path: &Path, file: &ConfigFile) -> Result<(), ConfigError> {
     let ConfigFile { detect, capture, eve, alerts, .. } = file;
     let is_rising = alerts.updates_secs.windows(2).all(|pair| pair[0] < pair[1]);
     let has_empty_suppression = file.suppress.contains(&Suppression::default());
-    let at_least = |least: u32| format!("has to be {least} or more");
+    let at_least = |least: u32| format!("must be {least} or more");
     let checks = [
         (
             detect.false_alerts_per_day.is_none_or(|rate| is_valid_rate(rate.into())),
@@ -58,14 +58,14 @@ pub(crate) fn file(path: &Path, file: &ConfigFile) -> Result<(), ConfigError> {
         (
             is_rising && !alerts.updates_secs.contains(&0),
             "alerts.updates_secs",
-            "have to rise, and start at 1 or more".to_owned(),
+            "must be in ascending order, starting at 1 or more".to_owned(),
         ),
         (alerts.per_minute >= 1, "alerts.per_minute", at_least(1)),
         (MAX_INCIDENTS.contains(&alerts.max_incidents), "alerts.max_incidents", between(&MAX_INCIDENTS)),
         (SNAPLEN.contains(&capture.snaplen), "capture.snaplen", between(&SNAPLEN)),
         (RING_MIB.contains(&capture.ring_mib), "capture.ring_mib", between(&RING_MIB)),
         (QUEUE_MIB.contains(&eve.queue_mib), "eve.queue_mib", between(&QUEUE_MIB)),
-        (eve.rotate_mib <= MAX_ROTATE_MIB, "eve.rotate_mib", format!("has to be {MAX_ROTATE_MIB} or less")),
+        (eve.rotate_mib <= MAX_ROTATE_MIB, "eve.rotate_mib", format!("must be {MAX_ROTATE_MIB} or less")),
         (
             !has_empty_suppression,
             "suppress",
@@ -80,7 +80,7 @@ pub(crate) fn file(path: &Path, file: &ConfigFile) -> Result<(), ConfigError> {
 
 /// Checks what the command line gave, by the same limits.
 pub(crate) fn args(args: &DetectArgs) -> Result<(), ConfigError> {
-    let rate = "has to be a finite number, 0 or more";
+    let rate = "must be a finite number, 0 or more";
     let checks = [
         (args.threads.is_none_or(|threads| THREADS.contains(&threads)), "--threads", between(&THREADS)),
         (args.snaplen.is_none_or(|snaplen| SNAPLEN.contains(&snaplen)), "--snaplen", between(&SNAPLEN)),

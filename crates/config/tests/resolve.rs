@@ -247,7 +247,7 @@ fn arguments_out_of_range_are_rejected_with_their_flag() {
         (DetectArgs { false_alerts_per_day: Some(-1.0), ..reading() }, "--false-alerts-per-day"),
     ] {
         let message = refused(&args, &ConfigFile::default());
-        assert!(message.starts_with(&format!("{flag}: has to be")), "{message}");
+        assert!(message.starts_with(&format!("{flag}: must be")), "{message}");
     }
 }
 

@@ -89,8 +89,8 @@ impl Recorder {
             json.object("alert", |json| {
                 signature_fields(json, &signature::RECORDS_LOST);
                 json.object("context", |json| {
-                    json.number("records_shed", records);
-                    json.number("alerts_shed", alerts);
+                    json.number("records_lost", records);
+                    json.number("alerts_lost", alerts);
                 });
             });
         });

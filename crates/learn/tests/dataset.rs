@@ -133,7 +133,7 @@ fn a_path_that_is_not_a_data_set_is_refused() {
         (file("a.pcap", &[0xd4, 0xc3, 0xb2, 0xa1, 0xff]), "a capture needs a manifest.csv"),
         (
             file("m.csv", b"scenario,file,attacker\nflood,gone.pcap,\n"),
-            "line 2, column file: gone.pcap does not lie",
+            "line 2, column file: gone.pcap is missing from the manifest's folder",
         ),
         (file("cut.parquet", b"PAR1...."), "extract"),
         (folder.path().join("nothing"), "check the path"),

@@ -164,7 +164,7 @@ impl Metrics {
             (Metric::PacketsScored, detection.scored),
             (Metric::FlowsStarted, detection.flows_started),
             (Metric::Flows, detection.flows),
-            (Metric::FlowsFlagged, detection.findings),
+            (Metric::FlowsFlagged, detection.flows_flagged),
             (Metric::FlowsEvicted, evictions.flows),
             (Metric::FlowsLost, detection.lost_flows),
             (Metric::HostsEvicted, evictions.hosts),
@@ -219,12 +219,12 @@ mod tests {
     }
 
     #[test]
-    fn every_counter_of_capture_detection_and_incidents_has_its_metric() {
+    fn every_counter_of_capture_and_detection_has_its_metric() {
         let mut progress = Progress::default();
         let detection = &mut progress.detection;
         (detection.packets, detection.bytes, detection.packets_without_flow) = (1, 2, 3);
         (detection.scored, detection.flows_started, detection.flows) = (4, 5, 6);
-        (detection.findings, detection.restarts, detection.lost_flows) = (7, 8, 9);
+        (detection.flows_flagged, detection.restarts, detection.lost_flows) = (7, 8, 9);
         let evictions = &mut detection.evictions;
         (evictions.flows, evictions.hosts, evictions.endpoints, evictions.datagrams) = (10, 11, 12, 13);
         progress.capture =

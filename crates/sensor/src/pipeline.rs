@@ -98,8 +98,8 @@ impl Heartbeat {
     }
 }
 
-/// Separates the files of different recordings: a file that starts before the previous one ended is another recording;
-/// otherwise flows continue from file to file.
+/// Separates the files of different recordings: a file that starts more than a minute before the latest packet is another
+/// recording; otherwise flows continue from file to file.
 #[derive(Debug, Default)]
 struct RecordingBoundary {
     is_new_file: bool,

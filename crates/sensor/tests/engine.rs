@@ -129,7 +129,7 @@ fn the_metrics_of_several_shards_are_the_sum_of_theirs() {
             (Metric::Bytes, sum.bytes),
             (Metric::Flows, sum.flows),
             (Metric::FlowsStarted, sum.flows_started),
-            (Metric::FlowsFlagged, sum.findings),
+            (Metric::FlowsFlagged, sum.flows_flagged),
         ] {
             assert_eq!(metrics.get(metric), expected, "{metric:?}");
         }

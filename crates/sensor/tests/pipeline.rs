@@ -89,7 +89,7 @@ fn verdicts_and_counters_are_the_same_on_any_number_of_threads() {
     assert_eq!(counters.packets, one.packets);
     assert_eq!(counters.packets, counters.scored + counters.packets_without_flow);
     assert_eq!(one.flows.values().map(|(packets, _)| packets).sum::<u64>(), counters.scored);
-    assert_eq!(counters.findings, one.findings);
+    assert_eq!(counters.flows_flagged, one.findings);
     for threads in [2, 4] {
         let (several, same) = on(threads, &RUN_2, Verdicts::default());
         assert_eq!(same, counters);

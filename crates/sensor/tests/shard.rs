@@ -329,7 +329,7 @@ fn idle_short_conversations_are_reported_within_seconds() {
             shard.packet(&packet, &mut times).unwrap();
         }
         shard.finish(&mut times).unwrap();
-        assert_eq!(shard.counters().findings as usize, times.reported.len());
+        assert_eq!(shard.counters().flows_flagged as usize, times.reported.len());
         times
     };
     let (late, early) = (times(None), times(Some(Duration::from_secs(1))));
@@ -363,8 +363,8 @@ fn reloading_the_same_model_changes_no_verdict() {
     shard.finish(&mut events).unwrap();
     let counters = shard.counters();
     let flagged = |event: &&FlowEvent| matches!(event, FlowEvent::Ended { class, .. } if *class > 0);
-    assert!(counters.findings > 500);
-    assert_eq!(events.0.iter().filter(flagged).count() as u64, counters.findings);
+    assert!(counters.flows_flagged > 500);
+    assert_eq!(events.0.iter().filter(flagged).count() as u64, counters.flows_flagged);
     assert_eq!(counters.flows_started, counters.flows);
 }
 

@@ -74,7 +74,7 @@ const MOBILITY: u8 = 135;
 const HIP: u8 = 139;
 const SHIM6: u8 = 140;
 /// Extension headers of a packet that are decoded.
-const MOST_EXTENSIONS: usize = 16;
+const MAX_EXTENSIONS: usize = 16;
 
 /// Decodes an IPv4 packet that begins at byte `at` of the frame.
 #[inline(always)]
@@ -192,7 +192,7 @@ pub(crate) fn whole(mut ip: Ip, payload: &[u8], payload_len: usize) -> Datagram<
 #[inline(never)]
 fn extensions<'a>(mut datagram: Datagram<'a>, at: usize, layer: Layer) -> Datagram<'a> {
     let Datagram { ip, payload, payload_len, stop } = &mut datagram;
-    for _ in 0..MOST_EXTENSIONS {
+    for _ in 0..MAX_EXTENSIONS {
         let is_extension = match ip.protocol {
             AUTHENTICATION => true,
             HOP_BY_HOP | ROUTING | FRAGMENT | DESTINATION_OPTIONS | MOBILITY | HIP | SHIM6 => {

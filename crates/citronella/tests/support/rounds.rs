@@ -19,7 +19,7 @@ const ROUND_PAUSE: u64 = 1_800 * SECOND;
 /// Increment of the network byte of an address from round to round.
 const NETWORK_STEP: u8 = 16;
 /// More rounds would reuse the networks of the first.
-pub const MOST_ROUNDS: u32 = 256 / NETWORK_STEP as u32;
+pub const MAX_ROUNDS: u32 = 256 / NETWORK_STEP as u32;
 
 /// The packets of a round, and how to shift them to another round.
 pub struct Rounds {
@@ -137,7 +137,7 @@ impl Rounds {
 
     /// Writes the packets of a round.
     pub fn send(&mut self, round: u32, out: &mut impl Write) -> io::Result<()> {
-        assert!(round < MOST_ROUNDS);
+        assert!(round < MAX_ROUNDS);
         for (offset, time) in &self.records {
             let nanos = self.begins_nanos + u64::from(round) * self.round_nanos + time;
             let words = [(nanos / SECOND) as u32, (nanos % SECOND) as u32].map(u32::to_le_bytes);

@@ -20,7 +20,7 @@ pub struct ClassConstant {
     pub elsewhere: f64,
 }
 
-/// Rows of a class from which on a constant counts.
+/// Rows of a class from which a constant counts.
 const MIN_ROWS: u64 = 20;
 /// Share of the other rows that may have the value.
 const MAX_ELSEWHERE: f64 = 0.01;

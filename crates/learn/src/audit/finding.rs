@@ -1,4 +1,4 @@
-//! Findings, and the thresholds from which on there is one.
+//! Findings, and the thresholds from which there is one.
 
 /// How serious a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
@@ -40,15 +40,15 @@ pub struct Finding {
     pub advice: String,
 }
 
-/// Skill of a time, an address, a port or the link layer alone from which on a finding is fatal.
+/// Skill of a time, an address, a port or the link layer alone from which a finding is fatal.
 pub(super) const FATAL: f64 = 0.9;
 /// The same, for a warning.
 pub(super) const WARNING: f64 = 0.5;
 /// The same, for a note.
 pub(super) const NOTE: f64 = 0.2;
-/// Skill from which on a feature is the label under another name.
+/// Skill from which a feature is the label under another name.
 pub(super) const LABEL: f64 = 0.999;
-/// Share of test rows in training, and skill of a look-up table, from which on duplicates are fatal.
+/// Share of test rows in training, and skill of a look-up table, from which duplicates are fatal.
 pub(super) const TABLE: f64 = 0.9;
 /// Fall of the skill from the random split to unseen recordings that is fatal.
 pub(super) const FALL: f64 = 0.3;

@@ -33,7 +33,7 @@ pub struct Trees {
     pub benign_captures: Option<Power>,
 }
 
-/// Benign rows of a capture from which on it is compared with others.
+/// Benign rows of a capture from which it is compared with others.
 const MIN_BENIGN_ROWS: usize = 50;
 /// Recordings that are left out, at most.
 const MAX_FOLDS: usize = 8;

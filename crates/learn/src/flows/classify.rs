@@ -6,7 +6,7 @@ use citronella_sensor::{
     capture::{CaptureError, Packet},
     detect::{Config, Detector, Finding, FlowVerdict, Observer, Reason, Shard},
     feature::packet::Attacker,
-    feature::sequence::verdict::MOST_CLASSES,
+    feature::sequence::verdict::MAX_CLASSES,
 };
 use citronella_wire::Frame;
 use rayon::prelude::*;
@@ -160,7 +160,7 @@ struct FlowRecorder<'a> {
 struct OpenFlow {
     packets: u64,
     /// Sum of each class's probabilities.
-    sums: [f64; MOST_CLASSES],
+    sums: [f64; MAX_CLASSES],
     /// Probabilities of `normal` after the last packets, at most [`FlowRecorder::needed`].
     recent: VecDeque<f32>,
     /// The lowest maximum of `recent` so far.

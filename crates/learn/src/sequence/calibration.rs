@@ -2,7 +2,7 @@
 
 use citronella_sensor::feature::sequence::{
     unknown::{Limits, NO_EXCESS, Unknown},
-    verdict::{Benign, MOST_PACKETS, Settings},
+    verdict::{Benign, MAX_PACKETS, Settings},
 };
 
 use super::{HeldOut, Options, Probabilities, ScoredFlow, verdict::highest_mean};
@@ -105,7 +105,7 @@ pub fn benign_scores(recordings: &[&[ScoredFlow]], settings: &Settings, hours: f
 /// The tail of benign conversations beyond the limits of training, from which the threshold of the unknown class is
 /// chosen. Hosts that also attack are excluded: their counts are the attack's. Leaves threshold and limits empty.
 pub fn benign_beyond(flows: &[&ScoredFlow], settings: &Settings) -> Unknown {
-    let needed = (settings.packets as usize).clamp(1, MOST_PACKETS);
+    let needed = (settings.packets as usize).clamp(1, MAX_PACKETS);
     // As in a verdict: from the first packet that can flag a conversation, or the last.
     let furthest = |flow: &&ScoredFlow| {
         let from = needed.min(flow.beyond.len()).saturating_sub(1);

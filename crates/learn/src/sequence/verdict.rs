@@ -1,8 +1,6 @@
 //! Verdicts on scored conversations.
 
-use citronella_sensor::feature::sequence::verdict::{
-    MOST_PACKETS, RunningVerdict, Settings, attack_log_odds,
-};
+use citronella_sensor::feature::sequence::verdict::{MAX_PACKETS, RunningVerdict, Settings, attack_log_odds};
 
 use super::ScoredFlow;
 
@@ -37,8 +35,8 @@ pub fn verdict(flow: &ScoredFlow, settings: &Settings) -> Verdict {
 /// The highest mean of an attack's log-odds over `settings.packets` packets in a row, or in the last packet alone.
 /// With `class`, only packets count after which it is the likeliest attack.
 pub(super) fn highest_mean(flow: &ScoredFlow, settings: &Settings, class: Option<usize>) -> f32 {
-    let needed = (settings.packets as usize).clamp(1, MOST_PACKETS).min(flow.probabilities.len().max(1));
-    let (mut recent, mut highest) = ([0.0; MOST_PACKETS], f32::MIN);
+    let needed = (settings.packets as usize).clamp(1, MAX_PACKETS).min(flow.probabilities.len().max(1));
+    let (mut recent, mut highest) = ([0.0; MAX_PACKETS], f32::MIN);
     for (index, probabilities) in flow.probabilities.iter().enumerate() {
         let mut calibrated = *probabilities;
         settings.calibrate(&mut calibrated);

@@ -110,7 +110,7 @@ struct Tile {
 /// The pointers must be valid for R rows with their strides, and `weights` for `depth` rows of a panel.
 #[inline(always)]
 unsafe fn forward_tile<V: Vector, const R: usize, const G: usize>(v: V, t: Tile) {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller (see `# Safety`).
     unsafe {
         let bias: [V::F; G] = std::array::from_fn(|g| v.load(t.weights.add(g * PANEL)));
         let mut acc = [bias; R];

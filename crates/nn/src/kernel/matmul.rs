@@ -83,7 +83,7 @@ struct Tile {
 /// The pointers must be valid for R rows (`a`, `out`) and `depth` rows (`b`) of N vectors with their strides.
 #[inline(always)]
 unsafe fn matmul_tile<V: Vector, const R: usize, const N: usize>(v: V, t: Tile) {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller (see `# Safety`).
     unsafe {
         let mut acc = [[v.splat(0.0); N]; R];
         if t.add {

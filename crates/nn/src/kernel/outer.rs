@@ -86,7 +86,7 @@ struct Tile {
 /// The pointers must be valid for `rows` rows (`a`, `d`) and R rows (`out`) with their strides.
 #[inline(always)]
 unsafe fn outer_tile<V: Vector, const R: usize, const N: usize>(v: V, t: Tile) {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller (see `# Safety`).
     unsafe {
         let mut acc = [[v.splat(0.0); N]; R];
         for r in 0..R {

@@ -113,7 +113,8 @@ impl Avx512Bf16 {
     #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw,avx512bf16")]
     unsafe fn tile<const R: usize>(self, t: Tile) {
         let v = self.0;
-        // SAFETY: the caller's promise. A pair of bf16 and an f32 are both 32 bits, and stay unread as what they are not.
+        // SAFETY: guaranteed by the caller (see `# Safety`). Each word is one f32 or two bf16, and is used as the type that
+        // was stored.
         unsafe {
             let bias: [__m512; 4] = std::array::from_fn(|g| v.load(t.panel.add(g * PANEL)));
             let mut acc = [bias; R];

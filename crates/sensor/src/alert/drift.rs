@@ -9,7 +9,7 @@ mod monitor;
 
 use serde::{Deserialize, Serialize};
 
-use crate::feature::sequence::verdict::{MOST_CLASSES, Settings, attack_log_odds};
+use crate::feature::sequence::verdict::{MAX_CLASSES, Settings, attack_log_odds};
 pub(super) use monitor::DriftMonitor;
 
 const NANOS_PER_HOUR: f64 = 3.6e12;
@@ -61,7 +61,7 @@ impl Outlook {
 impl ScoreDrift {
     /// Without observations. A model whose card has no benign scores never yields an outlook.
     pub fn new(settings: &Settings) -> ScoreDrift {
-        let classes = settings.benign.highest.len().min(MOST_CLASSES);
+        let classes = settings.benign.highest.len().min(MAX_CLASSES);
         let level = |class| settings.benign.near(class).map_or(f32::MAX, |(least, _)| least);
         ScoreDrift {
             levels: (0..classes).map(level).collect(),

@@ -42,18 +42,19 @@ impl Rules {
     /// Evaluates all rules on a packet.
     pub fn judge(&self, facts: &PacketFacts, context: &RuleContext<'_>, mut emit: impl FnMut(&Finding)) {
         let set = &self.settings;
-        // The order of `RULES`.
-        let counts: [(Threshold, bool, f32); RULES.len()] = [
-            (set.keep_alive, facts.overdue, facts.overdue_60s),
-            (set.held, facts.holds, facts.held as f32),
-            (set.refused_mqtt, facts.refused_mqtt, facts.refused_60s),
-            (set.refused_ssh, facts.refused_ssh, facts.refused_60s),
-            (set.user_names, facts.connects, facts.users_60s),
-            (set.client_ids, facts.connects, facts.clients_60s),
-            (set.wildcard, facts.wildcard, self.secs_until_known(facts)),
-            (set.violations, facts.violates, facts.violations_10s),
+        // In the order of `RULES`.
+        let counts: [(&str, Threshold, bool, f32); RULES.len()] = [
+            ("keep_alive", set.keep_alive, facts.overdue, facts.overdue_60s),
+            ("held", set.held, facts.holds, facts.held as f32),
+            ("refused_mqtt", set.refused_mqtt, facts.refused_mqtt, facts.refused_60s),
+            ("refused_ssh", set.refused_ssh, facts.refused_ssh, facts.refused_60s),
+            ("user_names", set.user_names, facts.connects, facts.users_60s),
+            ("client_ids", set.client_ids, facts.connects, facts.clients_60s),
+            ("wildcard", set.wildcard, facts.wildcard, self.secs_until_known(facts)),
+            ("violations", set.violations, facts.violates, facts.violations_10s),
         ];
-        for (rule, (threshold, concerns, count)) in RULES.iter().zip(counts) {
+        for (rule, (key, threshold, concerns, count)) in RULES.iter().zip(counts) {
+            debug_assert_eq!(rule.key, key);
             let Threshold(Some(threshold)) = threshold else { continue };
             if concerns && count >= threshold {
                 emit(&Finding {

@@ -18,7 +18,7 @@ pub struct Counters {
     /// Flows ended.
     pub flows: u64,
     /// Flows flagged as an attack.
-    pub findings: u64,
+    pub flows_flagged: u64,
     /// Times that detection restarted with an empty flow table after a panic.
     pub restarts: u64,
     /// Flows that were open at a restart: they have no verdict.
@@ -36,7 +36,7 @@ impl Counters {
         self.scored += other.scored;
         self.flows_started += other.flows_started;
         self.flows += other.flows;
-        self.findings += other.findings;
+        self.flows_flagged += other.flows_flagged;
         self.restarts += other.restarts;
         self.lost_flows += other.lost_flows;
         self.evictions.flows += other.evictions.flows;

@@ -10,12 +10,12 @@ use crate::feature::{
     sequence::{
         SEQUENCE, WIDTH,
         unknown::NO_EXCESS,
-        verdict::{MOST_CLASSES, Settings},
+        verdict::{MAX_CLASSES, Settings},
     },
 };
 
 /// Features that a finding lists as reasons.
-const MOST_REASONS: usize = 5;
+const MAX_REASONS: usize = 5;
 
 /// A model of the sequence level: network, classes, and how probabilities become verdicts.
 #[derive(Clone)]
@@ -41,7 +41,7 @@ impl Detector {
     /// Makes a detector from a model file; `file` names it in errors.
     ///
     /// # Errors
-    /// The model reads rows of another level, has more than [`MOST_CLASSES`] classes, or its card has no verdict
+    /// The model reads rows of another level, has more than [`MAX_CLASSES`] classes, or its card has no verdict
     /// settings or a different number of thresholds.
     pub fn new(file: &str, model: &ModelFile) -> Result<Detector, ModelError> {
         let card = &model.card;
@@ -49,10 +49,10 @@ impl Detector {
         if card.level() != Some(Level::Sequence) {
             return Err(refuse(format!("it reads rows of the level {}", card.level)));
         }
-        if card.network.outputs != card.classes.len() || card.classes.len() > MOST_CLASSES {
+        if card.network.outputs != card.classes.len() || card.classes.len() > MAX_CLASSES {
             let (outputs, classes) = (card.network.outputs, card.classes.len());
             return Err(refuse(format!(
-                "it has {outputs} outputs for {classes} classes (at most {MOST_CLASSES})"
+                "it has {outputs} outputs for {classes} classes (at most {MAX_CLASSES})"
             )));
         }
         let stored = card.training.get("verdict").cloned().unwrap_or_default();
@@ -185,9 +185,9 @@ impl Detector {
         };
         match &self.inputs {
             _ if class as usize == self.classes.len() => {
-                self.exceeded(x).into_iter().filter_map(reason).take(MOST_REASONS).collect()
+                self.exceeded(x).into_iter().filter_map(reason).take(MAX_REASONS).collect()
             }
-            Inputs::Row => reasons(stepper, states, slot, x, &SEQUENCE, MOST_REASONS).unwrap_or_default(),
+            Inputs::Row => reasons(stepper, states, slot, x, &SEQUENCE, MAX_REASONS).unwrap_or_default(),
             Inputs::Encoded(_) => Vec::new(),
         }
     }

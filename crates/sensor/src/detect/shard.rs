@@ -32,7 +32,7 @@ use emit::FlowState;
 const ENDS_AT_ONCE: usize = 1024;
 
 /// Cap of a batch: positions in a round have 16 bits.
-const MOST_WAITING: usize = 1 << 15;
+const MAX_WAITING: usize = 1 << 15;
 
 /// Detection of one stream of packets.
 pub struct Shard {
@@ -255,7 +255,7 @@ impl Shard {
                 detector.encode(&row.features, self.filling.push(step, &mut flow_state.chain, is_reset));
             }
         }
-        if self.filling.len() >= self.config.batching.packets.clamp(1, MOST_WAITING) {
+        if self.filling.len() >= self.config.batching.packets.clamp(1, MAX_WAITING) {
             self.score(observer)
         } else {
             Ok(())

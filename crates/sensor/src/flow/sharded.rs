@@ -1,8 +1,8 @@
 //! Processes a capture in shards, on several threads.
 //!
 //! In: a capture and a [`ShardedWork`]. Threads take turns at reading a block of packets; each decodes its block and sorts
-//! the resulting items by a hash into a list for each shard. A shard processes its lists in capture order, on whichever
-//! thread is free, its own first. Out: the shards. Each packet is decoded once, and results do not depend on the number of
+//! the resulting items by a hash into a list for each shard. A shard processes its lists in capture order, on any free
+//! thread; each thread prefers its own shard. Out: the shards. Each packet is decoded once, and results do not depend on the number of
 //! threads. Limits: [`BATCHES_PER_THREAD`] blocks (a few hundred KiB each) and their items per thread.
 
 use std::{
@@ -85,7 +85,7 @@ struct JobQueue<W: ShardedWork> {
     pending_items: usize,
     /// The last sequenced batch has to be processed in capture order.
     in_order: bool,
-    /// Empty lists, for their memory.
+    /// Emptied lists, kept to reuse their allocations.
     recycled: Vec<Vec<W::Item>>,
 }
 
@@ -263,7 +263,7 @@ impl<W: ShardedWork> ShardedPipeline<'_, W> {
         let shards = lists.len() as u64;
         for packet in block.packets() {
             if let Some((hash, item)) = self.work.item(&packet, times.len() as u32) {
-                // Neither the bits that select a bucket of a hash table nor those that it compares.
+                // Bits that hash tables use neither as bucket nor as tag, so that shards and tables stay independent.
                 let shard = (((hash >> 40 & 0xffff) * shards) >> 16) as usize;
                 if let Some(list) = lists.get_mut(shard) {
                     list.push(item);

@@ -36,15 +36,15 @@ pub fn looks_like_mqtt(payload: &[u8], port_hint: bool) -> bool {
 }
 
 /// Bytes of a topic that are checked, so that the search of a chunk is linear.
-const MOST_TOPIC_BYTES: usize = 64;
+const MAX_TOPIC_BYTES: usize = 64;
 
 /// Offsets of a chunk that are searched for a message.
-const MOST_OFFSETS: usize = 65_536;
+const MAX_OFFSETS: usize = 65_536;
 
 /// Index in a chunk at which a message begins, after a loss: the first byte if a message is plausible there, else the
 /// first sequence of messages that ends with the chunk or is long enough not to be a coincidence.
 pub(super) fn find_message(chunk: &[u8]) -> Option<usize> {
-    (0..chunk.len().min(MOST_OFFSETS)).find(|at| {
+    (0..chunk.len().min(MAX_OFFSETS)).find(|at| {
         let rest = after(chunk, *at);
         is_connect(rest) || is_sequence(rest, *at == 0)
     })
@@ -102,7 +102,7 @@ fn is_plausible(header: &FixedHeader, body: &[u8]) -> bool {
             let topic = first(cursor.rest(), usize::from(len));
             u32::from(len) + 2 <= remaining_length
                 && !topic.is_empty()
-                && first(topic, MOST_TOPIC_BYTES).iter().all(|byte| *byte >= 0x20 && *byte != 0x7f)
+                && first(topic, MAX_TOPIC_BYTES).iter().all(|byte| *byte >= 0x20 && *byte != 0x7f)
         }
         CONNACK => remaining_length >= 2 && body.first().is_some_and(|flags| flags & 0xfe == 0),
         PINGREQ | PINGRESP => remaining_length == 0,

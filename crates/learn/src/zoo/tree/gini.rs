@@ -11,7 +11,7 @@ pub(super) struct BalancedGini {
     pub(super) min_rows: usize,
 }
 
-/// The fall of the impurity from which on a node is split, as a share of the node's own.
+/// The fall of the impurity from which a node is split, as a share of the node's own.
 const MIN_GAIN: f64 = 1e-9;
 
 impl BalancedGini {

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::prepare::shuffle;
 
-/// Rows of a node from which on its inputs are tried in parallel.
+/// Rows of a node from which its inputs are tried in parallel.
 const PARALLEL_ROWS: usize = 1 << 13;
 
 /// How a node's best split is chosen.

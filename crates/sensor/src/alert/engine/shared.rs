@@ -14,7 +14,7 @@ use crate::alert::event::{Event, Sink, SinkError};
 use crate::alert::incident;
 use crate::alert::settings::Settings;
 use crate::detect::{Control, Detector, Finding, FlowVerdict, Observer, Progress, Reason, RuleContext};
-use crate::feature::sequence::{PacketFacts, verdict::MOST_CLASSES};
+use crate::feature::sequence::{PacketFacts, verdict::MAX_CLASSES};
 use crate::flow::initiator::Initiators;
 use crate::metrics::Metrics;
 
@@ -101,7 +101,7 @@ impl<S: Sink> SharedEngine<S> {
             shared: Arc::clone(self),
             shard: shards.len() - 1,
             flows: 0,
-            near: [0; MOST_CLASSES],
+            near: [0; MAX_CLASSES],
             generation: self.generation.load(Relaxed),
         }
     }
@@ -226,7 +226,7 @@ pub struct EngineObserver<S> {
     shard: usize,
     /// Flows that have ended since the last heartbeat, and per class those that came near it.
     flows: u64,
-    near: [u32; MOST_CLASSES],
+    near: [u32; MAX_CLASSES],
     generation: u64,
 }
 

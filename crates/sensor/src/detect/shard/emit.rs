@@ -64,7 +64,7 @@ impl Shard {
                     let ended = || here().or_else(|| filling.ended_flow(step.flow));
                     let ended = || ended().map(|ended| (&ended.flow, ended.actor));
                     let Some(flow_and_actor) = open.or_else(ended) else { return };
-                    counters.findings += 1;
+                    counters.flows_flagged += 1;
                     let Some(finding) = finding(&flow_state.running, settings, flow_and_actor) else {
                         return;
                     };
@@ -82,7 +82,7 @@ impl Shard {
                 if is_new
                     && let Some(finding) = finding(&flow_state.running, settings, (&ended.flow, ended.actor))
                 {
-                    counters.findings += 1;
+                    counters.flows_flagged += 1;
                     observer.finding(&finding, &mut Vec::new);
                 }
                 observer.flow_ended(&FlowVerdict {
@@ -119,7 +119,7 @@ impl Shard {
             let Some(actor) = level.actor(entry.slot) else { continue };
             if let Some(finding) = finding(&whole, detector.settings(), (flow, actor)) {
                 flow_state.reported = if whole.is_unknown() { Reported::Unknown } else { Reported::Class };
-                counters.findings += 1;
+                counters.flows_flagged += 1;
                 observer.finding(&finding, &mut Vec::new);
             }
         }

@@ -83,11 +83,11 @@ features! {
 }
 
 /// A count of this much or more is 1 in its column.
-pub(super) const MOST_COUNT: f32 = 1_000.0;
+pub(super) const MAX_COUNT: f32 = 1_000.0;
 /// Unit of `host_bytes_10s`, in bytes.
 pub(super) const BYTES_UNIT: f32 = 100.0;
-/// [`MOST_COUNT`] of `host_bytes_10s`, in bytes.
-pub(super) const MOST_BYTES: f32 = 1e8;
+/// [`MAX_COUNT`] of `host_bytes_10s`, in bytes.
+pub(super) const MAX_BYTES: f32 = 1e8;
 
 const _: () = assert!(WIDTH <= 48, "the sequence level has 48 features or fewer");
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use foldhash::fast::FixedState;
 
-use super::columns::{BYTES_UNIT, Feature, MOST_BYTES, MOST_COUNT, WIDTH, log_scaled};
+use super::columns::{BYTES_UNIT, Feature, MAX_BYTES, MAX_COUNT, WIDTH, log_scaled};
 use super::live::{LiveFlow, PacketEvents, scaled_secs};
 use super::responders::Responders;
 use super::service::Service;
@@ -82,7 +82,7 @@ pub(super) fn count_host(
 /// 1,000 is 1.
 pub(super) fn write_host(host: &Behaviour, secs: f32, features: &mut [f32; WIDTH]) {
     let mut set = |feature: Feature, value: f32| features[feature as usize] = value;
-    let scaled = |count: f32| log_scaled(count, 1.0, MOST_COUNT);
+    let scaled = |count: f32| log_scaled(count, 1.0, MAX_COUNT);
     set(Feature::HostGap, scaled_secs(secs));
     set(Feature::Flows10, scaled(host.fast(Count::Flows)));
     set(Feature::Flows60, scaled(host.slow(Count::Flows)));
@@ -94,7 +94,7 @@ pub(super) fn write_host(host: &Behaviour, secs: f32, features: &mut [f32; WIDTH
     set(Feature::Refused60, scaled(host.slow(Count::Refused)));
     set(Feature::Accepted60, scaled(host.slow(Count::Accepted)));
     set(Feature::Publishes10, scaled(host.fast(Count::Publishes)));
-    set(Feature::Bytes10, log_scaled(host.fast(Count::Bytes), BYTES_UNIT, MOST_BYTES));
+    set(Feature::Bytes10, log_scaled(host.fast(Count::Bytes), BYTES_UNIT, MAX_BYTES));
     set(Feature::Clients60, scaled(host.slow(Count::Clients)));
     set(Feature::Users60, scaled(host.slow(Count::Users)));
     set(Feature::Credentials60, scaled(host.slow(Count::Credentials)));

@@ -7,7 +7,7 @@ use super::service::Service;
 use crate::flow::initiator::{Behaviour, Count};
 
 /// A packet with something for a rule: a refused login, a CONNECT, a violation, an exceeded keep-alive, a held
-/// connection, a subscription to everything.
+/// connection, a wildcard subscription (`#`, `$SYS/...`).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PacketFacts {
     /// The host whose behaviour is counted.

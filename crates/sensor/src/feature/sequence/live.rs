@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use citronella_wire::mqtt::{self, kind};
 use citronella_wire::{Frame, Transport};
 
-use super::columns::{Feature, MOST_COUNT, WIDTH, log_scaled};
+use super::columns::{Feature, MAX_COUNT, WIDTH, log_scaled};
 use super::mqtt::{Connection, Segment, SegmentMessages};
 use super::service::{LoginOutcome, Recognition, Service, SshLogin};
 use crate::flow::{Flow, FlowPacket};
@@ -334,8 +334,8 @@ impl LiveFlow {
         set(Feature::EarlyMessage, yes(self.has_early_message));
         set(Feature::Faulty, yes(messages.faulty > 0));
         set(Feature::FlowFaults, log_scaled(self.faults as f32, 1.0, 100.0));
-        set(Feature::EndpointRefused60, log_scaled(self.endpoint_refused, 1.0, MOST_COUNT));
-        set(Feature::ResponderFailed60, log_scaled(self.responder_failed, 1.0, MOST_COUNT));
+        set(Feature::EndpointRefused60, log_scaled(self.endpoint_refused, 1.0, MAX_COUNT));
+        set(Feature::ResponderFailed60, log_scaled(self.responder_failed, 1.0, MAX_COUNT));
     }
 }
 

@@ -6,7 +6,7 @@
 //! initiator's recent behaviour are compared, so a new payload size or service alone flags nothing. About 5 ns a
 //! packet; no state.
 
-use super::columns::{BYTES_UNIT, Feature, MOST_BYTES, MOST_COUNT, SEQUENCE, WIDTH};
+use super::columns::{BYTES_UNIT, Feature, MAX_BYTES, MAX_COUNT, SEQUENCE, WIDTH};
 
 /// The counts that are compared, each with the feature that must not be 0 for the count to apply to a conversation. The
 /// counts are the host's, and an internal host that attacks goes on with its regular work: a scan's conversations go to
@@ -36,8 +36,8 @@ pub const NO_EXCESS: f32 = f32::NEG_INFINITY;
 /// Nats of a feature's value 1: the natural logarithm of 1 + the count, or of 1 + the bytes / 100.
 fn nats(feature: Feature) -> f32 {
     match feature {
-        Feature::Bytes10 => (1.0 + MOST_BYTES / BYTES_UNIT).ln(),
-        _ => (1.0 + MOST_COUNT).ln(),
+        Feature::Bytes10 => (1.0 + MAX_BYTES / BYTES_UNIT).ln(),
+        _ => (1.0 + MAX_COUNT).ln(),
     }
 }
 
@@ -161,7 +161,7 @@ mod tests {
         let mut row = [0.0; WIDTH];
         for (feature, count) in of {
             let (unit, most) =
-                if *feature == Feature::Bytes10 { (BYTES_UNIT, MOST_BYTES) } else { (1.0, MOST_COUNT) };
+                if *feature == Feature::Bytes10 { (BYTES_UNIT, MAX_BYTES) } else { (1.0, MAX_COUNT) };
             row[*feature as usize] = log_scaled(*count, unit, most);
         }
         row

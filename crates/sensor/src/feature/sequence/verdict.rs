@@ -17,19 +17,19 @@ use super::unknown::Unknown;
 use running::excess_share;
 
 /// Most classes of a model of this level.
-pub const MOST_CLASSES: usize = 16;
+pub const MAX_CLASSES: usize = 16;
 
 /// Most packets that are averaged.
-pub const MOST_PACKETS: usize = 4;
+pub const MAX_PACKETS: usize = 4;
 
 /// Log-odds of an attack are clamped to this either way (probability 0.99988).
-const MOST_LOG_ODDS: f32 = 9.0;
+const MAX_LOG_ODDS: f32 = 9.0;
 
 /// Log-odds of an attack, clamped, from the probability of benign traffic.
 #[inline]
 pub fn attack_log_odds(benign: f32) -> f32 {
     let benign = benign.clamp(1e-6, 1.0 - 1e-6);
-    ((1.0 - benign) / benign).ln().clamp(-MOST_LOG_ODDS, MOST_LOG_ODDS)
+    ((1.0 - benign) / benign).ln().clamp(-MAX_LOG_ODDS, MAX_LOG_ODDS)
 }
 
 /// How probabilities become verdicts; part of a model's card.
@@ -39,7 +39,7 @@ pub struct Settings {
     pub window: u32,
     /// Divides the logits (Guo et al. 2017); fitted on recordings held out from training.
     pub temperature: f32,
-    /// Packets whose log-odds are averaged, at most [`MOST_PACKETS`].
+    /// Packets whose log-odds are averaged, at most [`MAX_PACKETS`].
     pub packets: u32,
     /// Threshold of each class, in the order of the outputs; the first, benign one is ignored.
     pub thresholds: Vec<f32>,
@@ -80,7 +80,7 @@ impl Benign {
             .map_or(0.0, |tail| tail.expected(log_odds))
     }
 
-    /// The log-odds from which on a conversation is near a class, and how many of these conversations are; `None` if
+    /// The log-odds from which a conversation is near a class, and how many of these conversations are; `None` if
     /// none is.
     #[inline]
     pub fn near(&self, class: usize) -> Option<(f32, usize)> {

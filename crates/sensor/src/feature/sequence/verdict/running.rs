@@ -1,6 +1,6 @@
 //! A conversation's verdict so far, updated packet by packet.
 
-use super::{MOST_CLASSES, MOST_PACKETS, Settings, attack_log_odds};
+use super::{MAX_CLASSES, MAX_PACKETS, Settings, attack_log_odds};
 
 // Bits of `RunningVerdict::flagged`.
 
@@ -35,9 +35,9 @@ pub struct RunningVerdict {
     /// Highest probability of an attack.
     highest: f32,
     /// Log-odds of the last packets.
-    last: [f32; MOST_PACKETS],
+    last: [f32; MAX_PACKETS],
     /// Sum of each attack's probabilities.
-    sums: [f32; MOST_CLASSES - 1],
+    sums: [f32; MAX_CLASSES - 1],
 }
 
 /// The class of a flagged conversation.
@@ -70,7 +70,7 @@ impl RunningVerdict {
     pub fn step(&mut self, probabilities: &[f32], excess: f32, settings: &Settings) -> bool {
         let Some((benign, attacks)) = probabilities.split_first() else { return false };
         let attack = 1.0 - benign;
-        let wanted = (settings.packets as usize).clamp(1, MOST_PACKETS);
+        let wanted = (settings.packets as usize).clamp(1, MAX_PACKETS);
         if let Some(last) = self.last.get_mut(self.packets as usize % wanted) {
             *last = attack_log_odds(*benign);
         }
