@@ -158,7 +158,7 @@ mod tests {
     use crate::alert::engine::EndedFlows;
     use crate::alert::settings::Settings;
     use crate::detect::{Detector, ModelFile};
-    use crate::metrics::Metrics;
+    use crate::metrics::{Metric, Metrics};
 
     fn engine() -> AlertEngine {
         let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/sequence.safetensors");
@@ -177,6 +177,9 @@ mod tests {
         for second in 0..7_200 {
             let ended = EndedFlows { flows: 1, near: &[0, 1, 0] };
             first.tick(77 + second * 1_000_000_000, ended, Metrics::default());
+        }
+        for metric in [Metric::FalsePositivesExpected, Metric::FalsePositivesCalibrated, Metric::DriftMinutes] {
+            assert!(first.metrics().get(metric) > 0, "{metric:?}");
         }
         store().write(&first.snapshot(&hosts));
         let whole = fs::read(&path).unwrap();
