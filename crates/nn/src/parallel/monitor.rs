@@ -1,6 +1,5 @@
 //! A mutex with a condition variable; waiters spin before they sleep.
 
-#[cfg(not(loom))]
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::{
     ops::{Deref, DerefMut},
@@ -73,7 +72,6 @@ impl<T> Monitor<T> {
     ///
     /// # Panics
     /// With the first panic of any of them.
-    #[cfg(not(loom))]
     pub fn run<R>(&self, threads: usize, first: impl FnOnce() -> R, other: impl Fn(usize) + Sync) -> R
     where
         T: Send,
@@ -93,7 +91,6 @@ impl<T> Monitor<T> {
     }
 
     /// Runs `work`. A panic is reported to the other threads, and stored if it is the first.
-    #[cfg(not(loom))]
     fn catch<R>(&self, panic: &std::sync::Mutex<Option<Panic>>, work: impl FnOnce() -> R) -> Option<R> {
         catch_unwind(AssertUnwindSafe(work))
             .map_err(|payload| {
@@ -105,7 +102,6 @@ impl<T> Monitor<T> {
 }
 
 /// The payload of a panic.
-#[cfg(not(loom))]
 type Panic = Box<dyn std::any::Any + Send>;
 
 /// The locked state of a [`Monitor`].

@@ -37,7 +37,6 @@ impl Team {
     ///
     /// # Panics
     /// With the first panic of any member.
-    #[cfg(not(loom))]
     pub fn run<T>(&self, follow: impl Fn(&Member<'_>) + Sync, lead: impl FnOnce(&Member<'_>) -> T) -> T {
         self.barrier.run(self.threads, || lead(&self.member(0)), |number| follow(&self.member(number)))
     }

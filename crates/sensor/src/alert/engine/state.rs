@@ -178,7 +178,8 @@ mod tests {
             let ended = EndedFlows { flows: 1, near: &[0, 1, 0] };
             first.tick(77 + second * 1_000_000_000, ended, Metrics::default());
         }
-        for metric in [Metric::FalsePositivesExpected, Metric::FalsePositivesCalibrated, Metric::DriftMinutes] {
+        for metric in [Metric::FalsePositivesExpected, Metric::FalsePositivesCalibrated, Metric::DriftMinutes]
+        {
             assert!(first.metrics().get(metric) > 0, "{metric:?}");
         }
         store().write(&first.snapshot(&hosts));
