@@ -9,7 +9,7 @@ use citronella_sensor::capture::{
     expression::{Expression, ExpressionError},
     filter::Filter,
 };
-use citronella_sensor::pipeline::{Files, Next, Source};
+use citronella_sensor::capture::{Files, Next, Source};
 use citronella_wire::LinkType;
 
 fn lab(name: &str) -> PathBuf {
@@ -124,7 +124,7 @@ fn an_expression_that_does_not_apply_to_a_link_layer_is_an_error_of_the_file() {
     loop {
         match files.next() {
             Ok(Next::End) => break,
-            Ok(Next::Packet(_) | Next::Quiet(_)) => panic!("a packet"),
+            Ok(Next::Packet(_) | Next::Idle(_)) => panic!("a packet"),
             Ok(_) => {}
             Err(CaptureError::Filter { name, .. }) => {
                 assert_eq!(name, path.display().to_string());

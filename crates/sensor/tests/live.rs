@@ -243,7 +243,7 @@ fn an_expression_matches_as_in_files() {
                 open(&["v1"], 1, |settings| settings.filter.expression = expression).try_into().ok().unwrap();
             send(&frames);
             let seen: Vec<_> = gather(&mut shard, 5).into_iter().map(|(bytes, ..)| bytes).collect();
-            let expected: Vec<_> = kept.iter().map(|&at: &usize| frames[at].clone()).collect();
+            let expected: Vec<_> = passed.iter().map(|&at: &usize| frames[at].clone()).collect();
             assert!(seen == expected, "{text}: {} packets", seen.len());
             assert_eq!(shard.counters().filtered, filtered, "{text}");
         }
