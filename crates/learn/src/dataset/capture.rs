@@ -12,7 +12,7 @@ use citronella_sensor::{
         sequence::{Config, SequenceLevel},
         uniflow::UniflowLevel,
     },
-    flow::ids2020::Limits,
+    flow::ids2020::{Counters, Limits},
 };
 
 use super::{
@@ -140,32 +140,36 @@ impl Extractor {
             Extractor::Packet(_) | Extractor::Sequence(_) => None,
             Extractor::Uniflow { flows, is_extended } => {
                 let flows = flows.finish();
-                let losses = flows.counters();
-                for (number, row) in (1..).zip(flows) {
-                    let flow = match is_extended {
-                        true => consumer.row(number, &CellRow(&row.extended_cells())),
-                        false => consumer.row(number, &CellRow(&row.cells())),
-                    };
-                    if flow.is_break() {
-                        break;
-                    }
-                }
-                (losses != Default::default()).then_some((losses.packets_over_cap, losses.packets_too_late))
+                let counters = flows.counters();
+                emit_rows(flows, |number, row| match is_extended {
+                    true => consumer.row(number, &CellRow(&row.extended_cells())),
+                    false => consumer.row(number, &CellRow(&row.cells())),
+                });
+                lost_packets(counters)
             }
             Extractor::Biflow { flows, is_extended } => {
                 let flows = flows.finish();
-                let losses = flows.counters();
-                for (number, row) in (1..).zip(flows) {
-                    let flow = match is_extended {
-                        true => consumer.row(number, &CellRow(&row.extended_cells())),
-                        false => consumer.row(number, &CellRow(&row.cells())),
-                    };
-                    if flow.is_break() {
-                        break;
-                    }
-                }
-                (losses != Default::default()).then_some((losses.packets_over_cap, losses.packets_too_late))
+                let counters = flows.counters();
+                emit_rows(flows, |number, row| match is_extended {
+                    true => consumer.row(number, &CellRow(&row.extended_cells())),
+                    false => consumer.row(number, &CellRow(&row.cells())),
+                });
+                lost_packets(counters)
             }
         }
     }
+}
+
+/// Numbers rows from 1 and passes them on until the consumer has enough.
+fn emit_rows<R>(rows: impl Iterator<Item = R>, mut emit: impl FnMut(u64, &R) -> ControlFlow<()>) {
+    for (number, row) in (1..).zip(rows) {
+        if emit(number, &row).is_break() {
+            break;
+        }
+    }
+}
+
+/// Packets of flows beyond the cap, and packets that arrived too late, if there are any.
+fn lost_packets(counters: Counters) -> Option<(u64, u64)> {
+    (counters != Counters::default()).then_some((counters.packets_over_cap, counters.packets_too_late))
 }
